@@ -1,0 +1,78 @@
+"""The diffusion: paths, predictions, weights, times, noise and the sampler."""
+
+from keras_regen.diffusion.noise import noise_canvas
+from keras_regen.diffusion.path import CosinePath, LinearPath, Path
+from keras_regen.diffusion.prediction import (
+    Epsilon,
+    Prediction,
+    Sample,
+    V,
+    Velocity,
+)
+from keras_regen.diffusion.sampler import sample, sampling_times
+from keras_regen.diffusion.time_distribution import (
+    LogitNormalTimes,
+    TimeDistribution,
+    UniformTimes,
+)
+from keras_regen.diffusion.weighting import (
+    PredictionWeighting,
+    SampleWeighting,
+    VelocityWeighting,
+    Weighting,
+)
+
+__all__ = [
+    "CosinePath",
+    "Epsilon",
+    "LinearPath",
+    "LogitNormalTimes",
+    "Path",
+    "Prediction",
+    "PredictionWeighting",
+    "Sample",
+    "SampleWeighting",
+    "TimeDistribution",
+    "UniformTimes",
+    "V",
+    "Velocity",
+    "VelocityWeighting",
+    "Weighting",
+    "get",
+    "noise_canvas",
+    "sample",
+    "sampling_times",
+]
+
+_BY_NAME = {
+    Path: {"linear": LinearPath, "cosine": CosinePath},
+    Prediction: {
+        "epsilon": Epsilon,
+        "sample": Sample,
+        "v": V,
+        "velocity": Velocity,
+    },
+    Weighting: {
+        "prediction": PredictionWeighting,
+        "sample": SampleWeighting,
+        "velocity": VelocityWeighting,
+    },
+    TimeDistribution: {"uniform": UniformTimes, "logit_normal": LogitNormalTimes},
+}
+
+
+def get(kind, identifier):
+    """The object of base class `kind` that a name, or the object itself, stands for.
+
+    Raises:
+        ValueError: if the name is unknown or the object is of another kind.
+    """
+    names = _BY_NAME[kind]
+    if isinstance(identifier, kind):
+        return identifier
+    if isinstance(identifier, str) and identifier in names:
+        return names[identifier]()
+    raise ValueError(
+        f"Expected a `{kind.__name__}` or one of {sorted(names)}. "
+        f"Received: {identifier!r}"
+    )

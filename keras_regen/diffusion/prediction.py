@@ -1,0 +1,97 @@
+"""What the network predicts, and what its prediction says of the data and the noise."""
+
+import keras
+from keras import ops
+
+from keras_regen.diffusion.configurable import Configurable
+
+
+class Prediction(Configurable):
+    """A linear combination of sample and noise that the network is trained to predict.
+
+    Every prediction is `a(t) * sample + b(t) * noise` for coefficients that depend on the
+    path. Together with `x_t = alpha * sample + sigma * noise` it can be solved for both.
+    Adding one is one class with `coefficients`.
+    """
+
+    # The time from which sampling starts.
+    max_time = 1.0
+
+    def coefficients(self, path, t):
+        """The pair (a, b)."""
+        raise NotImplementedError
+
+    def target(self, path, sample, noise, t):
+        """The training target, for `t` broadcastable to `sample`."""
+        a, b = self.coefficients(path, t)
+        return a * sample + b * noise
+
+    def solve(self, path, prediction, x_t, t):
+        """The sample and the noise that a prediction at (x_t, t) implies."""
+        a, b = self.coefficients(path, t)
+        alpha, sigma = path.alpha(t), path.sigma(t)
+        determinant = a * sigma - b * alpha
+        sample = (sigma * prediction - b * x_t) / determinant
+        noise = (a * x_t - alpha * prediction) / determinant
+        return sample, noise
+
+    def sample_gain(self, path, t):
+        """Size of the prediction's error for a unit error in the implied sample."""
+        a, b = self.coefficients(path, t)
+        return ops.abs(a - b * path.alpha(t) / ops.maximum(path.sigma(t), 1e-4))
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class Epsilon(Prediction):
+    """The noise: the paper's objective.
+
+    Its sample is `(x_t - sigma * noise) / alpha`, which pure noise leaves undefined.
+    Sampling starts where alpha is still 0.063, about the terminal signal of the schedules
+    that latent diffusion models of images are trained with.
+
+    Reference:
+        Ho et al. 2020, *Denoising Diffusion Probabilistic Models*, equation 14; Lin et al.
+        2024, *Common Diffusion Noise Schedules and Sample Steps are Flawed*, table 1.
+    """
+
+    max_time = 0.96
+
+    def coefficients(self, path, t):
+        return ops.zeros_like(t), ops.ones_like(t)
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class Sample(Prediction):
+    """The sample itself, x_0.
+
+    Reference:
+        Li and He 2025, *Back to Basics: Let Denoising Generative Models Denoise*.
+    """
+
+    def coefficients(self, path, t):
+        return ops.ones_like(t), ops.zeros_like(t)
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class Velocity(Prediction):
+    """The derivative of x_t in time, as in flow matching.
+
+    Reference:
+        Lipman et al. 2023, *Flow Matching for Generative Modeling*, equation 9.
+    """
+
+    def coefficients(self, path, t):
+        return path.alpha_derivative(t), path.sigma_derivative(t)
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class V(Prediction):
+    """`alpha * noise - sigma * sample`, the v of progressive distillation.
+
+    Reference:
+        Salimans and Ho 2022, *Progressive Distillation for Fast Sampling of Diffusion
+        Models*, section 4.
+    """
+
+    def coefficients(self, path, t):
+        return -path.sigma(t), path.alpha(t)

@@ -1,0 +1,79 @@
+"""Distributions of the training times."""
+
+import math
+
+import keras
+from keras import ops
+
+from keras_regen.diffusion.configurable import Configurable
+
+
+class TimeDistribution(Configurable):
+    """A distribution over (0, 1), with a share of exactly t = 1.
+
+    One-step sampling asks the network for one thing only, its prediction at t = 1, which
+    a continuous distribution never trains.
+
+    Args:
+        terminal_share: float in [0, 1]. Share of samples at exactly t = 1. Defaults to
+            `0.2`.
+    """
+
+    def __init__(self, terminal_share=0.2):
+        if not 0 <= terminal_share <= 1:
+            raise ValueError(
+                "`terminal_share` must be in [0, 1]. "
+                f"Received: terminal_share={terminal_share}"
+            )
+        self.terminal_share = terminal_share
+
+    def quantile(self, u):
+        """The inverse of the cumulative distribution, without the terminal share."""
+        raise NotImplementedError
+
+    def __call__(self, u):
+        """Times for uniform numbers `u` in [0, 1): the last share of them is t = 1."""
+        share = self.terminal_share
+        if share == 1:
+            return ops.ones_like(u)
+        inner = self.quantile(ops.minimum(u / (1.0 - share), 1.0))
+        return ops.where(u >= 1.0 - share, ops.ones_like(u), inner)
+
+    def get_config(self):
+        return {"terminal_share": self.terminal_share}
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class UniformTimes(TimeDistribution):
+    """Uniform in (0, 1)."""
+
+    def quantile(self, u):
+        return u
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class LogitNormalTimes(TimeDistribution):
+    """The logistic function of a normal variable.
+
+    Args:
+        terminal_share: float in [0, 1]. See `TimeDistribution`.
+        mean: float. Mean of the normal variable; positive leans to noise. Defaults to
+            `0.0`.
+        std: float. Its standard deviation. Defaults to `1.0`.
+
+    Reference:
+        Esser et al. 2024, *Scaling Rectified Flow Transformers for High-Resolution Image
+        Synthesis*, equation 19.
+    """
+
+    def __init__(self, terminal_share=0.2, mean=0.0, std=1.0):
+        super().__init__(terminal_share)
+        self.mean = mean
+        self.std = std
+
+    def quantile(self, u):
+        u = ops.clip(u, 1e-6, 1.0 - 1e-6)
+        return ops.sigmoid(self.mean + self.std * math.sqrt(2) * ops.erfinv(2 * u - 1))
+
+    def get_config(self):
+        return {**super().get_config(), "mean": self.mean, "std": self.std}

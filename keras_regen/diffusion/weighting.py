@@ -1,0 +1,65 @@
+"""Weights of the training loss over time."""
+
+import keras
+from keras import ops
+
+from keras_regen.diffusion.configurable import Configurable
+from keras_regen.diffusion.prediction import Sample, Velocity
+
+
+class Weighting(Configurable):
+    """The space in which the squared error counts, whatever the network predicts.
+
+    An error in one space is an error in another times a function of time, so every choice
+    is a weight on the error of the prediction.
+
+    Args:
+        max_weight: float. Upper bound of the weight. Defaults to `400.0`.
+    """
+
+    def __init__(self, max_weight=400.0):
+        self.max_weight = max_weight
+
+    def space(self, prediction):
+        """The `Prediction` whose squared error is the loss."""
+        raise NotImplementedError
+
+    def weight(self, path, prediction, t):
+        """The weight, of the shape of `t`."""
+        gain = self.space(prediction).sample_gain(path, t)
+        own_gain = ops.maximum(prediction.sample_gain(path, t), 1e-4)
+        return ops.minimum(ops.square(gain / own_gain), self.max_weight)
+
+    def get_config(self):
+        return {"max_weight": self.max_weight}
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class PredictionWeighting(Weighting):
+    """The error of the prediction itself: a weight of 1."""
+
+    def space(self, prediction):
+        return prediction
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class SampleWeighting(Weighting):
+    """The error of the sample, x_0."""
+
+    def space(self, prediction):
+        return Sample()
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class VelocityWeighting(Weighting):
+    """The error of the velocity.
+
+    The default clip of 400 is that of 1 / t**2 at t = 0.05.
+
+    Reference:
+        Li and He 2025, *Back to Basics: Let Denoising Generative Models Denoise*,
+        section 4.1.
+    """
+
+    def space(self, prediction):
+        return Velocity()

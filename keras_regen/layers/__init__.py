@@ -1,0 +1,34 @@
+"""The layers that the models are assembled from."""
+
+from keras_regen.layers.causal_conv3d import CausalConv3D
+from keras_regen.layers.content_aware_positional_encoding import (
+    ContentAwarePositionalEncoding,
+)
+from keras_regen.layers.depthwise_mixing import DepthwiseMixing
+from keras_regen.layers.dit_block import DiTBlock
+from keras_regen.layers.in_context_tokens import InContextTokens
+from keras_regen.layers.modulated_siren import ModulatedSiren
+from keras_regen.layers.patch_embedding import PatchEmbedding
+from keras_regen.layers.patch_output import PatchOutput
+from keras_regen.layers.patches import patchify, unpatchify
+from keras_regen.layers.residual_block3d import ResidualBlock3D
+from keras_regen.layers.sine_cosine_positional_encoding import (
+    SineCosinePositionalEncoding,
+)
+from keras_regen.layers.timestep_embedding import TimestepEmbedding
+
+__all__ = [
+    "CausalConv3D",
+    "ContentAwarePositionalEncoding",
+    "DepthwiseMixing",
+    "DiTBlock",
+    "InContextTokens",
+    "ModulatedSiren",
+    "PatchEmbedding",
+    "PatchOutput",
+    "ResidualBlock3D",
+    "SineCosinePositionalEncoding",
+    "TimestepEmbedding",
+    "patchify",
+    "unpatchify",
+]

@@ -1,0 +1,62 @@
+"""Full attention with bounded memory. The one file that knows what a backend does."""
+
+import keras
+from keras import ops
+
+# A query block this long keeps one block of float32 logits at 4 heads under 256 MB
+# for 15,000 keys.
+QUERY_BLOCK = 1024
+
+
+def _materializes_logits():
+    """Whether the backend would hold the whole N x N matrix of logits."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.default_backend() == "cpu"
+    return keras.backend.backend() == "tensorflow"
+
+
+def attention(query, key, value):
+    """Scaled dot-product attention of every token to every token.
+
+    PyTorch and JAX on accelerators have fused kernels that never hold the logits. The
+    other backends would materialise an N x N matrix, so there the queries go in blocks
+    of `QUERY_BLOCK` and memory grows linearly with N.
+
+    Args:
+        query: float tensor of shape `(B, N, heads, head_dim)`.
+        key: float tensor of shape `(B, M, heads, head_dim)`.
+        value: float tensor of shape `(B, M, heads, head_dim)`.
+
+    Returns:
+        Tensor of shape `(B, N, heads, head_dim)`, in the inputs' dtype.
+
+    Reference:
+        Vaswani et al. 2017, *Attention Is All You Need*, equation 1.
+    """
+    length = query.shape[1]
+    if not _materializes_logits() or (length is not None and length <= QUERY_BLOCK):
+        return ops.dot_product_attention(query, key, value)
+    if length is not None:
+        blocks = [
+            ops.dot_product_attention(query[:, i : i + QUERY_BLOCK], key, value)
+            for i in range(0, length, QUERY_BLOCK)
+        ]
+        return ops.concatenate(blocks, axis=1)
+    return _attention_of_unknown_length(query, key, value)
+
+
+def _attention_of_unknown_length(query, key, value):
+    """TensorFlow graphs traced for any length: the blocks go through a loop."""
+    batch, length, heads, head_dim = ops.shape(query)
+    num_blocks = (length + QUERY_BLOCK - 1) // QUERY_BLOCK
+    padding = num_blocks * QUERY_BLOCK - length
+    query = ops.pad(query, [[0, 0], [0, padding], [0, 0], [0, 0]])
+    query = ops.reshape(query, (batch, num_blocks, QUERY_BLOCK, heads, head_dim))
+    blocks = ops.map(
+        lambda block: ops.dot_product_attention(block, key, value),
+        ops.transpose(query, (1, 0, 2, 3, 4)),
+    )
+    output = ops.transpose(blocks, (1, 0, 2, 3, 4))
+    return ops.reshape(output, (batch, -1, heads, head_dim))[:, :length]

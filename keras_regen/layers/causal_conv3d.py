@@ -1,0 +1,116 @@
+"""Causal 3D convolution."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class CausalConv3D(keras.layers.Layer):
+    """3D convolution whose output never sees a later frame.
+
+    Time is padded with zeros on the past side only; space is padded to "same". The
+    temporal taps are gathered along the channels and the whole is one 2D convolution
+    with the frames in the batch: the same arithmetic as a 3D convolution, on the kernels
+    that every backend optimises most.
+
+    Args:
+        filters: int. Number of output channels.
+        kernel_size: tuple of 3 ints `(time, height, width)`.
+        strides: tuple of 3 ints `(time, height, width)`. Defaults to `(1, 1, 1)`.
+        kernel_initializer: Initializer of the kernel. Defaults to `"glorot_uniform"`.
+
+    Input shape:
+        `(B, T, H, W, C)`.
+
+    Output shape:
+        `(B, ceil(T / time_stride), ceil(H / stride), ceil(W / stride), filters)`.
+        Output frame `i` depends on input frames `0` to `i * time_stride`.
+
+    Example:
+
+    >>> layer = CausalConv3D(8, (3, 3, 3), strides=(2, 2, 2))
+    >>> layer(keras.ops.ones((1, 5, 16, 16, 3))).shape
+    (1, 3, 8, 8, 8)
+
+    Reference:
+        Yu et al. 2023, *Language Model Beats Diffusion: Tokenizer is Key to Visual
+        Generation* (MAGVIT-v2), section 3.1.
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size,
+        strides=(1, 1, 1),
+        kernel_initializer="glorot_uniform",
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = tuple(kernel_size)
+        self.strides = tuple(strides)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        if len(self.kernel_size) != 3 or len(self.strides) != 3:
+            raise ValueError(
+                "`kernel_size` and `strides` must be tuples of 3 ints (time, height, "
+                f"width). Received: kernel_size={kernel_size}, strides={strides}"
+            )
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(*self.kernel_size, input_shape[-1], self.filters),
+            initializer=self.kernel_initializer,
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=(self.filters,), initializer="zeros"
+        )
+
+    def call(self, inputs):
+        taps, kernel_height, kernel_width = self.kernel_size
+        time_stride, *space_strides = self.strides
+        batch, time, height, width, channels = ops.shape(inputs)
+        if taps > 1:
+            past = [[0, 0], [taps - 1, 0], [0, 0], [0, 0], [0, 0]]
+            padded = ops.pad(inputs, past)
+            inputs = ops.concatenate(
+                [padded[:, i : i + time : time_stride] for i in range(taps)], axis=-1
+            )
+        elif time_stride > 1:
+            inputs = inputs[:, ::time_stride]
+        kernel = ops.transpose(self.kernel, (1, 2, 0, 3, 4))
+        kernel = ops.reshape(
+            kernel, (kernel_height, kernel_width, taps * channels, self.filters)
+        )
+        outputs = ops.conv(
+            ops.reshape(inputs, (-1, height, width, taps * channels)),
+            kernel,
+            strides=tuple(space_strides),
+            padding="same",
+            data_format="channels_last",
+        )
+        outputs = ops.add(outputs, self.bias)
+        _, height, width, _ = ops.shape(outputs)
+        time = (time + time_stride - 1) // time_stride
+        return ops.reshape(outputs, (batch, time, height, width, self.filters))
+
+    def compute_output_shape(self, input_shape):
+        sizes = [
+            None if size is None else -(-size // stride)
+            for size, stride in zip(input_shape[1:4], self.strides, strict=True)
+        ]
+        return (input_shape[0], *sizes, self.filters)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "filters": self.filters,
+                "kernel_size": self.kernel_size,
+                "strides": self.strides,
+                "kernel_initializer": keras.initializers.serialize(
+                    self.kernel_initializer
+                ),
+            }
+        )
+        return config

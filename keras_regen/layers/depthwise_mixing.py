@@ -1,0 +1,65 @@
+"""Depthwise mixing of neighbouring tokens."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class DepthwiseMixing(keras.layers.Layer):
+    """Adds to each token a learned, per-channel sum over its spatial neighbours.
+
+    Attention without positional encodings cannot tell the token next door from one far
+    away. This gives it the neighbourhood without giving it a position: zeros at
+    initialisation, the same weights everywhere, any size. The sum is written as shifts,
+    which compilers fuse; depthwise convolutions are slow on most backends.
+
+    Args:
+        size: int, odd. Side of the square window, in tokens. Defaults to `3`.
+
+    Input shape:
+        `(B, F, h, w, C)`.
+
+    Output shape:
+        `(B, F, h, w, C)`.
+
+    Example:
+
+    >>> DepthwiseMixing()(keras.ops.ones((1, 2, 4, 4, 8))).shape
+    (1, 2, 4, 4, 8)
+
+    Reference:
+        Xie et al. 2021, *SegFormer*, section 3.1 (Mix-FFN in place of positions).
+    """
+
+    def __init__(self, size=3, **kwargs):
+        super().__init__(**kwargs)
+        if size % 2 != 1:
+            raise ValueError(f"`size` must be an odd int. Received: size={size}")
+        self.size = size
+
+    def build(self, input_shape):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(self.size, self.size, input_shape[-1]),
+            initializer="zeros",
+        )
+
+    def call(self, x):
+        _, _, height, width, _ = ops.shape(x)
+        margin = self.size // 2
+        padded = ops.pad(
+            x, [[0, 0], [0, 0], [margin, margin], [margin, margin], [0, 0]]
+        )
+        for i in range(self.size):
+            for j in range(self.size):
+                window = padded[:, :, i : i + height, j : j + width]
+                x = x + window * self.kernel[i, j]
+        return x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"size": self.size})
+        return config

@@ -1,0 +1,138 @@
+"""Diffusion transformer block."""
+
+import keras
+from keras import ops
+
+from keras_regen.layers.attention import attention
+from keras_regen.layers.depthwise_mixing import DepthwiseMixing
+
+
+def modulate(x, shift, scale):
+    """`x * (1 + scale) + shift`, with one shift and scale per sample."""
+    return x * (1.0 + scale[:, None, None, None]) + shift[:, None, None, None]
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class DiTBlock(keras.layers.Layer):
+    """Full spatiotemporal self-attention and an MLP, modulated by adaLN-Zero.
+
+    Queries and keys are RMS-normalised, which keeps the logits bounded in half precision.
+
+    Args:
+        units: int. Width, D.
+        num_heads: int. Attention heads; must divide `units`.
+        mlp_ratio: int. Width of the MLP's hidden layer over `units`. Defaults to `4`.
+        mixing_size: int or None. Side of the depthwise window through which each token
+            sees its neighbours before the MLP; `None` leaves it out, as in the paper.
+            Defaults to `None`.
+
+    Call arguments:
+        x: float tensor of shape `(B, F, h, w, units)`, the tokens.
+        conditioning: float tensor of shape `(B, units)`, the timestep embedding.
+
+    Output shape:
+        `(B, F, h, w, units)`.
+
+    Example:
+
+    >>> block = DiTBlock(32, num_heads=4)
+    >>> block(keras.ops.ones((1, 3, 4, 4, 32)), keras.ops.ones((1, 32))).shape
+    (1, 3, 4, 4, 32)
+
+    Reference:
+        Peebles and Xie 2023, *Scalable Diffusion Models with Transformers*, figure 3.
+    """
+
+    def __init__(self, units, num_heads, mlp_ratio=4, mixing_size=None, **kwargs):
+        super().__init__(**kwargs)
+        if units % num_heads:
+            raise ValueError(
+                "`num_heads` must divide `units`. "
+                f"Received: units={units}, num_heads={num_heads}"
+            )
+        self.units = units
+        self.num_heads = num_heads
+        self.mlp_ratio = mlp_ratio
+        self.mixing_size = mixing_size
+        dtype = self.dtype_policy
+        layers = keras.layers
+        self.modulation = layers.Dense(
+            6 * units, kernel_initializer="zeros", dtype=dtype, name="modulation"
+        )
+        self.attention_norm = layers.LayerNormalization(
+            epsilon=1e-6, center=False, scale=False, dtype=dtype, name="attention_norm"
+        )
+        self.qkv = layers.Dense(3 * units, dtype=dtype, name="qkv")
+        self.query_norm = layers.RMSNormalization(
+            epsilon=1e-6, dtype=dtype, name="query_norm"
+        )
+        self.key_norm = layers.RMSNormalization(
+            epsilon=1e-6, dtype=dtype, name="key_norm"
+        )
+        self.attention_output = layers.Dense(
+            units, dtype=dtype, name="attention_output"
+        )
+        self.mlp_norm = layers.LayerNormalization(
+            epsilon=1e-6, center=False, scale=False, dtype=dtype, name="mlp_norm"
+        )
+        self.mixing = (
+            DepthwiseMixing(mixing_size, dtype=dtype, name="mixing")
+            if mixing_size
+            else None
+        )
+        self.mlp_hidden = layers.Dense(
+            mlp_ratio * units, dtype=dtype, name="mlp_hidden"
+        )
+        self.mlp_output = layers.Dense(units, dtype=dtype, name="mlp_output")
+
+    def build(self, x_shape, conditioning_shape):
+        head_shape = (None, None, self.num_heads, self.units // self.num_heads)
+        self.modulation.build(conditioning_shape)
+        self.attention_norm.build(x_shape)
+        self.qkv.build(x_shape)
+        self.query_norm.build(head_shape)
+        self.key_norm.build(head_shape)
+        self.attention_output.build(x_shape)
+        self.mlp_norm.build(x_shape)
+        if self.mixing:
+            self.mixing.build(x_shape)
+        self.mlp_hidden.build(x_shape)
+        self.mlp_output.build((*x_shape[:-1], self.mlp_ratio * self.units))
+
+    def call(self, x, conditioning):
+        modulation = self.modulation(ops.silu(conditioning))
+        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = ops.split(
+            modulation, 6, axis=-1
+        )
+        h = self._attend(modulate(self.attention_norm(x), shift_1, scale_1))
+        x = x + gate_1[:, None, None, None] * h
+        h = modulate(self.mlp_norm(x), shift_2, scale_2)
+        if self.mixing:
+            h = self.mixing(h)
+        h = self.mlp_output(ops.gelu(self.mlp_hidden(h), approximate=True))
+        return x + gate_2[:, None, None, None] * h
+
+    def _attend(self, x):
+        batch, frames, height, width, _ = ops.shape(x)
+        heads = (batch, -1, self.num_heads, self.units // self.num_heads)
+        query, key, value = (
+            ops.reshape(part, heads) for part in ops.split(self.qkv(x), 3, axis=-1)
+        )
+        x = attention(self.query_norm(query), self.key_norm(key), value)
+        x = ops.reshape(x, (batch, frames, height, width, self.units))
+        return self.attention_output(x)
+
+    def compute_output_shape(self, x_shape, conditioning_shape):
+        return x_shape
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "units": self.units,
+                "num_heads": self.num_heads,
+                "mlp_ratio": self.mlp_ratio,
+                "mixing_size": self.mixing_size,
+            }
+        )
+        return config

@@ -1,0 +1,57 @@
+"""The latents as extra tokens."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class InContextTokens(keras.layers.Layer):
+    """Appends the latents to the tokens as two more frames.
+
+    In-context conditioning, the alternative that the paper's ablation compares with the
+    content-aware positional encoding.
+
+    Call arguments:
+        x: float tensor of shape `(B, F, h, w, D)`, the tokens.
+        latents: float tensor of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)` for an
+            image, whose motion counts as zero.
+
+    Output shape:
+        `(B, F + 2, h, w, D)`.
+
+    Example:
+
+    >>> layer = InContextTokens(32)
+    >>> x, z = keras.ops.ones((1, 9, 4, 6, 32)), keras.ops.ones((1, 2, 4, 6, 8))
+    >>> layer(x, z).shape
+    (1, 11, 4, 6, 32)
+
+    Reference:
+        Zhang et al. 2025, *REGEN*, section 4.4 and table 3.
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.content = keras.layers.Dense(
+            units, dtype=self.dtype_policy, name="content"
+        )
+        self.motion = keras.layers.Dense(units, dtype=self.dtype_policy, name="motion")
+
+    def build(self, x_shape, latents_shape):
+        self.content.build(latents_shape)
+        self.motion.build(latents_shape)
+
+    def call(self, x, latents):
+        latents = ops.pad(latents, [[0, 0], [0, 1], [0, 0], [0, 0], [0, 0]])
+        tokens = [x, self.content(latents[:, :1]), self.motion(latents[:, 1:2])]
+        return ops.concatenate(tokens, axis=1)
+
+    def compute_output_shape(self, x_shape, latents_shape):
+        frames = None if x_shape[1] is None else x_shape[1] + 2
+        return (x_shape[0], frames, *x_shape[2:])
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"units": self.units})
+        return config

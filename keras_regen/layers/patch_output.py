@@ -1,0 +1,86 @@
+"""Tokens to video."""
+
+import keras
+from keras import ops
+
+from keras_regen.layers.dit_block import modulate
+from keras_regen.layers.patches import unpatchify
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class PatchOutput(keras.layers.Layer):
+    """The DiT's last layer: modulated norm, projection to pixels, patches to frames.
+
+    Modulation and projection start at zero. The output is float32 under every policy.
+
+    Args:
+        units: int. Width of a token, D.
+        channels: int. Channels of the video. Defaults to `3`.
+        patch_size: int. Side of a patch in pixels. Defaults to `8`.
+
+    Call arguments:
+        x: float tensor of shape `(B, F, h, w, D)`, the tokens.
+        conditioning: float tensor of shape `(B, D)`, the timestep embedding.
+
+    Output shape:
+        `(B, F, h * patch_size, w * patch_size, channels)`, float32.
+
+    Example:
+
+    >>> layer = PatchOutput(64)
+    >>> layer(keras.ops.ones((1, 3, 2, 3, 64)), keras.ops.ones((1, 64))).shape
+    (1, 3, 16, 24, 3)
+
+    Reference:
+        Peebles and Xie 2023, *Scalable Diffusion Models with Transformers*, section 3.2.
+    """
+
+    def __init__(self, units, channels=3, patch_size=8, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+        self.channels = channels
+        self.patch_size = patch_size
+        dtype = self.dtype_policy
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=1e-6, center=False, scale=False, dtype=dtype, name="norm"
+        )
+        self.modulation = keras.layers.Dense(
+            2 * units, kernel_initializer="zeros", dtype=dtype, name="modulation"
+        )
+        self.projection = keras.layers.Dense(
+            patch_size**2 * channels,
+            kernel_initializer="zeros",
+            dtype=dtype,
+            name="projection",
+        )
+
+    def build(self, x_shape, conditioning_shape):
+        self.norm.build(x_shape)
+        self.modulation.build(conditioning_shape)
+        self.projection.build(x_shape)
+
+    def call(self, x, conditioning):
+        shift, scale = ops.split(self.modulation(ops.silu(conditioning)), 2, axis=-1)
+        patches = self.projection(modulate(self.norm(x), shift, scale))
+        return unpatchify(ops.cast(patches, "float32"), self.patch_size)
+
+    def compute_output_shape(self, x_shape, conditioning_shape):
+        batch, frames, rows, columns, _ = x_shape
+        height = None if rows is None else rows * self.patch_size
+        width = None if columns is None else columns * self.patch_size
+        return (batch, frames, height, width, self.channels)
+
+    def compute_output_spec(self, x, conditioning):
+        shape = self.compute_output_shape(x.shape, conditioning.shape)
+        return keras.KerasTensor(shape, dtype="float32")
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            {
+                "units": self.units,
+                "channels": self.channels,
+                "patch_size": self.patch_size,
+            }
+        )
+        return config

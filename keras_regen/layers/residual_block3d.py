@@ -1,0 +1,77 @@
+"""Causal residual block."""
+
+import keras
+
+from keras_regen.layers.causal_conv3d import CausalConv3D
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class ResidualBlock3D(keras.layers.Layer):
+    """Two causal convolutions, each after a channel-wise norm and SiLU, plus the input.
+
+    The norm is over channels alone. A norm over time or space would let a frame see the
+    frames after it, and a tile its neighbours.
+
+    Args:
+        filters: int. Number of output channels. When the input has another number, a
+            1x1x1 convolution brings the shortcut to it.
+        kernel_sizes: two tuples of 3 ints, `(time, height, width)` of each convolution.
+            `((1, 3, 3), (3, 1, 1))` is the factorised, lighter block. Defaults to
+            `((3, 3, 3), (3, 3, 3))`.
+
+    Input shape:
+        `(B, T, H, W, C)`.
+
+    Output shape:
+        `(B, T, H, W, filters)`.
+
+    Example:
+
+    >>> ResidualBlock3D(16)(keras.ops.ones((1, 3, 8, 8, 8))).shape
+    (1, 3, 8, 8, 16)
+
+    Reference:
+        Yu et al. 2023, *Language Model Beats Diffusion* (MAGVIT-v2), appendix A.
+    """
+
+    def __init__(self, filters, kernel_sizes=((3, 3, 3), (3, 3, 3)), **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_sizes = tuple(tuple(size) for size in kernel_sizes)
+        self.norms, self.convs = [], []
+        for i, size in enumerate(self.kernel_sizes, start=1):
+            self.norms.append(
+                keras.layers.RMSNormalization(
+                    epsilon=1e-6, dtype=self.dtype_policy, name=f"norm_{i}"
+                )
+            )
+            self.convs.append(
+                CausalConv3D(filters, size, dtype=self.dtype_policy, name=f"conv_{i}")
+            )
+        self.shortcut = CausalConv3D(
+            filters, (1, 1, 1), dtype=self.dtype_policy, name="shortcut"
+        )
+
+    def build(self, input_shape):
+        self.has_shortcut = input_shape[-1] != self.filters
+        if self.has_shortcut:
+            self.shortcut.build(input_shape)
+        shape = input_shape
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            norm.build(shape)
+            conv.build(shape)
+            shape = conv.compute_output_shape(shape)
+
+    def call(self, inputs):
+        x = inputs
+        for norm, conv in zip(self.norms, self.convs, strict=True):
+            x = conv(keras.ops.silu(norm(x)))
+        return x + (self.shortcut(inputs) if self.has_shortcut else inputs)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"filters": self.filters, "kernel_sizes": self.kernel_sizes})
+        return config

@@ -1,0 +1,75 @@
+"""Fixed sine-cosine positional encoding."""
+
+import math
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class SineCosinePositionalEncoding(keras.layers.Layer):
+    """Adds fixed sines and cosines of (time, row, column) to the tokens.
+
+    The channels are shared out to the three axes. Only the in-context conditioning of the
+    paper's ablation uses it; REGEN itself has no positional encoding but the latents.
+
+    Args:
+        max_period: float. Longest period in tokens. Defaults to `10000.0`.
+
+    Call arguments:
+        x: float tensor of shape `(B, F, h, w, C)`, C at least 6.
+        times: float tensor of shape `(B, F)`, the tokens' times in frames.
+
+    Output shape:
+        `(B, F, h, w, C)`.
+
+    Example:
+
+    >>> encoding = SineCosinePositionalEncoding()
+    >>> encoding(keras.ops.ones((1, 3, 4, 4, 16)), keras.ops.ones((1, 3))).shape
+    (1, 3, 4, 4, 16)
+
+    Reference:
+        Vaswani et al. 2017, *Attention Is All You Need*, section 3.5.
+    """
+
+    def __init__(self, max_period=10000.0, **kwargs):
+        super().__init__(**kwargs)
+        self.max_period = max_period
+        self.autocast = False
+
+    def _encode(self, positions, num_frequencies):
+        exponents = ops.arange(num_frequencies, dtype="float32")
+        frequencies = ops.exp(
+            exponents * (-math.log(self.max_period) / num_frequencies)
+        )
+        phases = ops.cast(positions, "float32")[..., None] * frequencies
+        return ops.concatenate([ops.sin(phases), ops.cos(phases)], axis=-1)
+
+    def call(self, x, times):
+        _, _, height, width, _ = ops.shape(x)
+        channels = x.shape[-1]
+        x = ops.cast(x, self.compute_dtype)
+        space = channels // 6
+        time = channels // 2 - 2 * space
+        encoding = (
+            (self._encode(times, time)[:, :, None, None], 0),
+            (self._encode(ops.arange(height), space)[None, None, :, None], 2 * time),
+            (
+                self._encode(ops.arange(width), space)[None, None, None],
+                2 * (time + space),
+            ),
+        )
+        for part, start in encoding:
+            after = channels - start - part.shape[-1]
+            padding = [[0, 0]] * 4 + [[start, after]]
+            x = x + ops.cast(ops.pad(part, padding), x.dtype)
+        return x
+
+    def compute_output_shape(self, x_shape, times_shape):
+        return x_shape
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"max_period": self.max_period})
+        return config

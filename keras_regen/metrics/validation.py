@@ -1,0 +1,36 @@
+"""What the two videos of a metric must be."""
+
+import numpy as np
+
+
+def check_pair(reference, video, max_value):
+    """The videos as arrays and the width of their range, or ValueError."""
+    reference, video = np.asarray(reference), np.asarray(video)
+    for name, array in (("reference", reference), ("video", video)):
+        if array.ndim < 3 or array.shape[-1] != 3 or 0 in array.shape[-3:]:
+            raise ValueError(
+                f"`{name}` must have shape (..., H, W, 3). "
+                f"Received: {name}.shape={array.shape}"
+            )
+        if array.dtype != "uint8" and not np.issubdtype(array.dtype, np.floating):
+            raise ValueError(
+                f"`{name}` must be uint8, or float in [-1, 1]. "
+                f"Received: {name}.dtype={array.dtype}"
+            )
+    if reference.shape != video.shape:
+        raise ValueError(
+            "The videos must have one shape. Received: "
+            f"reference.shape={reference.shape}, video.shape={video.shape}"
+        )
+    if (reference.dtype == "uint8") != (video.dtype == "uint8"):
+        raise ValueError(
+            "The videos must both be uint8 or both be float. Received: "
+            f"reference.dtype={reference.dtype}, video.dtype={video.dtype}"
+        )
+    if max_value is None:
+        max_value = 255 if reference.dtype == "uint8" else 2
+    if not 0 < max_value < np.inf:
+        raise ValueError(
+            f"`max_value` must be positive. Received: max_value={max_value}"
+        )
+    return reference, video, float(max_value)

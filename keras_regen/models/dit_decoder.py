@@ -1,0 +1,156 @@
+"""REGEN's diffusion transformer decoder."""
+
+import keras
+
+from keras_regen.layers import (
+    ContentAwarePositionalEncoding,
+    DiTBlock,
+    InContextTokens,
+    PatchEmbedding,
+    PatchOutput,
+    SineCosinePositionalEncoding,
+    TimestepEmbedding,
+)
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class DiTDecoder(keras.Model):
+    """One denoising step of a chunk, conditioned by its latents.
+
+    A transformer over 8x8 pixel patches, with full spatiotemporal attention and adaLN-Zero
+    timestep modulation. The latents, expanded by the content-aware positional encoding,
+    are added to the tokens; there is no other positional encoding, so any size, aspect
+    ratio, number and position of frames can be decoded.
+
+    Args:
+        temporal_compression: int. Frames after the first in one chunk, k.
+        latent_channels: int. Channels of a latent frame. Defaults to `8`.
+        units: int. Width, D. Defaults to `256`.
+        depth: int. Number of transformer blocks. Defaults to `6`.
+        num_heads: int. Attention heads; must divide `units`. Defaults to `4`.
+        mlp_ratio: int. Width of the MLP's hidden layer over `units`. Defaults to `4`.
+        mixing_size: int or None. See `DiTBlock`. Defaults to `None`.
+        siren_features: int. Width of the SIREN. Defaults to `128`.
+        conditioning: `"content_aware"`, the paper's; or `"in_context"`, the latents as
+            extra tokens and fixed sine-cosine positional encodings, which the paper's
+            ablation compares it with. Defaults to `"content_aware"`.
+
+    Call arguments:
+        inputs: dict of
+            `video`: float tensor of shape `(B, F, H, W, 3)`, x_t, H and W multiples
+            of 8;
+            `timestep`: float tensor of shape `(B,)`, in [0, 1], 1 being pure noise;
+            `latents`: float tensor of shape `(B, 2, H / 8, W / 8, C)`, or `(B, 1, ...)`
+            for images;
+            `times`: float tensor of shape `(B, F)`, in frames from the chunk's first.
+
+    Output shape:
+        `(B, F, H, W, 3)`, float32: the prediction, in the space of the model's
+        `Prediction`.
+
+    Raises:
+        ValueError: if `conditioning` is unknown or `num_heads` does not divide `units`.
+
+    Reference:
+        Zhang et al. 2025, *REGEN*, sections 3.2 and 3.3; Peebles and Xie 2023 (DiT).
+    """
+
+    def __init__(
+        self,
+        temporal_compression,
+        latent_channels=8,
+        units=256,
+        depth=6,
+        num_heads=4,
+        mlp_ratio=4,
+        mixing_size=None,
+        siren_features=128,
+        conditioning="content_aware",
+        dtype=None,
+        **kwargs,
+    ):
+        if conditioning not in ("content_aware", "in_context"):
+            raise ValueError(
+                '`conditioning` must be "content_aware" or "in_context". '
+                f"Received: conditioning={conditioning}"
+            )
+        dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+
+        # === Layers ===
+        patch_embedding = PatchEmbedding(units, dtype=dtype, name="patch_embedding")
+        timestep_embedding = TimestepEmbedding(
+            units, dtype=dtype, name="timestep_embedding"
+        )
+        blocks = [
+            DiTBlock(
+                units, num_heads, mlp_ratio, mixing_size, dtype=dtype, name=f"block_{i}"
+            )
+            for i in range(depth)
+        ]
+        patch_output = PatchOutput(units, dtype=dtype, name="patch_output")
+
+        # === Functional Model ===
+        inputs = {
+            "video": keras.Input((None, None, None, 3), name="video"),
+            "timestep": keras.Input((), name="timestep"),
+            "latents": keras.Input((None, None, None, latent_channels), name="latents"),
+            "times": keras.Input((None,), name="times"),
+        }
+        x = patch_embedding(inputs["video"])
+        t = timestep_embedding(inputs["timestep"])
+        if conditioning == "content_aware":
+            encoding = ContentAwarePositionalEncoding(
+                units,
+                temporal_compression,
+                siren_features,
+                dtype=dtype,
+                name="positional_encoding",
+            )
+            x = x + encoding(inputs["latents"], inputs["times"])
+        else:
+            positions = SineCosinePositionalEncoding(
+                dtype=dtype, name="positional_encoding"
+            )
+            x = positions(x, inputs["times"])
+            x = InContextTokens(units, dtype=dtype, name="in_context_tokens")(
+                x, inputs["latents"]
+            )
+        for block in blocks:
+            x = block(x, t)
+        if conditioning == "in_context":
+            x = x[:, :-2]
+        outputs = patch_output(x, t)
+        super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
+        # Times are float32 under every policy; each layer casts what it computes in half.
+        self.autocast = False
+
+        # === Config ===
+        self.temporal_compression = temporal_compression
+        self.latent_channels = latent_channels
+        self.units = units
+        self.depth = depth
+        self.num_heads = num_heads
+        self.mlp_ratio = mlp_ratio
+        self.mixing_size = mixing_size
+        self.siren_features = siren_features
+        self.conditioning = conditioning
+
+    def get_config(self):
+        return {
+            "temporal_compression": self.temporal_compression,
+            "latent_channels": self.latent_channels,
+            "units": self.units,
+            "depth": self.depth,
+            "num_heads": self.num_heads,
+            "mlp_ratio": self.mlp_ratio,
+            "mixing_size": self.mixing_size,
+            "siren_features": self.siren_features,
+            "conditioning": self.conditioning,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

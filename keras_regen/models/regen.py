@@ -1,0 +1,402 @@
+"""REGEN: encoder and generative decoder, trained together."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_regen import diffusion
+from keras_regen.models.architectures import architecture
+from keras_regen.models.dit_decoder import DiTDecoder
+from keras_regen.models.presets import load_preset, save_preset
+from keras_regen.models.validation import (
+    check_latents,
+    check_times,
+    check_video,
+)
+from keras_regen.models.video_encoder import SPATIAL_COMPRESSION, VideoEncoder
+
+# Seeds of evaluation's noise, fixed so that `evaluate` repeats.
+EVALUATION_SEED = 2503
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class Regen(keras.Model):
+    """A video embedder whose decoder re-generates the video.
+
+    `call(video)` returns the latents. `fit` trains encoder and decoder end to end with
+    the diffusion loss alone: `fit(clips)` to re-generate the chunk, or
+    `fit(clips, targets)` with frames around the chunk as further targets, which trains
+    the decoder to extrapolate. `compile` needs an optimiser and no loss.
+
+    Args:
+        encoder: a `VideoEncoder`.
+        decoder: a `DiTDecoder` of the same compression.
+        diffusion_path: a `diffusion.Path`, or `"linear"` or `"cosine"`. Defaults to `"linear"`.
+        prediction: a `diffusion.Prediction`, or `"sample"`, `"v"`, `"velocity"` or
+            `"epsilon"`. Defaults to `"sample"`.
+        weighting: a `diffusion.Weighting`, or `"velocity"`, `"sample"` or
+            `"prediction"`. Defaults to `"velocity"`.
+        time_distribution: a `diffusion.TimeDistribution`, or `"logit_normal"` or
+            `"uniform"`. Defaults to `"uniform"`, a fifth of it at t = 1.
+        seed: int. Seed of the training's times and noise. Defaults to `0`.
+
+    Call arguments:
+        video: tensor of shape `(B, k + 1, H, W, 3)` or `(B, 1, H, W, 3)`, float in
+            [-1, 1] or uint8; H and W multiples of 8.
+
+    Returns:
+        Latents, float32 of shape `(B, 2, H / 8, W / 8, C)`; `(B, 1, ...)` for images.
+
+    Example:
+
+    >>> regen = Regen.from_architecture("tiny", temporal_compression=4)
+    >>> latents = regen.encode(np.zeros((1, 5, 16, 24, 3)))
+    >>> latents.shape
+    (1, 2, 2, 3, 8)
+    >>> regen.decode(latents, num_steps=1, seed=0).shape
+    (1, 5, 16, 24, 3)
+
+    Reference:
+        Zhang et al. 2025, *REGEN: Learning Compact Video Embedding with (Re-)Generative
+        Decoder*, section 3.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        decoder,
+        diffusion_path="linear",
+        prediction="sample",
+        weighting="velocity",
+        time_distribution="uniform",
+        seed=0,
+        **kwargs,
+    ):
+        # Keras scales the loss by the model's own policy: half precision needs it here.
+        kwargs.setdefault("dtype", encoder.dtype_policy)
+        super().__init__(**kwargs)
+        self.autocast = False
+        for name in ("temporal_compression", "latent_channels"):
+            ours, theirs = getattr(encoder, name), getattr(decoder, name)
+            if ours != theirs:
+                raise ValueError(
+                    f"Encoder and decoder must have the same `{name}`. "
+                    f"Received: encoder.{name}={ours}, decoder.{name}={theirs}"
+                )
+        self.encoder = encoder
+        self.decoder = decoder
+        self.diffusion_path = diffusion.get(diffusion.Path, diffusion_path)
+        self.prediction = diffusion.get(diffusion.Prediction, prediction)
+        self.weighting = diffusion.get(diffusion.Weighting, weighting)
+        self.time_distribution = diffusion.get(
+            diffusion.TimeDistribution, time_distribution
+        )
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        # Both are functional models, whose weights exist already.
+        self.built = True
+
+    @property
+    def temporal_compression(self):
+        """k: frames after the first in one chunk."""
+        return self.encoder.temporal_compression
+
+    @classmethod
+    def from_architecture(cls, name, temporal_compression=8, dtype=None, **kwargs):
+        """Builds an untrained model by the name of its architecture.
+
+        Args:
+            name: `"tiny"`, `"small"`, `"base"` or `"paper"`.
+            temporal_compression: int. k, a power of two from 2 to 64. Defaults to `8`.
+            dtype: dtype policy of encoder and decoder, such as `"mixed_bfloat16"`.
+                Defaults to the global policy.
+            **kwargs: arguments of `Regen`.
+
+        Raises:
+            ValueError: if the name is unknown.
+        """
+        config = architecture(name)
+        common = {"temporal_compression": temporal_compression, "dtype": dtype}
+        encoder = VideoEncoder(**config["encoder"], **common, name="encoder")
+        decoder = DiTDecoder(**config["decoder"], **common, name="decoder")
+        return cls(encoder, decoder, **kwargs)
+
+    @classmethod
+    def from_preset(cls, preset, temporal_compression=None, dtype=None):
+        """Loads a trained model.
+
+        Args:
+            preset: the name of a bundled preset, a directory, or `hf://user/name`.
+            temporal_compression: int or None. If given, the preset must be of this k.
+            dtype: dtype policy to run under. Defaults to the global policy.
+
+        Raises:
+            ValueError: if there is no such preset or it is of another k.
+        """
+        return load_preset(cls, preset, temporal_compression, dtype)
+
+    def save_to_preset(self, directory, metadata=None, dtype="float32"):
+        """Writes `config.json`, `model.weights.h5` and `metadata.json`.
+
+        Args:
+            directory: path. Created if needed; replaced only when all is written.
+            metadata: dict or None. What is known of the model: data, steps, scores.
+            dtype: `"float32"` or `"float16"`. How the weights are stored. Defaults to
+                `"float32"`.
+        """
+        save_preset(self, directory, metadata, dtype)
+
+    def call(self, video, training=None):
+        check_video(video, self.temporal_compression)
+        return self.encoder(_to_unit_range(video), training=training)
+
+    def compute_output_spec(self, video, training=None):
+        batch, frames, height, width, _ = video.shape
+        shape = (
+            batch,
+            None if frames is None else min(frames, 2),
+            None if height is None else height // SPATIAL_COMPRESSION,
+            None if width is None else width // SPATIAL_COMPRESSION,
+            self.encoder.latent_channels,
+        )
+        return keras.KerasTensor(shape, dtype="float32")
+
+    # === Training ===
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """The diffusion loss of the re-generated video.
+
+        Args:
+            x: the chunk, as for `call`.
+            y: None, or the target frames, `(B, k + 1 + 2m, H, W, 3)`: the chunk with `m`
+                more frames before and after it. Defaults to the chunk itself.
+            y_pred: the latents, from `call`.
+            sample_weight: None, or float tensor of shape `(B,)`.
+            training: bool. Evaluation uses fixed noise and evenly spread times.
+
+        Returns:
+            Scalar, float32.
+        """
+        target = _to_unit_range(x if y is None else y)
+        batch, frames = ops.shape(target)[:2]
+        times = self._target_times(x, target)
+        shape = ops.shape(target)
+        if training:
+            u = keras.random.uniform((batch,), seed=self.seed_generator)
+            noise = keras.random.normal(shape, seed=self.seed_generator)
+        else:
+            u = (ops.arange(batch, dtype="float32") + 0.5) / ops.cast(batch, "float32")
+            noise = keras.random.normal(shape, seed=EVALUATION_SEED)
+        timestep = self.time_distribution(u)
+        t = timestep[:, None, None, None, None]
+        output = self.decoder(
+            {
+                "video": self.diffusion_path.interpolate(target, noise, t),
+                "timestep": timestep,
+                "latents": y_pred,
+                "times": ops.broadcast_to(times[None], (batch, frames)),
+            },
+            training=training,
+        )
+        error = output - self.prediction.target(self.diffusion_path, target, noise, t)
+        losses = ops.mean(ops.square(error), axis=(1, 2, 3, 4))
+        losses = losses * self.weighting.weight(
+            self.diffusion_path, self.prediction, timestep
+        )
+        if sample_weight is not None:
+            losses = losses * ops.cast(sample_weight, "float32")
+        loss = ops.mean(losses)
+        for term in self.losses:
+            loss = loss + ops.cast(term, "float32")
+        return loss
+
+    def fit(self, *args, **kwargs):
+        history = super().fit(*args, **kwargs)
+        # Keras ends a fit by assigning the averages to the weights. On JAX both are then
+        # one buffer, which the next fit may not donate twice.
+        if self.optimizer.use_ema:
+            for average in self.optimizer._model_variables_moving_average:
+                average.assign(ops.copy(average))
+        return history
+
+    def _target_times(self, chunk, target):
+        """Times of the target frames: the chunk in the middle, from time 0."""
+        extra = ops.shape(target)[1] - ops.shape(chunk)[1]
+        # Known before it runs, except in graphs traced for any number of frames.
+        if isinstance(extra, int) and (extra < 0 or extra % 2):
+            raise ValueError(
+                "The targets must be the chunk with equally many frames before and after "
+                f"it. Received: x.shape={chunk.shape}, y.shape={target.shape}"
+            )
+        frames = ops.arange(ops.shape(target)[1], dtype="float32")
+        return frames - ops.cast(extra // 2, "float32")
+
+    # === Inference ===
+
+    def encode(self, video):
+        """Encodes one chunk.
+
+        Args:
+            video: array of shape `(B, k + 1, H, W, 3)`, or `(B, 1, H, W, 3)` for
+                images; float in [-1, 1] or uint8. H and W multiples of 8.
+
+        Returns:
+            float32 NumPy array of shape `(B, 2, H / 8, W / 8, C)`; `(B, 1, ...)` for
+            images.
+
+        Raises:
+            ValueError: if the shape, dtype or range is not as above, or for NaNs.
+        """
+        video = np.asarray(video)
+        check_video(video, self.temporal_compression)
+        if video.dtype != "uint8":
+            video = video.astype("float32")
+        return self.encoder.predict_on_batch(_to_unit_range(video))
+
+    def decode(
+        self,
+        latents,
+        num_frames=None,
+        times=None,
+        num_steps=1,
+        seed=0,
+        origin=(0, 0, 0),
+        dtype="float32",
+    ):
+        """Re-generates one chunk from its latents.
+
+        The same latents, seed and steps give the same video.
+
+        Args:
+            latents: array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)` for images.
+            num_frames: int or None. That many frames evenly spaced over the chunk.
+                Defaults to its own `k + 1`, or 1 for images.
+            times: float array of shape `(F,)`, or None. Instead of `num_frames`: the
+                times to decode, in frames from the chunk's first. 0 to k are inside,
+                fractions interpolate, others extrapolate.
+            num_steps: int. Sampling steps. Defaults to `1`.
+            seed: int. Seed of the noise canvas. Defaults to `0`.
+            origin: tuple of int `(frame, row, column)`. Where in the whole video the
+                chunk begins, which picks its place on the noise canvas, in frames and
+                pixels. Defaults to `(0, 0, 0)`.
+            dtype: `"float32"` for [-1, 1] or `"uint8"`. Defaults to `"float32"`.
+
+        Returns:
+            NumPy array of shape `(B, F, 8h, 8w, 3)`.
+
+        Raises:
+            ValueError: if an argument is not as above.
+        """
+        latents = np.asarray(latents)
+        check_latents(latents, self.encoder.latent_channels)
+        if dtype not in ("float32", "uint8"):
+            raise ValueError(
+                f'`dtype` must be "float32" or "uint8". Received: dtype={dtype}'
+            )
+        times = self._decoding_times(latents, num_frames, times)
+        batch, _, rows, columns, _ = latents.shape
+        height, width = rows * SPATIAL_COMPRESSION, columns * SPATIAL_COMPRESSION
+        frame, row, column = origin
+        noise = diffusion.noise_canvas(
+            seed, times + frame, (row, row + height), (column, column + width)
+        )
+        noise = ops.broadcast_to(noise[None], (batch, *noise.shape))
+        inputs = {
+            "latents": ops.convert_to_tensor(latents, "float32"),
+            "times": ops.broadcast_to(
+                ops.convert_to_tensor(times, "float32"), (batch, len(times))
+            ),
+        }
+
+        def predict(x_t, t):
+            timestep = ops.broadcast_to(t, (batch,))
+            return self.decoder.predict_on_batch(
+                {"video": x_t, "timestep": timestep, **inputs}
+            )
+
+        video = diffusion.sample(
+            predict, noise, self.diffusion_path, self.prediction, num_steps
+        )
+        video = np.clip(video, -1.0, 1.0)
+        return _to_uint8(video) if dtype == "uint8" else video
+
+    def reconstruct(self, video, num_steps=1, seed=0, origin=(0, 0, 0)):
+        """Encodes one chunk and re-generates it.
+
+        Args:
+            video: as for `encode`.
+            num_steps: int. Sampling steps. Defaults to `1`.
+            seed: int. Seed of the noise canvas. Defaults to `0`.
+            origin: as for `decode`.
+
+        Returns:
+            NumPy array of the video's shape: uint8 for uint8, else float32 in [-1, 1].
+        """
+        video = np.asarray(video)
+        dtype = "uint8" if video.dtype == "uint8" else "float32"
+        return self.decode(
+            self.encode(video),
+            num_steps=num_steps,
+            seed=seed,
+            origin=origin,
+            dtype=dtype,
+        )
+
+    def _decoding_times(self, latents, num_frames, times):
+        if times is not None and num_frames is not None:
+            raise ValueError(
+                "Give `num_frames` or `times`, not both. "
+                f"Received: num_frames={num_frames}, times={times}"
+            )
+        if times is not None:
+            return check_times(times)
+        last = self.temporal_compression if latents.shape[1] == 2 else 0
+        if num_frames is None:
+            num_frames = last + 1
+        if num_frames < 1:
+            raise ValueError(
+                f"`num_frames` must be at least 1. Received: num_frames={num_frames}"
+            )
+        return np.linspace(0.0, last, num_frames)
+
+    # === Config ===
+
+    def get_config(self):
+        serialize = keras.saving.serialize_keras_object
+        config = super().get_config()
+        for name in (
+            "encoder",
+            "decoder",
+            "diffusion_path",
+            "prediction",
+            "weighting",
+            "time_distribution",
+        ):
+            config[name] = serialize(getattr(self, name))
+        config["seed"] = self.seed
+        return config
+
+    @classmethod
+    def from_config(cls, config):
+        config = {
+            key: keras.saving.deserialize_keras_object(value)
+            if isinstance(value, dict)
+            else value
+            for key, value in config.items()
+        }
+        return cls(**config)
+
+
+def _to_unit_range(video):
+    """uint8 or float video to float in [-1, 1]; NumPy stays NumPy."""
+    if keras.backend.standardize_dtype(video.dtype) != "uint8":
+        return video
+    if isinstance(video, np.ndarray):
+        return video.astype("float32") / np.float32(127.5) - np.float32(1.0)
+    return ops.cast(video, "float32") / 127.5 - 1.0
+
+
+def _to_uint8(video):
+    return np.rint((video + 1.0) * 127.5).astype("uint8")

@@ -1,0 +1,166 @@
+"""REGEN's causal video encoder."""
+
+import math
+
+import keras
+
+from keras_regen.layers import CausalConv3D, ResidualBlock3D
+from keras_regen.layers.patches import patchify
+
+SPATIAL_COMPRESSION = 8
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class Patchify(keras.layers.Layer):
+    """`patchify` as a layer: pixels to channels, without weights."""
+
+    def __init__(self, patch_size, **kwargs):
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+
+    def call(self, video):
+        return patchify(video, self.patch_size)
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, *sizes, channels = input_shape
+        sizes = [None if size is None else size // self.patch_size for size in sizes]
+        return (batch, frames, *sizes, channels * self.patch_size**2)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"patch_size": self.patch_size})
+        return config
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class VideoEncoder(keras.Model):
+    """Encodes k + 1 frames into two latent frames, content and motion.
+
+    Causal 3D convolutions with channel-wise norms only, so the content latent sees the
+    first frame alone, bit for bit. The video is halved three times in each direction of
+    space and log2(k) times in time; a stem that cuts patches does the first of the
+    spatial halvings at once.
+
+    Args:
+        temporal_compression: int. k, a power of two from 2 to 64.
+        latent_channels: int. Channels of a latent frame. Defaults to `8`.
+        stem_patch_size: int. 1, 2, 4 or 8: side of the patches that the stem turns into
+            channels. Larger leaves full resolution earlier. Defaults to `1`.
+        widths: tuple of int. Channels of each stage; the last repeats. Defaults to
+            `(128, 256, 256, 512)`.
+        num_blocks: tuple of int. Residual blocks of each stage; the last repeats.
+            Defaults to `(2,)`.
+        kernel_sizes: the kernels of a residual block, see `ResidualBlock3D`.
+
+    Input shape:
+        `(B, k + 1, H, W, 3)`, float in [-1, 1], H and W multiples of 8; or
+        `(B, 1, H, W, 3)`, images.
+
+    Output shape:
+        `(B, 2, H / 8, W / 8, latent_channels)`, float32; `(B, 1, ...)` for images.
+
+    Raises:
+        ValueError: if `temporal_compression` or `stem_patch_size` is not as above.
+
+    Example:
+
+    >>> encoder = VideoEncoder(4, widths=(8,), num_blocks=(1,))
+    >>> encoder(keras.ops.zeros((1, 5, 16, 24, 3))).shape
+    (1, 2, 2, 3, 8)
+
+    Reference:
+        Zhang et al. 2025, *REGEN*, section 3.1; Yu et al. 2023 (MAGVIT-v2), section 3.1.
+    """
+
+    def __init__(
+        self,
+        temporal_compression,
+        latent_channels=8,
+        stem_patch_size=1,
+        widths=(128, 256, 256, 512),
+        num_blocks=(2,),
+        kernel_sizes=((3, 3, 3), (3, 3, 3)),
+        dtype=None,
+        **kwargs,
+    ):
+        if temporal_compression not in (2, 4, 8, 16, 32, 64):
+            raise ValueError(
+                "`temporal_compression` must be a power of two from 2 to 64. "
+                f"Received: temporal_compression={temporal_compression}"
+            )
+        if stem_patch_size not in (1, 2, 4, 8):
+            raise ValueError(
+                "`stem_patch_size` must be 1, 2, 4 or 8. "
+                f"Received: stem_patch_size={stem_patch_size}"
+            )
+        dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        space_halvings = int(math.log2(SPATIAL_COMPRESSION // stem_patch_size))
+        time_halvings = int(math.log2(temporal_compression))
+        num_stages = 1 + max(space_halvings, time_halvings)
+
+        # === Layers ===
+        stem = [
+            Patchify(stem_patch_size, dtype=dtype, name="stem_patches"),
+            CausalConv3D(widths[0], (3, 3, 3), dtype=dtype, name="stem"),
+        ]
+        body = []
+        for stage in range(num_stages):
+            width = widths[min(stage, len(widths) - 1)]
+            if stage > 0:
+                time, space = stage <= time_halvings, stage <= space_halvings
+                body.append(
+                    CausalConv3D(
+                        width,
+                        kernel_size=(3 if time else 1, *[3 if space else 1] * 2),
+                        strides=(2 if time else 1, *[2 if space else 1] * 2),
+                        dtype=dtype,
+                        name=f"stage_{stage}_down",
+                    )
+                )
+            for block in range(num_blocks[min(stage, len(num_blocks) - 1)]):
+                name = f"stage_{stage}_block_{block}"
+                body.append(
+                    ResidualBlock3D(width, kernel_sizes, dtype=dtype, name=name)
+                )
+        head = [
+            keras.layers.RMSNormalization(
+                epsilon=1e-6, dtype=dtype, name="output_norm"
+            ),
+            keras.layers.Activation("silu", dtype=dtype, name="output_activation"),
+            CausalConv3D(
+                latent_channels, (1, 3, 3), dtype="float32", name="output_conv"
+            ),
+        ]
+
+        # === Functional Model ===
+        video = keras.Input((None, None, None, 3), name="video")
+        x = video
+        for layer in stem + body + head:
+            x = layer(x)
+        super().__init__(inputs=video, outputs=x, dtype=dtype, **kwargs)
+        self.autocast = False
+
+        # === Config ===
+        self.temporal_compression = temporal_compression
+        self.latent_channels = latent_channels
+        self.stem_patch_size = stem_patch_size
+        self.widths = tuple(widths)
+        self.num_blocks = tuple(num_blocks)
+        self.kernel_sizes = tuple(tuple(size) for size in kernel_sizes)
+
+    def get_config(self):
+        return {
+            "temporal_compression": self.temporal_compression,
+            "latent_channels": self.latent_channels,
+            "stem_patch_size": self.stem_patch_size,
+            "widths": self.widths,
+            "num_blocks": self.num_blocks,
+            "kernel_sizes": self.kernel_sizes,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

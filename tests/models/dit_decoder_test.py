@@ -1,0 +1,95 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_regen.models import DiTDecoder
+from tests.models.conftest import awaken
+from tests.test_case import random
+
+SMALL = {"units": 16, "depth": 2, "num_heads": 2, "siren_features": 8}
+CONDITIONINGS = ["content_aware", "in_context"]
+
+
+def inputs(frames=5, height=16, width=24, batch=1):
+    return {
+        "video": random(batch, frames, height, width, 3),
+        "timestep": np.full(batch, 0.7, "float32"),
+        "latents": random(batch, 2, height // 8, width // 8, 8, seed=1),
+        "times": np.tile(np.arange(frames, dtype="float32"), (batch, 1)),
+    }
+
+
+def decode(decoder, x):
+    return ops.convert_to_numpy(decoder(x, training=False))
+
+
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+def test_any_shape(conditioning):
+    decoder = DiTDecoder(4, conditioning=conditioning, **SMALL)
+    for shape in ((5, 16, 24), (1, 8, 8), (9, 32, 8), (2, 8, 40)):
+        x = inputs(*shape)
+        assert decode(decoder, x).shape == x["video"].shape
+
+
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+@pytest.mark.parametrize("changed", ["video", "timestep", "latents", "times"])
+def test_every_input_matters(conditioning, changed):
+    decoder = awaken(DiTDecoder(4, conditioning=conditioning, **SMALL))
+    x = inputs()
+    expected = decode(decoder, x)
+    x[changed] = x[changed] * 0.5 + 0.1
+    assert np.abs(decode(decoder, x) - expected).max() > 1e-4
+
+
+def test_only_the_latents_give_position():
+    # Swap two locations in the video and in the latents: the output swaps with them.
+    decoder = awaken(DiTDecoder(4, **SMALL))
+    x = inputs(height=8, width=16)
+    swapped = {
+        **x,
+        "video": np.roll(x["video"], 8, axis=3),
+        "latents": np.roll(x["latents"], 1, axis=3),
+    }
+    np.testing.assert_allclose(
+        decode(decoder, swapped), np.roll(decode(decoder, x), 8, axis=3), atol=1e-5
+    )
+
+
+def test_in_context_knows_position():
+    decoder = awaken(DiTDecoder(4, conditioning="in_context", **SMALL))
+    x = inputs(height=8, width=16)
+    swapped = {
+        **x,
+        "video": np.roll(x["video"], 8, axis=3),
+        "latents": np.roll(x["latents"], 1, axis=3),
+    }
+    rolled = np.roll(decode(decoder, x), 8, axis=3)
+    assert np.abs(decode(decoder, swapped) - rolled).max() > 1e-3
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_stays_close(dtype):
+    full = awaken(DiTDecoder(4, **SMALL))
+    half = DiTDecoder(4, dtype=dtype, **SMALL)
+    half.set_weights(full.get_weights())
+    expected, output = decode(full, inputs()), decode(half, inputs())
+    assert output.dtype == "float32"
+    assert np.abs(output - expected).max() < 0.05 * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("conditioning", CONDITIONINGS)
+def test_config_round_trip(conditioning, tmp_path):
+    decoder = awaken(DiTDecoder(4, conditioning=conditioning, mixing_size=3, **SMALL))
+    copy = DiTDecoder.from_config(decoder.get_config())
+    assert copy.get_config() == decoder.get_config()
+    decoder.save(tmp_path / "decoder.keras")
+    loaded = keras.saving.load_model(tmp_path / "decoder.keras")
+    np.testing.assert_array_equal(decode(loaded, inputs()), decode(decoder, inputs()))
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="Received: conditioning=rope"):
+        DiTDecoder(4, conditioning="rope")
+    with pytest.raises(ValueError, match="Received: units=16, num_heads=3"):
+        DiTDecoder(4, units=16, num_heads=3)

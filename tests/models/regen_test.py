@@ -1,0 +1,320 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_regen import diffusion
+from keras_regen.models import DiTDecoder, Regen, VideoEncoder
+from tests.models.conftest import awaken, make_regen
+from tests.test_case import random
+
+
+def moving_squares(count, frames=5, size=16, seed=0):
+    """Squares on a gradient: easy to learn, with motion."""
+    rng = np.random.default_rng(seed)
+    video = np.zeros((count, frames, size, size, 3), "float32")
+    for clip in video:
+        clip[...] = rng.uniform(-0.8, 0.0, 3)
+        y, x, colour = *rng.integers(0, size - 6, 2), rng.uniform(0, 1, 3)
+        for i, frame in enumerate(clip):
+            frame[y : y + 5, x + i // 4 : x + 5 + i // 4] = colour
+    return video
+
+
+class TestTraining:
+    @pytest.mark.parametrize(
+        ("prediction", "dtype"),
+        [
+            ("sample", "float32"),
+            ("sample", "mixed_bfloat16"),
+            ("sample", "mixed_float16"),
+            ("epsilon", "float32"),
+            ("v", "float32"),
+            ("velocity", "float32"),
+        ],
+    )
+    def test_the_loss_falls(self, prediction, dtype):
+        keras.utils.set_random_seed(0)
+        path = "cosine" if prediction in ("epsilon", "v") else "linear"
+        regen = make_regen(
+            dtype=dtype,
+            diffusion_path=path,
+            prediction=prediction,
+            weighting="prediction",
+        )
+        regen.compile(optimizer=keras.optimizers.Adam(3e-3))
+        clips = moving_squares(32)
+        before = regen.evaluate(clips, verbose=0)
+        regen.fit(clips, batch_size=8, epochs=15, verbose=0)
+        after = regen.evaluate(clips, verbose=0)
+        assert np.isfinite(after) and after < 0.9 * before
+
+    def test_encoder_and_decoder_both_learn(self, regen):
+        weights = {v.path: v.numpy().copy() for v in regen.trainable_variables}
+        regen.compile(optimizer=keras.optimizers.Adam(1e-2))
+        # Zero-initialised gates open one step at a time.
+        regen.fit(moving_squares(24), batch_size=4, epochs=1, verbose=0)
+        still = [
+            v.path
+            for v in regen.trainable_variables
+            if np.array_equal(weights[v.path], v.numpy())
+        ]
+        assert not still
+
+    def test_what_keras_offers(self, regen):
+        optimizer = keras.optimizers.AdamW(
+            1e-3,
+            use_ema=True,
+            ema_momentum=0.5,
+            gradient_accumulation_steps=2,
+            global_clipnorm=1.0,
+        )
+        regen.compile(optimizer=optimizer)
+        clips = moving_squares(16)
+        # Twice: what the first leaves must not break the second.
+        for _ in range(2):
+            history = regen.fit(
+                clips,
+                batch_size=4,
+                epochs=2,
+                validation_data=(clips[:8], None),
+                sample_weight=np.linspace(0.5, 1, 16, dtype="float32"),
+                verbose=0,
+            )
+        assert np.all(np.isfinite(history.history["loss"]))
+        assert np.all(np.isfinite(history.history["val_loss"]))
+
+    def test_averages_become_the_weights(self, regen):
+        regen.compile(
+            optimizer=keras.optimizers.SGD(1e-2, use_ema=True, ema_momentum=0.9)
+        )
+        regen.fit(moving_squares(8), batch_size=4, verbose=0)
+        averages = regen.optimizer._model_variables_moving_average
+        for variable, average in zip(regen.trainable_variables, averages, strict=True):
+            np.testing.assert_array_equal(variable.numpy(), average.numpy())
+
+    def test_evaluation_repeats(self, regen):
+        regen = awaken(regen)
+        regen.compile()
+        clips = moving_squares(8)
+        first = regen.evaluate(clips, batch_size=4, verbose=0)
+        assert first == regen.evaluate(clips, batch_size=4, verbose=0)
+
+    def test_training_draws_anew_each_step(self, regen):
+        x = ops.convert_to_tensor(moving_squares(4))
+        y = regen(x)
+        losses = {float(regen.compute_loss(x=x, y_pred=y)) for _ in range(3)}
+        assert len(losses) == 3
+
+    def test_sample_weight_scales_each_sample(self, regen):
+        awaken(regen)
+        x = ops.convert_to_tensor(random(2, 5, 16, 16, 3))
+
+        def loss(weight):
+            weight = np.array(weight, "float32")
+            return float(
+                regen.compute_loss(
+                    x=x, y_pred=regen(x), sample_weight=weight, training=False
+                )
+            )
+
+        np.testing.assert_allclose(loss([1, 0]) + loss([0, 1]), loss([1, 1]), rtol=1e-5)
+        assert loss([0, 0]) == 0
+        np.testing.assert_allclose(loss([2, 2]), 2 * loss([1, 1]), rtol=1e-5)
+
+    def test_targets_beyond_the_chunk(self, regen):
+        clips = moving_squares(8, frames=9)
+        regen.compile(optimizer="adam")
+        history = regen.fit(clips[:, 2:-2], clips, batch_size=4, verbose=0)
+        assert np.isfinite(history.history["loss"][0])
+        times = regen._target_times(clips[:, 2:-2], clips)
+        np.testing.assert_array_equal(ops.convert_to_numpy(times), np.arange(-2, 7))
+        with pytest.raises(ValueError, match="equally many frames before and after"):
+            regen._target_times(clips[:, 2:-2], clips[:, 1:])
+
+    def test_images_and_uint8(self, regen):
+        regen.compile(optimizer="adam")
+        images = np.rint((moving_squares(8)[:, :1] + 1) * 127.5).astype("uint8")
+        history = regen.fit(images, batch_size=4, verbose=0)
+        assert np.isfinite(history.history["loss"][0])
+
+    def test_a_constant_prediction_has_the_loss_that_the_maths_says(self):
+        # The last layer starts at zero, so x0 = 0 is predicted and the loss is E[x0^2].
+        regen = make_regen(weighting="sample")
+        x = random(16, 5, 16, 16, 3)
+        tensor = ops.convert_to_tensor(x)
+        loss = regen.compute_loss(x=tensor, y_pred=regen(tensor), training=False)
+        np.testing.assert_allclose(float(loss), np.mean(x**2), rtol=1e-5)
+
+
+class TestInference:
+    def test_shapes_and_dtypes(self, regen):
+        video = random(2, 5, 16, 24, 3)
+        latents = regen.encode(video)
+        assert latents.shape == (2, 2, 2, 3, 8) and latents.dtype == "float32"
+        np.testing.assert_allclose(
+            latents,
+            ops.convert_to_numpy(regen(ops.convert_to_tensor(video))),
+            atol=1e-5,
+        )
+        assert regen.decode(latents).shape == video.shape
+        assert regen.decode(latents, num_frames=3).shape == (2, 3, 16, 24, 3)
+        assert regen.decode(latents[:, :1]).shape == (2, 1, 16, 24, 3)
+        assert regen.reconstruct(video).dtype == "float32"
+
+    def test_uint8_in_is_uint8_out(self, regen):
+        awaken(regen)
+        video = np.rint((random(1, 5, 16, 24, 3) + 1) * 127.5).astype("uint8")
+        output = regen.reconstruct(video)
+        assert output.dtype == "uint8" and output.shape == video.shape
+        scaled = video.astype("float32") / 127.5 - 1
+        np.testing.assert_allclose(
+            output / 127.5 - 1, regen.reconstruct(scaled), atol=1.01 / 255
+        )
+
+    def test_the_seed_makes_it_a_function(self, regen):
+        awaken(regen)
+        latents = random(1, 2, 2, 3, 8)
+        for num_steps in (1, 3):
+            first = regen.decode(latents, num_steps=num_steps, seed=1)
+            again = regen.decode(latents, num_steps=num_steps, seed=1)
+            other = regen.decode(latents, num_steps=num_steps, seed=2)
+            np.testing.assert_array_equal(first, again)
+            assert np.abs(first - other).max() > 1e-3
+
+    def test_output_is_in_range(self, regen):
+        awaken(regen)
+        regen.decoder.get_layer("patch_output").projection.bias.assign(
+            np.full(192, 5.0, "float32")
+        )
+        video = regen.decode(random(1, 2, 1, 1, 8))
+        assert video.max() <= 1 and video.min() >= -1
+
+    def test_times_between_and_beyond(self, regen):
+        awaken(regen)
+        latents = random(1, 2, 2, 3, 8)
+        video = regen.decode(latents, times=[-1.0, 0.0, 0.5, 4.0, 6.0])
+        assert video.shape == (1, 5, 16, 24, 3)
+        assert np.abs(np.diff(video, axis=1)).max(axis=(0, 2, 3, 4)).min() > 1e-4
+        np.testing.assert_array_equal(
+            regen.decode(latents, num_frames=3),
+            regen.decode(latents, times=[0.0, 2.0, 4.0]),
+        )
+
+    def test_origin_moves_over_the_canvas(self, regen):
+        awaken(regen)
+        latents = random(1, 2, 2, 3, 8)
+        expected = regen.decode(latents, times=[2.0])
+        # The same pixels of the canvas, reached as frame 2 of a chunk from 3.
+        moved = regen.decode(latents, times=[2.0], origin=(3, 0, 0))
+        assert np.abs(moved - expected).max() > 1e-4
+        noise = [diffusion.noise_canvas(0, [t], (0, 16), (0, 24)) for t in (2.0, 5.0)]
+        assert np.abs(noise[0] - noise[1]).max() > 0.1
+
+    def test_batches_do_not_mix(self, regen):
+        awaken(regen)
+        latents = random(3, 2, 2, 3, 8)
+        together = regen.decode(latents)
+        for i in range(3):
+            np.testing.assert_allclose(
+                regen.decode(latents[i : i + 1])[0], together[i], atol=1e-5
+            )
+
+
+class TestConfig:
+    def test_keras_file(self, regen, tmp_path):
+        awaken(regen)
+        regen.compile(optimizer=keras.optimizers.AdamW(1e-3, use_ema=True))
+        regen.fit(moving_squares(4), batch_size=4, verbose=0)
+        regen.save(tmp_path / "regen.keras")
+        loaded = keras.saving.load_model(tmp_path / "regen.keras")
+        assert loaded.get_config() == regen.get_config()
+        video = random(1, 5, 16, 16, 3)
+        np.testing.assert_array_equal(
+            loaded.reconstruct(video), regen.reconstruct(video)
+        )
+        # It goes on training, with the optimiser where it was.
+        assert int(loaded.optimizer.iterations) == 1
+        loaded.fit(moving_squares(4), batch_size=4, verbose=0)
+
+    def test_weights_file(self, regen, tmp_path):
+        awaken(regen)
+        regen.save_weights(tmp_path / "regen.weights.h5")
+        other = make_regen()
+        other.load_weights(tmp_path / "regen.weights.h5")
+        video = random(1, 5, 16, 16, 3)
+        np.testing.assert_array_equal(other.encode(video), regen.encode(video))
+
+    def test_objects_and_names(self):
+        regen = make_regen(
+            prediction=diffusion.V(), time_distribution=diffusion.UniformTimes(0.7)
+        )
+        copy = Regen.from_config(regen.get_config())
+        assert isinstance(copy.prediction, diffusion.V)
+        assert copy.time_distribution.terminal_share == 0.7
+
+    @pytest.mark.parametrize("name", ["tiny", "small"])
+    @pytest.mark.parametrize("k", [4, 32])
+    def test_architectures(self, name, k):
+        regen = Regen.from_architecture(name, k)
+        assert regen.temporal_compression == k
+        assert regen.encode(np.zeros((1, k + 1, 8, 8, 3))).shape == (1, 2, 1, 1, 8)
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("video", "message"),
+        [
+            (np.zeros((5, 16, 16, 3)), r"shape \(B, T, H, W, 3\).*\(5, 16, 16, 3\)"),
+            (np.zeros((1, 5, 16, 16, 4)), r"\(1, 5, 16, 16, 4\)"),
+            (np.zeros((1, 6, 16, 16, 3)), r"k \+ 1 = 5 frames.*Received: 6 frames"),
+            (np.zeros((1, 5, 20, 16, 3)), "height must be a multiple of 8.*height=20"),
+            (np.zeros((1, 5, 16, 20, 3)), "width must be a multiple of 8.*width=20"),
+            (np.zeros((1, 5, 16, 16, 3), "int32"), "Received: video.dtype=int32"),
+            (np.full((1, 5, 16, 16, 3), 2.0), r"in \[-1, 1\].*from 2 to 2"),
+            (np.full((1, 5, 16, 16, 3), np.nan), "finite.*3840 NaN"),
+        ],
+    )
+    def test_video(self, regen, video, message):
+        with pytest.raises(ValueError, match=message):
+            regen.encode(video)
+
+    @pytest.mark.parametrize(
+        ("latents", "message"),
+        [
+            (np.zeros((1, 2, 2, 8)), r"latents.shape=\(1, 2, 2, 8\)"),
+            (np.zeros((1, 3, 2, 2, 8)), r"latents.shape=\(1, 3, 2, 2, 8\)"),
+            (np.zeros((1, 2, 2, 2, 4)), r"latents.shape=\(1, 2, 2, 2, 4\)"),
+            (np.zeros((1, 2, 2, 2, 8), "int32"), "latents.dtype=int32"),
+            (np.full((1, 2, 2, 2, 8), np.inf), "64 NaN or infinite"),
+        ],
+    )
+    def test_latents(self, regen, latents, message):
+        with pytest.raises(ValueError, match=message):
+            regen.decode(latents)
+
+    @pytest.mark.parametrize(
+        ("kwargs", "message"),
+        [
+            ({"num_steps": 0}, "num_steps=0"),
+            ({"num_frames": 0}, "num_frames=0"),
+            ({"num_frames": 3, "times": [0.0]}, "not both"),
+            ({"times": []}, "non-empty"),
+            ({"times": [np.nan]}, "finite"),
+            ({"seed": -1}, "seed=-1"),
+            ({"dtype": "int8"}, "dtype=int8"),
+        ],
+    )
+    def test_decoding(self, regen, kwargs, message):
+        with pytest.raises(ValueError, match=message):
+            regen.decode(np.zeros((1, 2, 1, 1, 8), "float32"), **kwargs)
+
+    def test_mismatched_parts(self):
+        encoder = VideoEncoder(4, widths=(8,), num_blocks=(1,))
+        decoder = DiTDecoder(8, units=16, depth=1, num_heads=2)
+        with pytest.raises(ValueError, match="encoder.temporal_compression=4"):
+            Regen(encoder, decoder)
+
+    def test_unknown_architecture(self):
+        with pytest.raises(ValueError, match="tiny, small, base, paper.*'huge'"):
+            Regen.from_architecture("huge")

@@ -1,0 +1,84 @@
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_regen.models import VideoEncoder
+from tests.test_case import random
+
+SMALL = {"widths": (8, 12), "num_blocks": (1,)}
+
+
+def encode(encoder, video):
+    return ops.convert_to_numpy(encoder(video, training=False))
+
+
+@pytest.mark.parametrize("k", [2, 4, 8, 16, 32, 64])
+def test_k_plus_one_frames_become_two(k):
+    encoder = VideoEncoder(k, stem_patch_size=4, **SMALL)
+    assert encode(encoder, random(1, k + 1, 16, 24, 3)).shape == (1, 2, 2, 3, 8)
+    assert encode(encoder, random(2, 1, 8, 16, 3)).shape == (2, 1, 1, 2, 8)
+
+
+@pytest.mark.parametrize("stem_patch_size", [1, 2, 4, 8])
+def test_content_sees_the_first_frame_alone_bit_for_bit(stem_patch_size):
+    encoder = VideoEncoder(8, stem_patch_size=stem_patch_size, **SMALL)
+    video = random(1, 9, 16, 24, 3)
+    expected = encode(encoder, video)
+    changed = video.copy()
+    changed[:, 1:] = random(1, 8, 16, 24, 3, seed=1)
+    output = encode(encoder, changed)
+    np.testing.assert_array_equal(output[:, 0], expected[:, 0])
+    assert np.abs(output[:, 1] - expected[:, 1]).max() > 1e-3
+
+
+def test_motion_sees_every_frame():
+    encoder = VideoEncoder(8, stem_patch_size=4, **SMALL)
+    video = random(1, 9, 8, 8, 3)
+    expected = encode(encoder, video)
+    for frame in range(9):
+        changed = video.copy()
+        changed[:, frame] += 0.5
+        assert np.abs(encode(encoder, changed)[:, 1] - expected[:, 1]).max() > 1e-6
+
+
+def test_an_image_has_the_content_of_the_video_it_begins():
+    encoder = VideoEncoder(4, stem_patch_size=4, **SMALL)
+    video = random(2, 5, 16, 16, 3)
+    np.testing.assert_allclose(
+        encode(encoder, video[:, :1])[:, 0], encode(encoder, video)[:, 0], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_stays_close(dtype):
+    full = VideoEncoder(4, stem_patch_size=4, **SMALL)
+    half = VideoEncoder(4, stem_patch_size=4, dtype=dtype, **SMALL)
+    half.set_weights(full.get_weights())
+    video = random(1, 5, 16, 16, 3)
+    expected, output = encode(full, video), encode(half, video)
+    assert output.dtype == "float32"
+    assert np.abs(output - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_config_round_trip(tmp_path):
+    encoder = VideoEncoder(4, stem_patch_size=2, **SMALL)
+    copy = VideoEncoder.from_config(encoder.get_config())
+    assert copy.get_config() == encoder.get_config()
+    encoder.save(tmp_path / "encoder.keras")
+    loaded = keras.saving.load_model(tmp_path / "encoder.keras")
+    video = random(1, 5, 8, 8, 3)
+    np.testing.assert_array_equal(encode(loaded, video), encode(encoder, video))
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "message"),
+    [
+        ({"temporal_compression": 6}, "temporal_compression=6"),
+        ({"temporal_compression": 128}, "temporal_compression=128"),
+        ({"temporal_compression": 4, "stem_patch_size": 3}, "stem_patch_size=3"),
+    ],
+)
+def test_bad_arguments(kwargs, message):
+    with pytest.raises(ValueError, match=f"Received: {message}"):
+        VideoEncoder(**kwargs)

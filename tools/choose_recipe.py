@@ -1,0 +1,126 @@
+"""Chooses the default recipe: trains each candidate at equal compute, scores the rest.
+
+Every candidate is the same network from the same initialisation on the same clips in the
+same order; only the diffusion, or the one named detail, differs. Scored by the PSNR of
+the validation clips in one step, and in four.
+
+    python tools/choose_recipe.py --data ../shared/data --output recipes.json
+"""
+
+import argparse
+import json
+import pathlib
+import time
+
+import keras
+import numpy as np
+from clips import Bucket, RandomClips, videos_in
+from protocol import reconstruct, score, validation_chunks
+
+from keras_regen import diffusion
+from keras_regen.models import DiTDecoder, Regen, VideoEncoder, architecture
+
+# Name: (prediction, path, weighting, time distribution, changes to the decoder).
+RECIPES = {
+    "epsilon (paper)": ("epsilon", "cosine", "prediction", ("uniform", 0.0), {}),
+    "velocity": ("velocity", "linear", "prediction", ("uniform", 0.2), {}),
+    "v": ("v", "cosine", "prediction", ("uniform", 0.2), {}),
+    "x0, velocity loss": ("sample", "linear", "velocity", ("uniform", 0.2), {}),
+    "x0, velocity loss, no share": (
+        "sample", "linear", "velocity", ("uniform", 0.0), {},
+    ),
+    "x0, velocity loss, half": ("sample", "linear", "velocity", ("uniform", 0.5), {}),
+    "x0, velocity loss, logit-normal": (
+        "sample", "linear", "velocity", ("logit_normal", 0.2), {},
+    ),
+    "x0, x0 loss": ("sample", "linear", "sample", ("uniform", 0.2), {}),
+    "x0, x0 loss, half": ("sample", "linear", "sample", ("uniform", 0.5), {}),
+    "x0, x0 loss, cosine, half": ("sample", "cosine", "sample", ("uniform", 0.5), {}),
+    "x0, regression": ("sample", "linear", "sample", ("uniform", 1.0), {}),
+    "x0, x0 loss, half, no mixing": (
+        "sample", "linear", "sample", ("uniform", 0.5), {"mixing_size": None},
+    ),
+    "x0, x0 loss, half, in-context": (
+        "sample", "linear", "sample", ("uniform", 0.5),
+        {"mixing_size": None, "conditioning": "in_context"},
+    ),
+}  # fmt: skip
+
+
+def build(recipe, k):
+    prediction, path, weighting, (times, share), changes = recipe
+    distribution = {
+        "uniform": diffusion.UniformTimes,
+        "logit_normal": diffusion.LogitNormalTimes,
+    }[times]
+    config = architecture("tiny")
+    keras.utils.set_random_seed(0)
+    return Regen(
+        VideoEncoder(k, **config["encoder"]),
+        DiTDecoder(k, **{**config["decoder"], **changes}),
+        diffusion_path=path,
+        prediction=prediction,
+        weighting=weighting,
+        time_distribution=distribution(share),
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=pathlib.Path, required=True)
+    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--recipes", nargs="*", type=int, help="indices; all if absent")
+    args = parser.parse_args()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    k, epochs = 8, 5
+    chunks = validation_chunks(args.data / "valid", k + 1, max_chunks=8)
+    clips = RandomClips(
+        videos_in(args.data / "train"),
+        [Bucket(k + 1, 64, args.batch_size)],
+        args.steps // epochs,
+        workers=4,
+        max_queue_size=16,
+    )
+    names = list(RECIPES)
+    rows = {}
+    for name in [names[i] for i in args.recipes or range(len(names))]:
+        regen = build(RECIPES[name], k)
+        schedule = keras.optimizers.schedules.CosineDecay(
+            0.0,
+            args.steps - args.steps // 10,
+            warmup_target=args.learning_rate,
+            warmup_steps=args.steps // 10,
+        )
+        regen.compile(
+            optimizer=keras.optimizers.AdamW(
+                schedule, weight_decay=0.01, beta_2=0.99, global_clipnorm=1.0
+            )
+        )
+        clips.epoch = 0
+        start = time.time()
+        history = regen.fit(clips, epochs=epochs, verbose=2)
+        seconds = time.time() - start
+        row = {"loss": history.history["loss"][-1], "seconds": seconds}
+        for num_steps in (1, 4):
+            scores = {
+                clip: score(x, reconstruct(regen, x, num_steps))
+                for clip, x in chunks.items()
+            }
+            row[f"psnr_{num_steps}"] = float(
+                np.mean([s["psnr"] for s in scores.values()])
+            )
+            row[f"scores_{num_steps}"] = scores
+        rows[name] = row
+        print(
+            f"{name}: {row['psnr_1']:.2f} dB in 1 step, {row['psnr_4']:.2f} in 4, "
+            f"{seconds:.0f} s",
+            flush=True,
+        )
+        args.output.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""Trains a preset, in as many sittings as it takes, and scores it.
+
+    python tools/train_preset.py --data ../shared/data --output regen_tiny_8x8x8
+
+Runs on any backend and device that Keras has. The state is kept in `--state` after every
+epoch; the same command goes on from there. `--minutes` ends a sitting early: the preset
+is written as far as it got.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+import platform
+import time
+
+import keras
+import numpy as np
+from clips import Bucket, RandomClips, videos_in
+from protocol import hold_first_frame, reconstruct, score, validation_chunks, zonal_dct
+
+from keras_regen import diffusion
+from keras_regen.models import Regen
+
+STEPS_PER_EPOCH = 200
+WARMUP_EPOCHS = 4
+
+
+class Sitting(keras.callbacks.Callback):
+    """One sitting of a training: ends it in time, and keeps what it reached.
+
+    The learning rate falls as a half cosine over the steps planned or the minutes given,
+    whichever runs out first, so that every sitting ends in a good model.
+    """
+
+    def __init__(self, clips, output, learning_rate, epochs, minutes):
+        super().__init__()
+        self.clips = clips
+        self.output = output
+        self.peak = learning_rate
+        self.epochs = epochs
+        self.seconds = 60 * minutes
+        self.start = time.time()
+        self.last_epoch = -1
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.clips.epoch = epoch
+        progress = max(epoch / self.epochs, (time.time() - self.start) / self.seconds)
+        rate = self.peak * max(0.01, 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
+        warmup = (epoch + 1) / WARMUP_EPOCHS
+        self.model.optimizer.learning_rate = rate * min(1.0, warmup)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.last_epoch = epoch
+        if epoch % 10 == 9:
+            self.model.save_to_preset(self.output, dtype="float16")
+        if time.time() - self.start > self.seconds:
+            self.model.stop_training = True
+
+
+def hardware():
+    """The devices that Keras trains on, in words."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    if keras.backend.backend() == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    return platform.processor() or platform.machine()
+
+
+def evaluate(regen, chunks):
+    """Scores by clip: the preset in one and four steps, and the two anchors."""
+    latent_values = 2 * (128 // 8) ** 2 * regen.encoder.latent_channels
+    values_per_block = latent_values // (128 // 8) ** 2
+    table = {}
+    for clip, x in chunks.items():
+        table[clip] = {
+            "chunks": len(x),
+            "one_step": score(x, reconstruct(regen, x, 1)),
+            "four_steps": score(x, reconstruct(regen, x, 4)),
+            "zonal_dct": score(x, zonal_dct(x, values_per_block)),
+            "hold_first_frame": score(x, hold_first_frame(x)),
+        }
+        print(clip, json.dumps(table[clip]), flush=True)
+    mean = {
+        method: {
+            metric: float(np.mean([row[method][metric] for row in table.values()]))
+            for metric in ("psnr", "ssim")
+        }
+        for method in ("one_step", "four_steps", "zonal_dct", "hold_first_frame")
+    }
+    print("mean", json.dumps(mean), flush=True)
+    return {**table, "mean": mean}
+
+
+def latent_statistics(regen, chunks):
+    """Mean and standard deviation of each latent channel, content then motion."""
+    latents = np.concatenate([regen.encode(x) for x in chunks.values()])
+    return {
+        "mean": latents.mean(axis=(0, 2, 3)).tolist(),
+        "std": latents.std(axis=(0, 2, 3)).tolist(),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=pathlib.Path, required=True)
+    parser.add_argument("--output", type=pathlib.Path, required=True)
+    parser.add_argument("--state", type=pathlib.Path, default="train_state")
+    parser.add_argument("--architecture", default="tiny")
+    parser.add_argument("--temporal-compression", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=24000)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--exclude", nargs="*", default=["kivy_cityCC0"])
+    args = parser.parse_args()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    k = args.temporal_compression
+
+    paths = [p for p in videos_in(args.data / "train") if p.stem not in args.exclude]
+    batch = args.batch_size
+    clips = RandomClips(
+        paths,
+        [
+            Bucket(k + 1, args.size, batch, share=0.95, margin=1),
+            Bucket(1, args.size, batch, share=0.05),
+        ],
+        STEPS_PER_EPOCH,
+        workers=8,
+        max_queue_size=24,
+    )
+    print(f"{len(paths)} videos, {clips.num_frames} frames", flush=True)
+
+    regen = Regen.from_architecture(
+        args.architecture,
+        k,
+        weighting="sample",
+        time_distribution=diffusion.UniformTimes(0.5),
+    )
+    regen.compile(
+        optimizer=keras.optimizers.AdamW(
+            args.learning_rate,
+            weight_decay=0.01,
+            beta_2=0.99,
+            global_clipnorm=1.0,
+            use_ema=True,
+            ema_momentum=0.999,
+        )
+    )
+    epochs = args.steps // STEPS_PER_EPOCH
+    sitting = Sitting(clips, args.output, args.learning_rate, epochs, args.minutes)
+    regen.fit(
+        clips,
+        epochs=epochs,
+        verbose=2,
+        callbacks=[
+            sitting,
+            keras.callbacks.BackupAndRestore(args.state, delete_checkpoint=False),
+        ],
+    )
+
+    # Scores are the preset's own: of the weights as stored, in float32.
+    steps = (sitting.last_epoch + 1) * STEPS_PER_EPOCH
+    regen.save_to_preset(args.output, dtype="float16")
+    print(f"{args.output} written after {steps} steps", flush=True)
+    keras.config.set_dtype_policy("float32")
+    regen = Regen.from_preset(args.output)
+    chunks = validation_chunks(args.data / "valid", k + 1)
+    metadata = {
+        "description": f"REGEN {args.architecture}, 8x8x{k}, {regen.encoder.latent_channels} channels",
+        "licence": "Apache-2.0",
+        "training": {
+            "data": {p.stem: "shared/data/train" for p in paths},
+            "num_frames": clips.num_frames,
+            "steps": steps,
+            "planned_steps": args.steps,
+            "batch_size": batch,
+            "size": args.size,
+            "learning_rate": args.learning_rate,
+            "hardware": hardware(),
+            "dtype": "mixed_bfloat16",
+        },
+        "latent_statistics": latent_statistics(regen, chunks),
+        "scores": evaluate(regen, chunks),
+    }
+    regen.save_to_preset(args.output, metadata, dtype="float16")
+
+
+if __name__ == "__main__":
+    main()
