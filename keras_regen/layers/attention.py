@@ -35,6 +35,11 @@ def attention(query, key, value):
     Reference:
         Vaswani et al. 2017, *Attention Is All You Need*, equation 1.
     """
+    dtype = query.dtype
+    if _materializes_logits() and keras.backend.standardize_dtype(dtype) == "float16":
+        # JAX has no product of float16 into float32 on the CPU.
+        query, key, value = (ops.cast(x, "float32") for x in (query, key, value))
+        return ops.cast(attention(query, key, value), dtype)
     length = query.shape[1]
     if not _materializes_logits() or (length is not None and length <= QUERY_BLOCK):
         return ops.dot_product_attention(query, key, value)
