@@ -26,6 +26,6 @@ def __dir__():
 
 
 if "keras" in sys.modules:
-    # The backend is chosen already, and `keras.saving.load_model` finds the classes only
-    # once they are registered.
+    # The backend is chosen already, and `keras.saving.load_model` finds the classes
+    # only once they are registered.
     importlib.import_module("keras_regen.models")

@@ -2,9 +2,9 @@
 
     python tools/train_preset.py --data ../shared/data --output regen_tiny_8x8x8
 
-Runs on any backend and device that Keras has. The state is kept in `--state` after every
-epoch; the same command goes on from there. `--minutes` ends a sitting early: the preset
-is written as far as it got.
+Runs on any backend and device that Keras has. With `--state` the state is kept there
+after every epoch, and the same command goes on from it. `--minutes` ends a sitting in
+time: the preset is written as far as it got. `--init` starts another from a preset.
 """
 
 import argparse
@@ -19,18 +19,18 @@ import numpy as np
 from clips import Bucket, RandomClips, videos_in
 from protocol import hold_first_frame, reconstruct, score, validation_chunks, zonal_dct
 
-from keras_regen import diffusion
-from keras_regen.models import Regen
+from keras_regen.models import Regen, preset_metadata
 
-STEPS_PER_EPOCH = 200
-WARMUP_EPOCHS = 4
+WARMUP_EPOCHS = 5
+START = time.time()
 
 
 class Sitting(keras.callbacks.Callback):
     """One sitting of a training: ends it in time, and keeps what it reached.
 
     The learning rate falls as a half cosine over the steps planned or the minutes given,
-    whichever runs out first, so that every sitting ends in a good model.
+    whichever runs out first, so that every sitting ends in a good model. Compilation, in
+    the first epoch, does not count.
     """
 
     def __init__(self, clips, output, learning_rate, epochs, minutes):
@@ -39,22 +39,25 @@ class Sitting(keras.callbacks.Callback):
         self.output = output
         self.peak = learning_rate
         self.epochs = epochs
-        self.seconds = 60 * minutes
-        self.start = time.time()
-        self.last_epoch = -1
+        self.deadline = START + 60 * minutes
+        self.epochs_here = 0
 
     def on_epoch_begin(self, epoch, logs=None):
+        if self.epochs_here <= 1:
+            self.start = time.time()
         self.clips.epoch = epoch
-        progress = max(epoch / self.epochs, (time.time() - self.start) / self.seconds)
-        rate = self.peak * max(0.01, 0.5 * (1 + math.cos(math.pi * min(1.0, progress))))
-        warmup = (epoch + 1) / WARMUP_EPOCHS
+        elapsed = (time.time() - self.start) / (self.deadline - self.start)
+        progress = min(1.0, max(epoch / self.epochs, elapsed))
+        rate = self.peak * max(0.01, 0.5 * (1 + math.cos(math.pi * progress)))
+        warmup = (self.epochs_here + 1) / WARMUP_EPOCHS
         self.model.optimizer.learning_rate = rate * min(1.0, warmup)
 
     def on_epoch_end(self, epoch, logs=None):
         self.last_epoch = epoch
-        if epoch % 10 == 9:
+        self.epochs_here += 1
+        if self.epochs_here % 25 == 0:
             self.model.save_to_preset(self.output, dtype="float16")
-        if time.time() - self.start > self.seconds:
+        if time.time() > self.deadline:
             self.model.stop_training = True
 
 
@@ -110,11 +113,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--output", type=pathlib.Path, required=True)
-    parser.add_argument("--state", type=pathlib.Path, default="train_state")
+    parser.add_argument("--state", type=pathlib.Path, help="where a sitting is kept")
+    parser.add_argument("--init", help="preset whose weights to start from")
     parser.add_argument("--architecture", default="tiny")
     parser.add_argument("--temporal-compression", type=int, default=8)
     parser.add_argument("--steps", type=int, default=24000)
+    parser.add_argument("--steps-per-epoch", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--images", type=float, default=0.05, help="share of batches")
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--minutes", type=float, default=float("inf"))
@@ -128,21 +134,21 @@ def main():
     clips = RandomClips(
         paths,
         [
-            Bucket(k + 1, args.size, batch, share=0.95, margin=1),
-            Bucket(1, args.size, batch, share=0.05),
+            Bucket(k + 1, args.size, batch, share=1 - args.images, margin=1),
+            Bucket(1, args.size, k * batch, share=args.images),
         ],
-        STEPS_PER_EPOCH,
+        args.steps_per_epoch,
         workers=8,
         max_queue_size=24,
     )
     print(f"{len(paths)} videos, {clips.num_frames} frames", flush=True)
 
-    regen = Regen.from_architecture(
-        args.architecture,
-        k,
-        weighting="sample",
-        time_distribution=diffusion.UniformTimes(0.5),
-    )
+    if args.init:
+        regen = Regen.from_preset(args.init, k)
+        sittings = preset_metadata(args.init)["training"]
+    else:
+        regen = Regen.from_architecture(args.architecture, k)
+        sittings = []
     regen.compile(
         optimizer=keras.optimizers.AdamW(
             args.learning_rate,
@@ -150,23 +156,26 @@ def main():
             beta_2=0.99,
             global_clipnorm=1.0,
             use_ema=True,
-            ema_momentum=0.999,
+            ema_momentum=0.998,
         )
     )
-    epochs = args.steps // STEPS_PER_EPOCH
+    epochs = args.steps // args.steps_per_epoch
     sitting = Sitting(clips, args.output, args.learning_rate, epochs, args.minutes)
+    callbacks = [sitting]
+    if args.state:
+        callbacks.append(
+            keras.callbacks.BackupAndRestore(args.state, delete_checkpoint=False)
+        )
     regen.fit(
         clips,
         epochs=epochs,
         verbose=2,
-        callbacks=[
-            sitting,
-            keras.callbacks.BackupAndRestore(args.state, delete_checkpoint=False),
-        ],
+        callbacks=callbacks,
     )
 
+    minutes = (time.time() - sitting.start) / 60
     # Scores are the preset's own: of the weights as stored, in float32.
-    steps = (sitting.last_epoch + 1) * STEPS_PER_EPOCH
+    steps = (sitting.last_epoch + 1) * args.steps_per_epoch
     regen.save_to_preset(args.output, dtype="float16")
     print(f"{args.output} written after {steps} steps", flush=True)
     keras.config.set_dtype_policy("float32")
@@ -175,17 +184,21 @@ def main():
     metadata = {
         "description": f"REGEN {args.architecture}, 8x8x{k}, {regen.encoder.latent_channels} channels",
         "licence": "Apache-2.0",
-        "training": {
-            "data": {p.stem: "shared/data/train" for p in paths},
-            "num_frames": clips.num_frames,
-            "steps": steps,
-            "planned_steps": args.steps,
-            "batch_size": batch,
-            "size": args.size,
-            "learning_rate": args.learning_rate,
-            "hardware": hardware(),
-            "dtype": "mixed_bfloat16",
-        },
+        "data": sorted(p.stem for p in paths),
+        "training": [
+            *sittings,
+            {
+                "steps": steps,
+                "batch_size": batch,
+                "size": args.size,
+                "share_of_image_batches": args.images,
+                "learning_rate": args.learning_rate,
+                "dtype": "mixed_bfloat16",
+                "backend": keras.backend.backend(),
+                "hardware": hardware(),
+                "minutes": round(minutes, 1),
+            },
+        ],
         "latent_statistics": latent_statistics(regen, chunks),
         "scores": evaluate(regen, chunks),
     }

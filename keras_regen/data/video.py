@@ -74,7 +74,9 @@ class VideoReader:
         if self._container.format.name == "tty":
             raise self._error("it is a text file")
         covers = av.stream.Disposition.attached_pic
-        streams = [s for s in self._container.streams.video if not s.disposition & covers]
+        streams = [
+            s for s in self._container.streams.video if not s.disposition & covers
+        ]
         if not streams:
             raise self._error("it has no video stream")
         self._stream = streams[0]
@@ -131,15 +133,17 @@ class VideoReader:
         return max(1, round(self._container.duration / av.time_base * self.fps))
 
     def _error(self, reason):
-        return ValueError(f"Cannot read {self.path}: {reason}. Received: path={self.path}")
+        return ValueError(
+            f"Cannot read the video: {reason}. Received: path={self.path}"
+        )
 
 
 class VideoWriter:
     """Writes a video frame by frame, in constant memory.
 
-    The video appears at `path` when the block ends well; until then, and after an error,
-    whatever was there stays as it was. MP4 and MKV hold H.264 of high quality, in full
-    colour resolution where a side is odd; GIF has 256 colours a frame.
+    The video appears at `path` when the block ends well; until then, and after an
+    error, whatever was there stays as it was. MP4 and MKV hold H.264 of high quality,
+    in full colour resolution where a side is odd; GIF has 256 colours a frame.
 
     Args:
         path: path ending in `.mp4`, `.mkv` or `.gif`.
@@ -159,7 +163,8 @@ class VideoWriter:
         self.path = pathlib.Path(path)
         if self.path.suffix.lower() not in SUFFIXES:
             raise ValueError(
-                f"A video is written as {', '.join(SUFFIXES)}. Received: path={self.path}"
+                f"A video is written as {', '.join(SUFFIXES)}. "
+                f"Received: path={self.path}"
             )
         if not 0 < fps < float("inf"):
             raise ValueError(f"`fps` must be positive. Received: fps={fps}")
@@ -227,7 +232,7 @@ class VideoWriter:
 
     def _error(self, reason):
         return ValueError(
-            f"Cannot write {self.path}: {reason}. Received: path={self.path}"
+            f"Cannot write the video: {reason}. Received: path={self.path}"
         )
 
 

@@ -16,10 +16,10 @@ class TimeDistribution(Configurable):
 
     Args:
         terminal_share: float in [0, 1]. Share of samples at exactly t = 1. Defaults to
-            `0.2`.
+            `0.5`.
     """
 
-    def __init__(self, terminal_share=0.2):
+    def __init__(self, terminal_share=0.5):
         if not 0 <= terminal_share <= 1:
             raise ValueError(
                 "`terminal_share` must be in [0, 1]. "
@@ -66,7 +66,7 @@ class LogitNormalTimes(TimeDistribution):
         Synthesis*, equation 19.
     """
 
-    def __init__(self, terminal_share=0.2, mean=0.0, std=1.0):
+    def __init__(self, terminal_share=0.5, mean=0.0, std=1.0):
         super().__init__(terminal_share)
         self.mean = mean
         self.std = std

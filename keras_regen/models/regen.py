@@ -31,13 +31,14 @@ class Regen(keras.Model):
     Args:
         encoder: a `VideoEncoder`.
         decoder: a `DiTDecoder` of the same compression.
-        diffusion_path: a `diffusion.Path`, or `"linear"` or `"cosine"`. Defaults to `"linear"`.
+        diffusion_path: a `diffusion.Path`, or `"linear"` or `"cosine"`. Defaults to
+            `"cosine"`.
         prediction: a `diffusion.Prediction`, or `"sample"`, `"v"`, `"velocity"` or
             `"epsilon"`. Defaults to `"sample"`.
         weighting: a `diffusion.Weighting`, or `"velocity"`, `"sample"` or
-            `"prediction"`. Defaults to `"velocity"`.
+            `"prediction"`. Defaults to `"sample"`.
         time_distribution: a `diffusion.TimeDistribution`, or `"logit_normal"` or
-            `"uniform"`. Defaults to `"uniform"`, a fifth of it at t = 1.
+            `"uniform"`. Defaults to `"uniform"`, half of it at t = 1.
         seed: int. Seed of the training's times and noise. Defaults to `0`.
 
     Call arguments:
@@ -65,9 +66,9 @@ class Regen(keras.Model):
         self,
         encoder,
         decoder,
-        diffusion_path="linear",
+        diffusion_path="cosine",
         prediction="sample",
-        weighting="velocity",
+        weighting="sample",
         time_distribution="uniform",
         seed=0,
         **kwargs,
