@@ -1,8 +1,8 @@
 """Chooses the default recipe: trains each candidate at equal compute, scores the rest.
 
-Every candidate is the same network from the same initialisation on the same clips in the
-same order; only the diffusion, or the one named detail, differs. Scored by the PSNR of
-the validation clips in one step, and in four.
+Every candidate is the same network from the same initialisation on the same clips in
+the same order; only the diffusion, or the one named detail, differs. Scored by the PSNR
+of the validation clips in one step, and in four.
 
     python tools/choose_recipe.py --data ../shared/data --output recipes.json
 """

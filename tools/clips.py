@@ -64,9 +64,9 @@ def load_pyramid(path):
 class RandomClips(keras.utils.PyDataset):
     """Endless random crops: batch `i` of epoch `e` depends on (seed, e, i) alone.
 
-    Videos are drawn in proportion to the square root of their length, so that long films
-    do not drown short clips. Clips are flipped, transposed, reversed and played at up to
-    double speed at random.
+    Videos are drawn in proportion to the square root of their length, so that long
+    films do not drown short clips. Clips are flipped, transposed, reversed and played
+    at up to double speed at random.
 
     Args:
         paths: paths of the videos.

@@ -17,7 +17,14 @@ import time
 import keras
 import numpy as np
 from clips import Bucket, RandomClips, videos_in
-from protocol import hold_first_frame, reconstruct, score, validation_chunks, zonal_dct
+from protocol import (
+    PROTOCOL,
+    hold_first_frame,
+    reconstruct,
+    score,
+    validation_chunks,
+    zonal_dct,
+)
 
 from keras_regen.models import Regen, preset_metadata
 
@@ -28,9 +35,9 @@ START = time.time()
 class Sitting(keras.callbacks.Callback):
     """One sitting of a training: ends it in time, and keeps what it reached.
 
-    The learning rate falls as a half cosine over the steps planned or the minutes given,
-    whichever runs out first, so that every sitting ends in a good model. Compilation, in
-    the first epoch, does not count.
+    The learning rate falls as a half cosine over the steps planned or the minutes
+    given, whichever runs out first, so that every sitting ends in a good model.
+    Compilation, in the first epoch, does not count.
     """
 
     def __init__(self, clips, output, learning_rate, epochs, minutes):
@@ -182,7 +189,7 @@ def main():
     regen = Regen.from_preset(args.output)
     chunks = validation_chunks(args.data / "valid", k + 1)
     metadata = {
-        "description": f"REGEN {args.architecture}, 8x8x{k}, {regen.encoder.latent_channels} channels",
+        "description": f"{args.architecture}, 8x8x{k}, trained on films and footage",
         "licence": "Apache-2.0",
         "data": sorted(p.stem for p in paths),
         "training": [
@@ -200,6 +207,7 @@ def main():
             },
         ],
         "latent_statistics": latent_statistics(regen, chunks),
+        "protocol": PROTOCOL,
         "scores": evaluate(regen, chunks),
     }
     regen.save_to_preset(args.output, metadata, dtype="float16")

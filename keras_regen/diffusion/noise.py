@@ -10,10 +10,10 @@ TIME_RESOLUTION = 65536
 def noise_canvas(seed, times, rows, columns, channels=3):
     """Standard normal noise that depends on (seed, time, row, column, channel) alone.
 
-    Every decode crops one infinite canvas, so chunks, tiles and frames in between see the
-    noise of their own place whatever is decoded beside them, on every backend. Blocks of
-    64x64 pixels of one frame come from a counter-based generator whose raw output NumPy
-    guarantees; the normal variables are Box and Muller's.
+    Every decode crops one infinite canvas, so chunks, tiles and frames in between see
+    the noise of their own place whatever is decoded beside them, on every backend.
+    Blocks of 64x64 pixels of one frame come from a counter-based generator whose raw
+    output NumPy guarantees; the normal variables are Box and Muller's.
 
     Args:
         seed: int in [0, 2**64). Picks the canvas.

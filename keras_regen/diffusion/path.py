@@ -54,7 +54,7 @@ class LinearPath(Path):
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class CosinePath(Path):
-    """The variance-preserving cosine path: alpha = cos(pi t / 2), sigma = sin(pi t / 2).
+    """The variance-preserving path: alpha = cos(pi t / 2), sigma = sin(pi t / 2).
 
     Reference:
         Salimans and Ho 2022, *Progressive Distillation for Fast Sampling of Diffusion

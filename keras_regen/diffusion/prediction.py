@@ -9,9 +9,9 @@ from keras_regen.diffusion.configurable import Configurable
 class Prediction(Configurable):
     """A linear combination of sample and noise that the network is trained to predict.
 
-    Every prediction is `a(t) * sample + b(t) * noise` for coefficients that depend on the
-    path. Together with `x_t = alpha * sample + sigma * noise` it can be solved for both.
-    Adding one is one class with `coefficients`.
+    Every prediction is `a(t) * sample + b(t) * noise` for coefficients that depend on
+    the path. Together with `x_t = alpha * sample + sigma * noise` it can be solved for
+    both. Adding one is one class with `coefficients`.
     """
 
     # The time from which sampling starts.
@@ -46,12 +46,13 @@ class Epsilon(Prediction):
     """The noise: the paper's objective.
 
     Its sample is `(x_t - sigma * noise) / alpha`, which pure noise leaves undefined.
-    Sampling starts where alpha is still 0.063, about the terminal signal of the schedules
-    that latent diffusion models of images are trained with.
+    Sampling starts where alpha is still 0.063, about the terminal signal of the
+    schedules that latent diffusion models of images are trained with.
 
     Reference:
-        Ho et al. 2020, *Denoising Diffusion Probabilistic Models*, equation 14; Lin et al.
-        2024, *Common Diffusion Noise Schedules and Sample Steps are Flawed*, table 1.
+        Ho et al. 2020, *Denoising Diffusion Probabilistic Models*, equation 14; Lin et
+        al. 2024, *Common Diffusion Noise Schedules and Sample Steps are Flawed*,
+        table 1.
     """
 
     max_time = 0.96

@@ -1,5 +1,7 @@
 """Deterministic sampling."""
 
+import itertools
+
 import numpy as np
 from keras import ops
 
@@ -12,8 +14,8 @@ def sampling_times(num_steps, max_time=1.0):
 def sample(predict, noise, path, prediction, num_steps=1):
     """Integrates the probability flow from noise to data.
 
-    Each step solves the prediction for the sample and the noise, and mixes them again at
-    the next time: DDIM, which on the linear path is Euler's method.
+    Each step solves the prediction for the sample and the noise, and mixes them again
+    at the next time: DDIM, which on the linear path is Euler's method.
 
     Args:
         predict: callable `(x_t, t) -> prediction`, with `x_t` a float32 tensor of the
@@ -30,7 +32,8 @@ def sample(predict, noise, path, prediction, num_steps=1):
         ValueError: if `num_steps` is less than 1.
 
     Reference:
-        Song et al. 2021, *Denoising Diffusion Implicit Models*, equation 12 with eta = 0.
+        Song et al. 2021, *Denoising Diffusion Implicit Models*, equation 12, with
+        eta = 0.
     """
     if num_steps < 1:
         raise ValueError(
@@ -39,7 +42,7 @@ def sample(predict, noise, path, prediction, num_steps=1):
     times = sampling_times(num_steps, prediction.max_time)
     times = [ops.convert_to_tensor(t) for t in times]
     x = ops.convert_to_tensor(noise)
-    for t, next_t in zip(times[:-1], times[1:], strict=True):
+    for t, next_t in itertools.pairwise(times):
         output = ops.convert_to_tensor(predict(x, t))
         clean, residual = prediction.solve(path, output, x, t)
         x = path.interpolate(clean, residual, next_t)

@@ -11,8 +11,8 @@ from keras_regen.diffusion.configurable import Configurable
 class TimeDistribution(Configurable):
     """A distribution over (0, 1), with a share of exactly t = 1.
 
-    One-step sampling asks the network for one thing only, its prediction at t = 1, which
-    a continuous distribution never trains.
+    One-step sampling asks the network for one thing only, its prediction at t = 1,
+    which a continuous distribution never trains.
 
     Args:
         terminal_share: float in [0, 1]. Share of samples at exactly t = 1. Defaults to
@@ -62,8 +62,8 @@ class LogitNormalTimes(TimeDistribution):
         std: float. Its standard deviation. Defaults to `1.0`.
 
     Reference:
-        Esser et al. 2024, *Scaling Rectified Flow Transformers for High-Resolution Image
-        Synthesis*, equation 19.
+        Esser et al. 2024, *Scaling Rectified Flow Transformers for High-Resolution
+        Image Synthesis*, equation 19.
     """
 
     def __init__(self, terminal_share=0.5, mean=0.0, std=1.0):

@@ -10,8 +10,8 @@ from keras_regen.diffusion.prediction import Sample, Velocity
 class Weighting(Configurable):
     """The space in which the squared error counts, whatever the network predicts.
 
-    An error in one space is an error in another times a function of time, so every choice
-    is a weight on the error of the prediction.
+    An error in one space is an error in another times a function of time, so every
+    choice is a weight on the error of the prediction.
 
     Args:
         max_weight: float. Upper bound of the weight. Defaults to `400.0`.

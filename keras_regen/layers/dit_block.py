@@ -16,7 +16,8 @@ def modulate(x, shift, scale):
 class DiTBlock(keras.layers.Layer):
     """Full spatiotemporal self-attention and an MLP, modulated by adaLN-Zero.
 
-    Queries and keys are RMS-normalised, which keeps the logits bounded in half precision.
+    Queries and keys are RMS-normalised, which keeps the logits bounded in half
+    precision.
 
     Args:
         units: int. Width, D.

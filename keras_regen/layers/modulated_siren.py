@@ -10,10 +10,10 @@ from keras import ops
 class ModulatedSiren(keras.layers.Layer):
     """A sine-activated MLP from a coordinate to features, modulated by a latent.
 
-    Layer `l` computes `sin(omega * (1 + scale_l(z)) * (W_l x + b_l) + shift_l(z))`; scale
-    and shift are linear in the latent `z` at each location. Everything here, the matrix
-    products included, is float32 under every dtype policy: a sine of a rounded phase is
-    noise.
+    Layer `l` computes `sin(omega * (1 + scale_l(z)) * (W_l x + b_l) + shift_l(z))`;
+    scale and shift are linear in the latent `z` at each location. Everything here, the
+    matrix products included, is float32 under every dtype policy: a sine of a rounded
+    phase is noise.
 
     Args:
         features: int. Width of every layer and of the output.

@@ -32,7 +32,8 @@ class PatchOutput(keras.layers.Layer):
     (1, 3, 16, 24, 3)
 
     Reference:
-        Peebles and Xie 2023, *Scalable Diffusion Models with Transformers*, section 3.2.
+        Peebles and Xie 2023, *Scalable Diffusion Models with Transformers* (DiT),
+        section 3.2.
     """
 
     def __init__(self, units, channels=3, patch_size=8, **kwargs):

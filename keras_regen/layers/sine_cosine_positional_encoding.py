@@ -10,8 +10,9 @@ from keras import ops
 class SineCosinePositionalEncoding(keras.layers.Layer):
     """Adds fixed sines and cosines of (time, row, column) to the tokens.
 
-    The channels are shared out to the three axes. Only the in-context conditioning of the
-    paper's ablation uses it; REGEN itself has no positional encoding but the latents.
+    The channels are shared out to the three axes. Only the in-context conditioning of
+    the paper's ablation uses it; REGEN itself has no positional encoding but the
+    latents.
 
     Args:
         max_period: float. Longest period in tokens. Defaults to `10000.0`.

@@ -30,7 +30,8 @@ class TimestepEmbedding(keras.layers.Layer):
     (3, 64)
 
     Reference:
-        Peebles and Xie 2023, *Scalable Diffusion Models with Transformers*, section 3.2.
+        Peebles and Xie 2023, *Scalable Diffusion Models with Transformers* (DiT),
+        section 3.2.
     """
 
     def __init__(self, units, num_frequencies=128, max_period=10000.0, **kwargs):

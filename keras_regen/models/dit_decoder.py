@@ -17,10 +17,10 @@ from keras_regen.layers import (
 class DiTDecoder(keras.Model):
     """One denoising step of a chunk, conditioned by its latents.
 
-    A transformer over 8x8 pixel patches, with full spatiotemporal attention and adaLN-Zero
-    timestep modulation. The latents, expanded by the content-aware positional encoding,
-    are added to the tokens; there is no other positional encoding, so any size, aspect
-    ratio, number and position of frames can be decoded.
+    A transformer over 8x8 pixel patches, with full spatiotemporal attention and
+    adaLN-Zero timestep modulation. The latents, expanded by the content-aware
+    positional encoding, are added to the tokens; there is no other positional encoding,
+    so any size, aspect ratio, number and position of frames can be decoded.
 
     Args:
         temporal_compression: int. Frames after the first in one chunk, k.
@@ -67,7 +67,8 @@ class DiTDecoder(keras.Model):
         siren_features=128,
         conditioning="content_aware",
         dtype=None,
-        **kwargs,
+        name=None,
+        trainable=True,
     ):
         if conditioning not in ("content_aware", "in_context"):
             raise ValueError(
@@ -120,8 +121,10 @@ class DiTDecoder(keras.Model):
         if conditioning == "in_context":
             x = x[:, :-2]
         outputs = patch_output(x, t)
-        super().__init__(inputs=inputs, outputs=outputs, dtype=dtype, **kwargs)
-        # Times are float32 under every policy; each layer casts what it computes in half.
+        super().__init__(
+            inputs=inputs, outputs=outputs, dtype=dtype, name=name, trainable=trainable
+        )
+        # Times stay float32: each layer casts what it computes in half precision.
         self.autocast = False
 
         # === Config ===

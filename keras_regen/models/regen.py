@@ -171,8 +171,8 @@ class Regen(keras.Model):
 
         Args:
             x: the chunk, as for `call`.
-            y: None, or the target frames, `(B, k + 1 + 2m, H, W, 3)`: the chunk with `m`
-                more frames before and after it. Defaults to the chunk itself.
+            y: None, or the target frames, `(B, k + 1 + 2m, H, W, 3)`: the chunk with
+                `m` more frames before and after it. Defaults to the chunk itself.
             y_pred: the latents, from `call`.
             sample_weight: None, or float tensor of shape `(B,)`.
             training: bool. Evaluation uses fixed noise and evenly spread times.
@@ -215,8 +215,8 @@ class Regen(keras.Model):
 
     def fit(self, *args, **kwargs):
         history = super().fit(*args, **kwargs)
-        # Keras ends a fit by assigning the averages to the weights. On JAX both are then
-        # one buffer, which the next fit may not donate twice.
+        # Keras ends a fit by assigning the averages to the weights. On JAX both are
+        # then one buffer, which the next fit may not donate twice.
         if self.optimizer.use_ema:
             for average in self.optimizer._model_variables_moving_average:
                 average.assign(ops.copy(average))
@@ -228,8 +228,8 @@ class Regen(keras.Model):
         # Known before it runs, except in graphs traced for any number of frames.
         if isinstance(extra, int) and (extra < 0 or extra % 2):
             raise ValueError(
-                "The targets must be the chunk with equally many frames before and after "
-                f"it. Received: x.shape={chunk.shape}, y.shape={target.shape}"
+                "The targets must be the chunk with equally many frames before and "
+                f"after it. Received: x.shape={chunk.shape}, y.shape={target.shape}"
             )
         frames = ops.arange(ops.shape(target)[1], dtype="float32")
         return frames - ops.cast(extra // 2, "float32")

@@ -14,8 +14,8 @@ def check_video(video, temporal_compression):
     shape, dtype = tuple(video.shape), keras.backend.standardize_dtype(video.dtype)
     if len(shape) != 5 or shape[-1] != 3:
         raise ValueError(
-            "A video must have shape (B, T, H, W, 3): batch, frames, height, width, RGB. "
-            f"Received: video.shape={shape}"
+            "A video must have shape (B, T, H, W, 3): batch, frames, height, width, "
+            f"RGB. Received: video.shape={shape}"
         )
     _, frames, height, width, _ = shape
     if frames not in (None, 1, temporal_compression + 1):

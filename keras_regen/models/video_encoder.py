@@ -69,7 +69,8 @@ class VideoEncoder(keras.Model):
     (1, 2, 2, 3, 8)
 
     Reference:
-        Zhang et al. 2025, *REGEN*, section 3.1; Yu et al. 2023 (MAGVIT-v2), section 3.1.
+        Zhang et al. 2025, *REGEN*, section 3.1; Yu et al. 2023 (MAGVIT-v2),
+        section 3.1.
     """
 
     def __init__(
@@ -81,7 +82,8 @@ class VideoEncoder(keras.Model):
         num_blocks=(2,),
         kernel_sizes=((3, 3, 3), (3, 3, 3)),
         dtype=None,
-        **kwargs,
+        name=None,
+        trainable=True,
     ):
         if temporal_compression not in (2, 4, 8, 16, 32, 64):
             raise ValueError(
@@ -137,7 +139,9 @@ class VideoEncoder(keras.Model):
         x = video
         for layer in stem + body + head:
             x = layer(x)
-        super().__init__(inputs=video, outputs=x, dtype=dtype, **kwargs)
+        super().__init__(
+            inputs=video, outputs=x, dtype=dtype, name=name, trainable=trainable
+        )
         self.autocast = False
 
         # === Config ===

@@ -3,7 +3,6 @@ import pytest
 
 from keras_regen.diffusion import noise_canvas
 
-
 EXPECTED = [[-0.37877, 0.766236], [-1.253355, -0.35558], [0.090798, -0.60243]]
 
 
