@@ -23,6 +23,8 @@ from keras_regen.metrics import psnr, ssim
 
 DEFAULT_PRESET = "regen_tiny_8x8x8"
 USER_ERROR = 2
+# The temporal compressions that `info` counts parameters for.
+COMPRESSIONS = (4, 8, 16, 32)
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
@@ -198,6 +200,15 @@ def _overview(console):
     for name, parts in models.ARCHITECTURES.items():
         architectures.add_row(name, _text(parts["encoder"]), _text(parts["decoder"]))
     yield architectures
+    parameters = _table(
+        "Parameters in millions, encoder + decoder",
+        "name",
+        *[f"k = {k}" for k in COMPRESSIONS],
+    )
+    for name in models.ARCHITECTURES:
+        counts = [models.count_parameters(name, k) for k in COMPRESSIONS]
+        parameters.add_row(name, *[f"{e / 1e6:.1f} + {d / 1e6:.1f}" for e, d in counts])
+    yield parameters
 
 
 def _preset_tables(preset, console):

@@ -113,8 +113,8 @@ class TestReconstruct:
         monkeypatch.setattr("keras_regen.models.presets.BUNDLED", presets)
         status, stdout, _ = run("reconstruct")
         assert status == 0
-        assert "city_regen.mp4" in stdout
-        with VideoReader(tmp_path / "city_regen.mp4") as reader:
+        assert "bunny_regen.mp4" in stdout
+        with VideoReader(tmp_path / "bunny_regen.mp4") as reader:
             assert (reader.num_frames, reader.fps) == (60, 25)
             assert (reader.height, reader.width) == (128, 2 * 228)
 

@@ -17,11 +17,11 @@ LIMITED_RANGE = 1
 
 
 def bundled_clip():
-    """Path of the clip that comes with the package: a city at night.
+    """Path of the clip that comes with the package: a scene of Big Buck Bunny.
 
     60 frames of 128x228 pixels at 25 frames/s.
     """
-    return ASSETS / "city.mp4"
+    return ASSETS / "bunny.mp4"
 
 
 class VideoReader:

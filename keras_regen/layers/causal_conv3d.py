@@ -29,7 +29,7 @@ class CausalConv3D(keras.layers.Layer):
     Example:
 
     >>> layer = CausalConv3D(8, (3, 3, 3), strides=(2, 2, 2))
-    >>> layer(keras.ops.ones((1, 5, 16, 16, 3))).shape
+    >>> tuple(layer(keras.ops.ones((1, 5, 16, 16, 3))).shape)
     (1, 3, 8, 8, 8)
 
     Reference:

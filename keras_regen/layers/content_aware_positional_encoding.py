@@ -35,7 +35,7 @@ class ContentAwarePositionalEncoding(keras.layers.Layer):
     Example:
 
     >>> encoding = ContentAwarePositionalEncoding(64, temporal_compression=8)
-    >>> encoding(keras.ops.ones((1, 2, 4, 6, 8)), keras.ops.ones((1, 5))).shape
+    >>> tuple(encoding(keras.ops.ones((1, 2, 4, 6, 8)), keras.ops.ones((1, 5))).shape)
     (1, 5, 4, 6, 64)
 
     Reference:

@@ -24,7 +24,7 @@ class DepthwiseMixing(keras.layers.Layer):
 
     Example:
 
-    >>> DepthwiseMixing()(keras.ops.ones((1, 2, 4, 4, 8))).shape
+    >>> tuple(DepthwiseMixing()(keras.ops.ones((1, 2, 4, 4, 8))).shape)
     (1, 2, 4, 4, 8)
 
     Reference:

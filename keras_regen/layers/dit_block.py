@@ -37,7 +37,7 @@ class DiTBlock(keras.layers.Layer):
     Example:
 
     >>> block = DiTBlock(32, num_heads=4)
-    >>> block(keras.ops.ones((1, 3, 4, 4, 32)), keras.ops.ones((1, 32))).shape
+    >>> tuple(block(keras.ops.ones((1, 3, 4, 4, 32)), keras.ops.ones((1, 32))).shape)
     (1, 3, 4, 4, 32)
 
     Reference:

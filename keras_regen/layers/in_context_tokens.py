@@ -23,7 +23,7 @@ class InContextTokens(keras.layers.Layer):
 
     >>> layer = InContextTokens(32)
     >>> x, z = keras.ops.ones((1, 9, 4, 6, 32)), keras.ops.ones((1, 2, 4, 6, 8))
-    >>> layer(x, z).shape
+    >>> tuple(layer(x, z).shape)
     (1, 11, 4, 6, 32)
 
     Reference:

@@ -36,7 +36,7 @@ class ModulatedSiren(keras.layers.Layer):
     Example:
 
     >>> siren = ModulatedSiren(16)
-    >>> siren(keras.ops.ones((1, 9)), keras.ops.ones((1, 4, 6, 8))).shape
+    >>> tuple(siren(keras.ops.ones((1, 9)), keras.ops.ones((1, 4, 6, 8))).shape)
     (1, 9, 4, 6, 16)
 
     Reference:

@@ -21,7 +21,7 @@ class PatchEmbedding(keras.layers.Layer):
 
     Example:
 
-    >>> PatchEmbedding(64)(keras.ops.ones((1, 3, 16, 24, 3))).shape
+    >>> tuple(PatchEmbedding(64)(keras.ops.ones((1, 3, 16, 24, 3))).shape)
     (1, 3, 2, 3, 64)
 
     Reference:

@@ -28,7 +28,7 @@ class PatchOutput(keras.layers.Layer):
     Example:
 
     >>> layer = PatchOutput(64)
-    >>> layer(keras.ops.ones((1, 3, 2, 3, 64)), keras.ops.ones((1, 64))).shape
+    >>> tuple(layer(keras.ops.ones((1, 3, 2, 3, 64)), keras.ops.ones((1, 64))).shape)
     (1, 3, 16, 24, 3)
 
     Reference:

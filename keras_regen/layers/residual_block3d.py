@@ -27,7 +27,7 @@ class ResidualBlock3D(keras.layers.Layer):
 
     Example:
 
-    >>> ResidualBlock3D(16)(keras.ops.ones((1, 3, 8, 8, 8))).shape
+    >>> tuple(ResidualBlock3D(16)(keras.ops.ones((1, 3, 8, 8, 8))).shape)
     (1, 3, 8, 8, 16)
 
     Reference:

@@ -27,7 +27,7 @@ class SineCosinePositionalEncoding(keras.layers.Layer):
     Example:
 
     >>> encoding = SineCosinePositionalEncoding()
-    >>> encoding(keras.ops.ones((1, 3, 4, 4, 16)), keras.ops.ones((1, 3))).shape
+    >>> tuple(encoding(keras.ops.ones((1, 3, 4, 4, 16)), keras.ops.ones((1, 3))).shape)
     (1, 3, 4, 4, 16)
 
     Reference:

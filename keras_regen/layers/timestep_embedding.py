@@ -26,7 +26,7 @@ class TimestepEmbedding(keras.layers.Layer):
 
     Example:
 
-    >>> TimestepEmbedding(64)(keras.ops.array([0.0, 0.5, 1.0])).shape
+    >>> tuple(TimestepEmbedding(64)(keras.ops.array([0.0, 0.5, 1.0])).shape)
     (3, 64)
 
     Reference:

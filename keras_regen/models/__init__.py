@@ -2,6 +2,7 @@
 
 from keras_regen.models.architectures import ARCHITECTURES, architecture
 from keras_regen.models.dit_decoder import DiTDecoder
+from keras_regen.models.parameters import count_parameters
 from keras_regen.models.presets import bundled_presets, preset_metadata
 from keras_regen.models.regen import Regen
 from keras_regen.models.video_encoder import VideoEncoder
@@ -13,5 +14,6 @@ __all__ = [
     "VideoEncoder",
     "architecture",
     "bundled_presets",
+    "count_parameters",
     "preset_metadata",
 ]

@@ -126,6 +126,8 @@ class DiTDecoder(keras.Model):
         )
         # Times stay float32: each layer casts what it computes in half precision.
         self.autocast = False
+        # Functional models leave their policy at the global one.
+        self.dtype_policy = dtype
 
         # === Config ===
         self.temporal_compression = temporal_compression

@@ -61,9 +61,10 @@ def load_preset(cls, preset, temporal_compression=None, dtype=None):
         config = json.loads((directory / CONFIG).read_text())
         for part in ("encoder", "decoder"):
             part_config = config["config"][part]["config"]
-            # A preset carries no policy: it runs under the caller's.
             part_config["dtype"] = dtype
             found = part_config["temporal_compression"]
+        # A preset carries no policy: it runs under the caller's.
+        config["config"].pop("dtype", None)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{directory / CONFIG} is not the configuration of a preset: {error!r}"
@@ -100,8 +101,9 @@ def save_preset(model, directory, metadata=None, dtype="float32"):
     # What the model was compiled with belongs to its training, not to the preset.
     for key in ("compile_config", "build_config"):
         config.pop(key, None)
+    config["config"].pop("dtype")
     for part in ("encoder", "decoder"):
-        config["config"][part]["config"]["dtype"] = None
+        config["config"][part]["config"].pop("dtype")
     with tempfile.TemporaryDirectory(dir=directory) as temporary:
         temporary = pathlib.Path(temporary)
         model.save_weights(temporary / WEIGHTS)

@@ -65,7 +65,7 @@ class VideoEncoder(keras.Model):
     Example:
 
     >>> encoder = VideoEncoder(4, widths=(8,), num_blocks=(1,))
-    >>> encoder(keras.ops.zeros((1, 5, 16, 24, 3))).shape
+    >>> tuple(encoder(keras.ops.zeros((1, 5, 16, 24, 3))).shape)
     (1, 2, 2, 3, 8)
 
     Reference:
@@ -143,6 +143,8 @@ class VideoEncoder(keras.Model):
             inputs=video, outputs=x, dtype=dtype, name=name, trainable=trainable
         )
         self.autocast = False
+        # Functional models leave their policy at the global one.
+        self.dtype_policy = dtype
 
         # === Config ===
         self.temporal_compression = temporal_compression

@@ -93,3 +93,5 @@ def test_bad_arguments():
         DiTDecoder(4, conditioning="rope")
     with pytest.raises(ValueError, match="Received: units=16, num_heads=3"):
         DiTDecoder(4, units=16, num_heads=3)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'unit'"):
+        DiTDecoder(4, unit=16)

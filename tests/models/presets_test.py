@@ -53,6 +53,7 @@ def test_half_precision_halves_the_file(regen, preset, tmp_path):
 
 def test_runs_under_the_policy_asked_for(preset):
     loaded = Regen.from_preset(preset, dtype="mixed_bfloat16")
+    assert loaded.compute_dtype == "bfloat16"
     assert loaded.encoder.get_layer("stem").compute_dtype == "bfloat16"
     assert loaded.decoder.get_layer("block_0").compute_dtype == "bfloat16"
     assert (

@@ -1,0 +1,32 @@
+"""Encode a chunk of video, and decode it in one sampling step and in four."""
+
+import itertools
+
+import numpy as np
+
+from keras_regen import Regen
+from keras_regen.data import VideoReader, VideoWriter, bundled_clip
+from keras_regen.metrics import psnr
+
+regen = Regen.from_preset("regen_tiny_8x8x8")
+
+# The first chunk, k + 1 frames, cropped to 128x128 pixels.
+with VideoReader(bundled_clip()) as reader:
+    fps = reader.fps
+    frames = list(itertools.islice(reader, regen.temporal_compression + 1))
+video = np.stack(frames)[:, :, 48:176]
+
+latents = regen.encode(video[None])
+print(f"video {video.shape} -> latents {latents.shape[1:]}")
+
+decoded = []
+for num_steps in (1, 4):
+    (frames,) = regen.decode(latents, num_steps=num_steps, dtype="uint8")
+    print(f"num_steps={num_steps}: PSNR {psnr(video, frames).mean():.2f} dB")
+    decoded.append(frames)
+
+# From left to right: the original, one step, four steps.
+with VideoWriter("reconstruct.mp4", fps) as writer:
+    for frame in np.concatenate([video, *decoded], axis=2):
+        writer.write(frame)
+print("reconstruct.mp4")

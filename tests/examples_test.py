@@ -1,0 +1,78 @@
+import pathlib
+import re
+import runpy
+
+import numpy as np
+import pytest
+
+from keras_regen import Regen
+from keras_regen.data import VideoReader, bundled_clip
+from keras_regen.metrics import psnr
+from keras_regen.models import preset_metadata
+
+EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
+K = 8
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path, capsys):
+    """Runs an example in an empty directory; returns what it prints."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name):
+        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+        return capsys.readouterr().out
+
+    return run
+
+
+def read(path):
+    with VideoReader(path) as reader:
+        return reader.fps, np.stack(list(reader))
+
+
+def test_every_example_is_tested():
+    names = {path.stem for path in EXAMPLES.glob("*.py")}
+    tests = {name.removeprefix("test_") for name in globals()}
+    assert names and names <= tests
+
+
+def test_reconstruct(run, tmp_path):
+    output = run("reconstruct.py")
+    assert "(9, 128, 128, 3) -> latents (2, 16, 16, 8)" in output
+    printed = [float(score) for score in re.findall(r"PSNR ([\d.]+) dB", output)]
+
+    fps, video = read(tmp_path / "reconstruct.mp4")
+    assert fps == 25
+    assert video.shape == (K + 1, 128, 3 * 128, 3)
+    original, one_step, four_steps = np.split(video, 3, axis=2)
+    assert psnr(read(bundled_clip())[1][: K + 1, :, 48:176], original).min() > 30
+    # The file is compressed, so its scores are only near what was printed.
+    written = [psnr(original, frames).mean() for frames in (one_step, four_steps)]
+    np.testing.assert_allclose(written, printed, atol=0.5)
+    assert min(printed) > 15
+    assert not np.array_equal(one_step, four_steps)
+
+
+def test_slow_motion(run, tmp_path):
+    run("slow_motion.py")
+    fps, normal = read(tmp_path / "normal_motion.mp4")
+    slow_fps, slow = read(tmp_path / "slow_motion.mp4")
+    assert fps == slow_fps == 25
+    assert normal.shape == (K + 1, 128, 128, 3)
+    assert slow.shape == (4 * K + 1, 128, 128, 3)
+    assert psnr(normal, slow[::4]).min() > 30
+    # Half a frame on, less has moved than a whole frame on.
+    start, half, whole = slow[:-1:4], slow[2::4], slow[4::4]
+    print(psnr(start, half).mean() , psnr(start, whole).mean())
+    assert psnr(start, half).mean() > psnr(start, whole).mean()
+
+
+def test_fit(run, tmp_path):
+    output = run("fit.py")
+    (before,) = re.findall(r"loss before: ([\d.]+)", output)
+    (after,) = re.findall(r"loss after: ([\d.]+)", output)
+    assert float(after) < 0.5 * float(before)
+    preset = tmp_path / "city_preset"
+    assert preset_metadata(preset) == {"description": "Trained on one clip"}
+    assert Regen.from_preset(preset, temporal_compression=4).encoder.built
