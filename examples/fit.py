@@ -28,13 +28,13 @@ training, validation = random_clips(video[:-25], 256), random_clips(video[-25:],
 
 regen = Regen(
     VideoEncoder(K, stem_patch_size=8, widths=(32, 64), num_blocks=(1,)),
-    DiTDecoder(K, units=64, depth=2, num_heads=2, mixing_size=3),
+    DiTDecoder(K, units=64, depth=2, num_heads=2),
 )
 regen.compile(keras.optimizers.AdamW(1e-3, use_ema=True, ema_momentum=0.95))
 
 print(f"loss before: {regen.evaluate(validation, batch_size=16, verbose=0):.3f}")
-regen.fit(training, batch_size=16, epochs=4, verbose=2)
+regen.fit(training, batch_size=16, epochs=3, verbose=2)
 print(f"loss after: {regen.evaluate(validation, batch_size=16, verbose=0):.3f}")
 
-regen.save_to_preset("city_preset", metadata={"description": "Trained on one clip"})
-print("city_preset")
+regen.save_to_preset("my_preset", metadata={"description": "Trained on one clip"})
+print("my_preset")

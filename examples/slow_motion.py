@@ -14,7 +14,7 @@ k = regen.temporal_compression
 
 with VideoReader(bundled_clip()) as reader:
     fps = reader.fps
-    video = np.stack(list(itertools.islice(reader, k + 1)))[:, :, 48:176]
+    video = np.stack(list(itertools.islice(reader, k + 1)))[:, 16:112, 64:160]
 latents = regen.encode(video[None])
 
 # Times are in frames from the chunk's first: 0, 1/4, 1/2, 3/4, 1, ... k.

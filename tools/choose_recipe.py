@@ -20,39 +20,28 @@ from protocol import reconstruct, score, validation_chunks
 from keras_regen import diffusion
 from keras_regen.models import DiTDecoder, Regen, VideoEncoder, architecture
 
-# Name: (prediction, path, weighting, time distribution, changes to the decoder).
+# Name: (prediction, path, weighting, share at t = 1, changes to the decoder).
 RECIPES = {
-    "epsilon (paper)": ("epsilon", "cosine", "prediction", ("uniform", 0.0), {}),
-    "velocity": ("velocity", "linear", "prediction", ("uniform", 0.2), {}),
-    "v": ("v", "cosine", "prediction", ("uniform", 0.2), {}),
-    "x0, velocity loss": ("sample", "linear", "velocity", ("uniform", 0.2), {}),
-    "x0, velocity loss, no share": (
-        "sample", "linear", "velocity", ("uniform", 0.0), {},
-    ),
-    "x0, velocity loss, half": ("sample", "linear", "velocity", ("uniform", 0.5), {}),
-    "x0, velocity loss, logit-normal": (
-        "sample", "linear", "velocity", ("logit_normal", 0.2), {},
-    ),
-    "x0, x0 loss": ("sample", "linear", "sample", ("uniform", 0.2), {}),
-    "x0, x0 loss, half": ("sample", "linear", "sample", ("uniform", 0.5), {}),
-    "x0, x0 loss, cosine, half": ("sample", "cosine", "sample", ("uniform", 0.5), {}),
-    "x0, regression": ("sample", "linear", "sample", ("uniform", 1.0), {}),
+    "epsilon (paper)": ("epsilon", "cosine", "prediction", 0.0, {}),
+    "velocity": ("velocity", "linear", "prediction", 0.2, {}),
+    "v": ("v", "cosine", "prediction", 0.2, {}),
+    "x0, velocity loss": ("sample", "linear", "velocity", 0.2, {}),
+    "x0, x0 loss": ("sample", "linear", "sample", 0.2, {}),
+    "x0, x0 loss, half": ("sample", "linear", "sample", 0.5, {}),
+    "x0, x0 loss, cosine, half": ("sample", "cosine", "sample", 0.5, {}),
+    "x0, regression": ("sample", "linear", "sample", 1.0, {}),
     "x0, x0 loss, half, no mixing": (
-        "sample", "linear", "sample", ("uniform", 0.5), {"mixing_size": None},
+        "sample", "linear", "sample", 0.5, {"mixing_size": None},
     ),
     "x0, x0 loss, half, in-context": (
-        "sample", "linear", "sample", ("uniform", 0.5),
+        "sample", "linear", "sample", 0.5,
         {"mixing_size": None, "conditioning": "in_context"},
     ),
 }  # fmt: skip
 
 
 def build(recipe, k):
-    prediction, path, weighting, (times, share), changes = recipe
-    distribution = {
-        "uniform": diffusion.UniformTimes,
-        "logit_normal": diffusion.LogitNormalTimes,
-    }[times]
+    prediction, path, weighting, share, changes = recipe
     config = architecture("tiny")
     keras.utils.set_random_seed(0)
     return Regen(
@@ -61,7 +50,7 @@ def build(recipe, k):
         diffusion_path=path,
         prediction=prediction,
         weighting=weighting,
-        time_distribution=distribution(share),
+        time_distribution=diffusion.UniformTimes(share),
     )
 
 

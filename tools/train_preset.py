@@ -8,23 +8,14 @@ time: the preset is written as far as it got. `--init` starts another from a pre
 """
 
 import argparse
-import json
 import math
 import pathlib
 import platform
 import time
 
 import keras
-import numpy as np
 from clips import Bucket, RandomClips, videos_in
-from protocol import (
-    PROTOCOL,
-    hold_first_frame,
-    reconstruct,
-    score,
-    validation_chunks,
-    zonal_dct,
-)
+from score_preset import score_preset
 
 from keras_regen.models import Regen, preset_metadata
 
@@ -82,40 +73,6 @@ def hardware():
     return platform.processor() or platform.machine()
 
 
-def evaluate(regen, chunks):
-    """Scores by clip: the preset in one and four steps, and the two anchors."""
-    latent_values = 2 * (128 // 8) ** 2 * regen.encoder.latent_channels
-    values_per_block = latent_values // (128 // 8) ** 2
-    table = {}
-    for clip, x in chunks.items():
-        table[clip] = {
-            "chunks": len(x),
-            "one_step": score(x, reconstruct(regen, x, 1)),
-            "four_steps": score(x, reconstruct(regen, x, 4)),
-            "zonal_dct": score(x, zonal_dct(x, values_per_block)),
-            "hold_first_frame": score(x, hold_first_frame(x)),
-        }
-        print(clip, json.dumps(table[clip]), flush=True)
-    mean = {
-        method: {
-            metric: float(np.mean([row[method][metric] for row in table.values()]))
-            for metric in ("psnr", "ssim")
-        }
-        for method in ("one_step", "four_steps", "zonal_dct", "hold_first_frame")
-    }
-    print("mean", json.dumps(mean), flush=True)
-    return {**table, "mean": mean}
-
-
-def latent_statistics(regen, chunks):
-    """Mean and standard deviation of each latent channel, content then motion."""
-    latents = np.concatenate([regen.encode(x) for x in chunks.values()])
-    return {
-        "mean": latents.mean(axis=(0, 2, 3)).tolist(),
-        "std": latents.std(axis=(0, 2, 3)).tolist(),
-    }
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=pathlib.Path, required=True)
@@ -132,6 +89,7 @@ def main():
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--exclude", nargs="*", default=["kivy_cityCC0"])
+    parser.add_argument("--notes", default="", help="for the preset's metadata")
     args = parser.parse_args()
     keras.config.set_dtype_policy("mixed_bfloat16")
     k = args.temporal_compression
@@ -181,24 +139,20 @@ def main():
     )
 
     minutes = (time.time() - sitting.start) / 60
-    # Scores are the preset's own: of the weights as stored, in float32.
     steps = (sitting.last_epoch + 1) * args.steps_per_epoch
-    regen.save_to_preset(args.output, dtype="float16")
-    print(f"{args.output} written after {steps} steps", flush=True)
-    keras.config.set_dtype_policy("float32")
-    regen = Regen.from_preset(args.output)
-    chunks = validation_chunks(args.data / "valid", k + 1)
     metadata = {
         "description": f"{args.architecture}, 8x8x{k}, trained on films and footage",
+        "notes": args.notes,
         "licence": "Apache-2.0",
         "data": sorted(p.stem for p in paths),
         "training": [
             *sittings,
             {
                 "steps": steps,
+                "clips": round(steps * batch * (1 - args.images)),
+                "images": round(steps * batch * k * args.images),
                 "batch_size": batch,
                 "size": args.size,
-                "share_of_image_batches": args.images,
                 "learning_rate": args.learning_rate,
                 "dtype": "mixed_bfloat16",
                 "backend": keras.backend.backend(),
@@ -206,11 +160,10 @@ def main():
                 "minutes": round(minutes, 1),
             },
         ],
-        "latent_statistics": latent_statistics(regen, chunks),
-        "protocol": PROTOCOL,
-        "scores": evaluate(regen, chunks),
     }
     regen.save_to_preset(args.output, metadata, dtype="float16")
+    print(f"{args.output} written", flush=True)
+    score_preset(args.output, args.data / "valid")
 
 
 if __name__ == "__main__":

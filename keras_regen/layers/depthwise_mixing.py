@@ -11,7 +11,7 @@ class DepthwiseMixing(keras.layers.Layer):
     Attention without positional encodings cannot tell the token next door from one far
     away. This gives it the neighbourhood without giving it a position: zeros at
     initialisation, the same weights everywhere, any size. The sum is written as shifts,
-    which compilers fuse; depthwise convolutions are slow on most backends.
+    which compilers fuse: on JAX, several times faster than its depthwise convolution.
 
     Args:
         size: int, odd. Side of the square window, in tokens. Defaults to `3`.
