@@ -10,8 +10,7 @@ class CausalConv3D(keras.layers.Layer):
 
     Time is padded with zeros on the past side only; space is padded to "same". The
     temporal taps are gathered along the channels and the whole is one 2D convolution
-    with the frames in the batch: the same arithmetic as a 3D convolution, on kernels
-    that are good on every backend, where those in 3D are slow on some.
+    with the frames in the batch: the same arithmetic as a 3D convolution.
 
     Args:
         filters: int. Number of output channels.
