@@ -46,7 +46,7 @@ def video(tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def workplace(monkeypatch, tmp_path):
+def working_directory(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
 

@@ -4,7 +4,7 @@ Every candidate is the same network from the same initialisation on the same cli
 the same order; only the diffusion, or the one named detail, differs. Scored by the PSNR
 of the validation clips in one step, and in four.
 
-    python tools/choose_recipe.py --data ../shared/data --output recipes.json
+    python tools/choose_recipe.py --data DATA --output recipes.json
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Trains a preset, in as many sittings as it takes, and scores it.
 
-    python tools/train_preset.py --data ../shared/data --output regen_tiny_8x8x8
+    python tools/train_preset.py --data DATA --output regen_tiny_8x8x8
 
 Runs on any backend and device that Keras has. With `--state` the state is kept there
 after every epoch, and the same command goes on from it. `--minutes` ends a sitting in
