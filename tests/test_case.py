@@ -52,8 +52,6 @@ class TestCase:
         # Everything but the channels is unknown.
         unknown = [
             keras.KerasTensor((*[None] * (len(shape) - 1), shape[-1]))
-            if len(shape) > 2
-            else keras.KerasTensor((None,) * (len(shape) - 1) + shape[-1:])
             for shape in input_shapes
         ]
         assert layer(*unknown).shape[-1] == output.shape[-1]

@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import dataclasses
-import importlib.util
 import pathlib
 
 import imageio.v3 as iio
@@ -13,13 +12,11 @@ from PIL import Image
 # Short sides of the copies kept of every video, in pixels; never above its own.
 SHORT_SIDES = (128, 176, 256)
 SHORT_SIDE_WEIGHTS = (0.5, 0.3, 0.2)
-# Machines made for training have OpenCV more often than PyAV.
-PLUGIN = "pyav" if importlib.util.find_spec("av") else "opencv"
 
 
 def read_video(path):
     """All frames, uint8 `(T, H, W, 3)`."""
-    return iio.imread(path, plugin=PLUGIN)
+    return iio.imread(path, plugin="pyav")
 
 
 @dataclasses.dataclass(frozen=True)

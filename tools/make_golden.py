@@ -1,5 +1,4 @@
 """Writes tests/golden.npz: what the bundled preset does on every backend.
-with.
 
 KERAS_BACKEND=torch python tools/make_golden.py
 """

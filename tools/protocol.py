@@ -1,5 +1,4 @@
-"""The validation protocol: chunks of held-out clips, and the anchors on the same
-chunks."""
+"""The validation protocol: chunks of held-out clips, and anchors on the same."""
 
 import numpy as np
 from clips import read_video, resize_short_side, videos_in

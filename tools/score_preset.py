@@ -19,6 +19,7 @@ from protocol import (
 )
 
 from keras_regen.models import Regen, preset_metadata
+from keras_regen.models.presets import METADATA, preset_directory
 
 
 def evaluate(regen, chunks):
@@ -65,7 +66,10 @@ def score_preset(preset, folder):
         "protocol": PROTOCOL,
         "scores": evaluate(regen, chunks),
     }
-    regen.save_to_preset(preset, metadata, dtype="float16")
+    path = preset_directory(preset) / METADATA
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(metadata, indent=2) + "\n")
+    temporary.replace(path)
 
 
 if __name__ == "__main__":

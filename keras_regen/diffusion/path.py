@@ -1,5 +1,6 @@
 """Diffusion paths: how data turns into noise."""
 
+import abc
 import math
 
 import keras
@@ -8,23 +9,27 @@ from keras import ops
 from keras_regen.diffusion.configurable import Configurable
 
 
-class Path(Configurable):
+class Path(Configurable, abc.ABC):
     """`x_t = alpha(t) * x_0 + sigma(t) * noise`, t in [0, 1] from data to noise.
 
     A path is four functions of t, each with a closed form. Adding one is one class.
     """
 
+    @abc.abstractmethod
     def alpha(self, t):
-        raise NotImplementedError
+        """The factor of the sample."""
 
+    @abc.abstractmethod
     def sigma(self, t):
-        raise NotImplementedError
+        """The factor of the noise."""
 
+    @abc.abstractmethod
     def alpha_derivative(self, t):
-        raise NotImplementedError
+        """The derivative of `alpha` in t."""
 
+    @abc.abstractmethod
     def sigma_derivative(self, t):
-        raise NotImplementedError
+        """The derivative of `sigma` in t."""
 
     def interpolate(self, sample, noise, t):
         """x_t, for `t` broadcastable to `sample`."""

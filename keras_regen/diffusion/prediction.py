@@ -1,12 +1,14 @@
 """What the network predicts, and what its prediction says of the data and the noise."""
 
+import abc
+
 import keras
 from keras import ops
 
 from keras_regen.diffusion.configurable import Configurable
 
 
-class Prediction(Configurable):
+class Prediction(Configurable, abc.ABC):
     """A linear combination of sample and noise that the network is trained to predict.
 
     Every prediction is `a(t) * sample + b(t) * noise` for coefficients that depend on
@@ -17,9 +19,9 @@ class Prediction(Configurable):
     # The time from which sampling starts.
     max_time = 1.0
 
+    @abc.abstractmethod
     def coefficients(self, path, t):
         """The pair (a, b)."""
-        raise NotImplementedError
 
     def target(self, path, sample, noise, t):
         """The training target, for `t` broadcastable to `sample`."""

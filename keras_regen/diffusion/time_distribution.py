@@ -1,5 +1,6 @@
 """Distributions of the training times."""
 
+import abc
 import math
 
 import keras
@@ -8,7 +9,7 @@ from keras import ops
 from keras_regen.diffusion.configurable import Configurable
 
 
-class TimeDistribution(Configurable):
+class TimeDistribution(Configurable, abc.ABC):
     """A distribution over (0, 1), with a share of exactly t = 1.
 
     One-step sampling asks the network for one thing only, its prediction at t = 1,
@@ -27,9 +28,9 @@ class TimeDistribution(Configurable):
             )
         self.terminal_share = terminal_share
 
+    @abc.abstractmethod
     def quantile(self, u):
         """The inverse of the cumulative distribution, without the terminal share."""
-        raise NotImplementedError
 
     def __call__(self, u):
         """Times for uniform numbers `u` in [0, 1): the last share of them is t = 1."""

@@ -1,5 +1,7 @@
 """Weights of the training loss over time."""
 
+import abc
+
 import keras
 from keras import ops
 
@@ -7,7 +9,7 @@ from keras_regen.diffusion.configurable import Configurable
 from keras_regen.diffusion.prediction import Sample, Velocity
 
 
-class Weighting(Configurable):
+class Weighting(Configurable, abc.ABC):
     """The space in which the squared error counts, whatever the network predicts.
 
     An error in one space is an error in another times a function of time, so every
@@ -20,9 +22,9 @@ class Weighting(Configurable):
     def __init__(self, max_weight=400.0):
         self.max_weight = max_weight
 
+    @abc.abstractmethod
     def space(self, prediction):
         """The `Prediction` whose squared error is the loss."""
-        raise NotImplementedError
 
     def weight(self, path, prediction, t):
         """The weight, of the shape of `t`."""

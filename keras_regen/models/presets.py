@@ -147,7 +147,7 @@ def _download(name):
         return pathlib.Path(
             snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, METADATA])
         )
-    except Exception as error:
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"The preset {HUB_PREFIX}{name} could not be downloaded: {error}"
         ) from error

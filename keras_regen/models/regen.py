@@ -181,9 +181,9 @@ class Regen(keras.Model):
             Scalar, float32.
         """
         target = _to_unit_range(x if y is None else y)
-        batch, frames = ops.shape(target)[:2]
-        times = self._target_times(x, target)
         shape = ops.shape(target)
+        batch, frames = shape[:2]
+        times = self._target_times(x, target)
         if training:
             u = keras.random.uniform((batch,), seed=self.seed_generator)
             noise = keras.random.normal(shape, seed=self.seed_generator)
