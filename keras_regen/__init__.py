@@ -5,8 +5,14 @@ import sys
 
 __version__ = "0.1.0"
 
-_MODULES = ("data", "diffusion", "layers", "metrics", "models")
-_CLASSES = ("DiTDecoder", "Regen", "VideoEncoder")
+_MODULES = ("codec", "data", "diffusion", "layers", "metrics", "models")
+_CLASSES = {
+    "DiTDecoder": "models",
+    "Latents": "codec",
+    "Regen": "models",
+    "VideoCodec": "codec",
+    "VideoEncoder": "models",
+}
 
 __all__ = [*_CLASSES, *_MODULES]
 
@@ -17,7 +23,7 @@ def __getattr__(name):
     if name in _MODULES:
         return importlib.import_module(f"keras_regen.{name}")
     if name in _CLASSES:
-        return getattr(importlib.import_module("keras_regen.models"), name)
+        return getattr(importlib.import_module(f"keras_regen.{_CLASSES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -86,7 +86,10 @@ def main():
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--images", type=float, default=0.05, help="share of batches")
     parser.add_argument("--size", type=int, default=96)
+    parser.add_argument("--margin", type=int, default=2, help="frames beyond the chunk")
+    parser.add_argument("--decoder-only", action="store_true", help="latents stay")
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--ema-momentum", type=float, default=0.998)
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--exclude", nargs="*", default=["kivy_cityCC0"])
     parser.add_argument("--notes", default="", help="for the preset's metadata")
@@ -99,8 +102,8 @@ def main():
     clips = RandomClips(
         paths,
         [
-            Bucket(k + 1, args.size, batch, share=1 - args.images, margin=1),
-            Bucket(1, args.size, k * batch, share=args.images),
+            Bucket(k + 1, args.size, batch, 1 - args.images, args.margin),
+            Bucket(1, args.size, k * batch, args.images),
         ],
         args.steps_per_epoch,
         workers=8,
@@ -114,6 +117,7 @@ def main():
     else:
         regen = Regen.from_architecture(args.architecture, k)
         sittings = []
+    regen.encoder.trainable = not args.decoder_only
     regen.compile(
         optimizer=keras.optimizers.AdamW(
             args.learning_rate,
@@ -121,7 +125,7 @@ def main():
             beta_2=0.99,
             global_clipnorm=1.0,
             use_ema=True,
-            ema_momentum=0.998,
+            ema_momentum=args.ema_momentum,
         )
     )
     epochs = args.steps // args.steps_per_epoch
@@ -153,6 +157,8 @@ def main():
                 "images": round(steps * batch * k * args.images),
                 "batch_size": batch,
                 "size": args.size,
+                "margin": args.margin,
+                "decoder_only": args.decoder_only,
                 "learning_rate": args.learning_rate,
                 "dtype": "mixed_bfloat16",
                 "backend": keras.backend.backend(),

@@ -1,5 +1,7 @@
 """Whole videos, of any length and size."""
 
-from keras_regen.codec.reconstruct import Compression, compression, reconstruct_frames
+from keras_regen.codec.latents import Latents
+from keras_regen.codec.latents_file import LatentsWriter
+from keras_regen.codec.video_codec import VideoCodec
 
-__all__ = ["Compression", "compression", "reconstruct_frames"]
+__all__ = ["Latents", "LatentsWriter", "VideoCodec"]

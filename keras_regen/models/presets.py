@@ -86,6 +86,7 @@ def load_preset(cls, preset, temporal_compression=None, dtype=None):
         raise ValueError(
             f"{directory / WEIGHTS} does not hold the preset's weights: {error}"
         ) from error
+    model.preset = str(preset)
     return model
 
 
@@ -96,7 +97,6 @@ def save_preset(model, directory, metadata=None, dtype="float32"):
             f'`dtype` must be "float32" or "float16". Received: dtype={dtype!r}'
         )
     directory = pathlib.Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
     config = keras.saving.serialize_keras_object(model)
     # What the model was compiled with belongs to its training, not to the preset.
     for key in ("compile_config", "build_config"):
@@ -104,6 +104,7 @@ def save_preset(model, directory, metadata=None, dtype="float32"):
     config["config"].pop("dtype")
     for part in ("encoder", "decoder"):
         config["config"][part]["config"].pop("dtype")
+    directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory) as temporary:
         temporary = pathlib.Path(temporary)
         model.save_weights(temporary / WEIGHTS)

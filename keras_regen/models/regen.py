@@ -1,18 +1,14 @@
 """REGEN: encoder and generative decoder, trained together."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.models.architectures import architecture
 from keras_regen.models.dit_decoder import DiTDecoder
+from keras_regen.models.inference import Inference, to_unit_range
 from keras_regen.models.presets import load_preset, save_preset
-from keras_regen.models.validation import (
-    check_latents,
-    check_times,
-    check_video,
-)
+from keras_regen.models.validation import check_video
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION, VideoEncoder
 
 # Seeds of evaluation's noise, fixed so that `evaluate` repeats.
@@ -20,7 +16,7 @@ EVALUATION_SEED = 2503
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class Regen(keras.Model):
+class Regen(Inference, keras.Model):
     """A video embedder whose decoder re-generates the video.
 
     `call(video)` returns the latents. `fit` trains encoder and decoder end to end with
@@ -93,6 +89,8 @@ class Regen(keras.Model):
             diffusion.TimeDistribution, time_distribution
         )
         self.seed = seed
+        # The preset that it was loaded from, which latents are labelled with.
+        self.preset = None
         self.seed_generator = keras.random.SeedGenerator(seed)
         # Both are functional models, whose weights exist already.
         self.built = True
@@ -149,7 +147,7 @@ class Regen(keras.Model):
 
     def call(self, video, training=None):
         check_video(video, self.temporal_compression)
-        return self.encoder(_to_unit_range(video), training=training)
+        return self.encoder(to_unit_range(video), training=training)
 
     def compute_output_spec(self, video, training=None):
         batch, frames, height, width, _ = video.shape
@@ -180,7 +178,7 @@ class Regen(keras.Model):
         Returns:
             Scalar, float32.
         """
-        target = _to_unit_range(x if y is None else y)
+        target = to_unit_range(x if y is None else y)
         shape = ops.shape(target)
         batch, frames = shape[:2]
         times = self._target_times(x, target)
@@ -234,134 +232,6 @@ class Regen(keras.Model):
         frames = ops.arange(ops.shape(target)[1], dtype="float32")
         return frames - ops.cast(extra // 2, "float32")
 
-    # === Inference ===
-
-    def encode(self, video):
-        """Encodes one chunk.
-
-        Args:
-            video: array of shape `(B, k + 1, H, W, 3)`, or `(B, 1, H, W, 3)` for
-                images; float in [-1, 1] or uint8. H and W multiples of 8.
-
-        Returns:
-            float32 NumPy array of shape `(B, 2, H / 8, W / 8, C)`; `(B, 1, ...)` for
-            images.
-
-        Raises:
-            ValueError: if the shape, dtype or range is not as above, or for NaNs.
-        """
-        video = np.asarray(video)
-        check_video(video, self.temporal_compression)
-        if video.dtype != "uint8":
-            video = video.astype("float32")
-        return self.encoder.predict_on_batch(_to_unit_range(video))
-
-    def decode(
-        self,
-        latents,
-        num_frames=None,
-        times=None,
-        num_steps=1,
-        seed=0,
-        origin=(0, 0, 0),
-        dtype="float32",
-    ):
-        """Re-generates one chunk from its latents.
-
-        The same latents, seed and steps give the same video.
-
-        Args:
-            latents: array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)` for images.
-            num_frames: int or None. That many frames evenly spaced over the chunk.
-                Defaults to its own `k + 1`, or 1 for images.
-            times: float array of shape `(F,)`, or None. Instead of `num_frames`: the
-                times to decode, in frames from the chunk's first. 0 to k are inside,
-                fractions interpolate, others extrapolate.
-            num_steps: int. Sampling steps. Defaults to `1`.
-            seed: int. Seed of the noise canvas. Defaults to `0`.
-            origin: tuple of int `(frame, row, column)`. Where in the whole video the
-                chunk begins, which picks its place on the noise canvas, in frames and
-                pixels. Defaults to `(0, 0, 0)`.
-            dtype: `"float32"` for [-1, 1] or `"uint8"`. Defaults to `"float32"`.
-
-        Returns:
-            NumPy array of shape `(B, F, 8h, 8w, 3)`.
-
-        Raises:
-            ValueError: if an argument is not as above.
-        """
-        latents = np.asarray(latents)
-        check_latents(latents, self.encoder.latent_channels)
-        if dtype not in ("float32", "uint8"):
-            raise ValueError(
-                f'`dtype` must be "float32" or "uint8". Received: dtype={dtype}'
-            )
-        times = self._decoding_times(latents, num_frames, times)
-        batch, _, rows, columns, _ = latents.shape
-        height, width = rows * SPATIAL_COMPRESSION, columns * SPATIAL_COMPRESSION
-        frame, row, column = origin
-        noise = diffusion.noise_canvas(
-            seed, times + frame, (row, row + height), (column, column + width)
-        )
-        noise = ops.broadcast_to(noise[None], (batch, *noise.shape))
-        inputs = {
-            "latents": ops.convert_to_tensor(latents, "float32"),
-            "times": ops.broadcast_to(
-                ops.convert_to_tensor(times, "float32"), (batch, len(times))
-            ),
-        }
-
-        def predict(x_t, t):
-            timestep = ops.broadcast_to(t, (batch,))
-            return self.decoder.predict_on_batch(
-                {"video": x_t, "timestep": timestep, **inputs}
-            )
-
-        video = diffusion.sample(
-            predict, noise, self.diffusion_path, self.prediction, num_steps
-        )
-        video = np.clip(video, -1.0, 1.0)
-        return _to_uint8(video) if dtype == "uint8" else video
-
-    def reconstruct(self, video, num_steps=1, seed=0, origin=(0, 0, 0)):
-        """Encodes one chunk and re-generates it.
-
-        Args:
-            video: as for `encode`.
-            num_steps: int. Sampling steps. Defaults to `1`.
-            seed: int. Seed of the noise canvas. Defaults to `0`.
-            origin: as for `decode`.
-
-        Returns:
-            NumPy array of the video's shape: uint8 for uint8, else float32 in [-1, 1].
-        """
-        video = np.asarray(video)
-        dtype = "uint8" if video.dtype == "uint8" else "float32"
-        return self.decode(
-            self.encode(video),
-            num_steps=num_steps,
-            seed=seed,
-            origin=origin,
-            dtype=dtype,
-        )
-
-    def _decoding_times(self, latents, num_frames, times):
-        if times is not None and num_frames is not None:
-            raise ValueError(
-                "Give `num_frames` or `times`, not both. "
-                f"Received: num_frames={num_frames}, times={times}"
-            )
-        if times is not None:
-            return check_times(times)
-        last = self.temporal_compression if latents.shape[1] == 2 else 0
-        if num_frames is None:
-            num_frames = last + 1
-        if num_frames < 1:
-            raise ValueError(
-                f"`num_frames` must be at least 1. Received: num_frames={num_frames}"
-            )
-        return np.linspace(0.0, last, num_frames)
-
     # === Config ===
 
     def get_config(self):
@@ -388,16 +258,3 @@ class Regen(keras.Model):
             for key, value in config.items()
         }
         return cls(**config)
-
-
-def _to_unit_range(video):
-    """uint8 or float video to float in [-1, 1]; NumPy stays NumPy."""
-    if keras.backend.standardize_dtype(video.dtype) != "uint8":
-        return video
-    if isinstance(video, np.ndarray):
-        return video.astype("float32") / np.float32(127.5) - np.float32(1.0)
-    return ops.cast(video, "float32") / 127.5 - 1.0
-
-
-def _to_uint8(video):
-    return np.rint((video + 1.0) * 127.5).astype("uint8")

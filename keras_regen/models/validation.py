@@ -82,3 +82,11 @@ def check_times(times):
             f"frames from the chunk's first. Received: times={times}"
         )
     return times
+
+
+def check_noise_scale(noise_scale):
+    """Raises ValueError unless noise can be scaled by it."""
+    if not 0 <= noise_scale < float("inf"):
+        raise ValueError(
+            f"`noise_scale` must be 0 or more. Received: noise_scale={noise_scale}"
+        )

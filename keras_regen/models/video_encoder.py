@@ -1,5 +1,7 @@
 """REGEN's causal video encoder."""
 
+import hashlib
+import json
 import math
 
 import keras
@@ -154,7 +156,43 @@ class VideoEncoder(keras.Model):
         self.num_blocks = tuple(num_blocks)
         self.kernel_sizes = tuple(tuple(size) for size in kernel_sizes)
 
-    def get_config(self):
+    @property
+    def convs(self):
+        """The convolutions, in the order of the data, but for shortcuts."""
+        return [
+            conv
+            for layer in self.layers
+            for conv in getattr(layer, "convs", [layer])
+            if isinstance(conv, CausalConv3D)
+        ]
+
+    @property
+    def context(self):
+        """Latents on every side, in space, that a latent depends on.
+
+        A frame cropped by as much keeps its encoding.
+        """
+        reach, pixels = 0, self.stem_patch_size
+        for conv in self.convs:
+            kernel, stride = conv.kernel_size[1], conv.strides[1]
+            # A strided kernel lies off centre.
+            reach += pixels * (kernel // 2 if stride == 1 else kernel - 1)
+            pixels *= stride
+        return -(-reach // SPATIAL_COMPRESSION)
+
+    def fingerprint(self):
+        """16 hexadecimal digits that two encoders share if they encode alike.
+
+        They depend on the configuration and the float32 values of the weights, not on
+        the backend or the dtype policy.
+        """
+        digest = hashlib.sha256(json.dumps(self._architecture()).encode())
+        for weight in self.weights:
+            values = keras.ops.convert_to_numpy(weight)
+            digest.update(values.astype("<f4", order="C").tobytes())
+        return digest.hexdigest()[:16]
+
+    def _architecture(self):
         return {
             "temporal_compression": self.temporal_compression,
             "latent_channels": self.latent_channels,
@@ -162,6 +200,11 @@ class VideoEncoder(keras.Model):
             "widths": self.widths,
             "num_blocks": self.num_blocks,
             "kernel_sizes": self.kernel_sizes,
+        }
+
+    def get_config(self):
+        return {
+            **self._architecture(),
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "trainable": self.trainable,

@@ -1,0 +1,3 @@
+from keras_regen.cli import main
+
+main()

@@ -1,0 +1,59 @@
+"""The program and its commands."""
+
+import sys
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+import keras_regen
+from keras_regen.cli import info, video
+
+USER_ERROR = 2
+
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
+app.command()(video.reconstruct)
+app.command()(video.encode)
+app.command()(video.decode)
+app.command()(info.info)
+
+
+def main(arguments=None):
+    """Runs the command line and exits.
+
+    Args:
+        arguments: list of str or None. Defaults to those of the process.
+
+    Raises:
+        SystemExit: always. Status 0 when all went well, 2 for an error in what was
+            asked for, told in one line on stderr, and 130 after Ctrl-C.
+    """
+    try:
+        status = app(arguments, prog_name="keras-regen", standalone_mode=False)
+    except TyperException as error:
+        _fail(error.format_message())
+    except (ValueError, OSError, ImportError) as error:
+        _fail(str(error))
+    sys.exit(status)
+
+
+@app.callback(invoke_without_command=True)
+def _keras_regen(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.")
+    ] = False,
+):
+    """REGEN: a compact video embedder with a generative decoder."""
+    if version:
+        print(f"keras-regen {keras_regen.__version__}")
+        raise typer.Exit()
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def _fail(message):
+    print(f"keras-regen: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(USER_ERROR)

@@ -1,0 +1,71 @@
+"""What the commands share. Importing it does not import Keras.
+
+The backend is chosen first, and errors in the arguments are told before the seconds
+that the import takes.
+"""
+
+import importlib
+
+import rich.box
+import rich.progress
+import rich.table
+
+import keras_regen
+from keras_regen.backend import choose_backend, quiet_start
+
+DEFAULT_PRESET = "regen_tiny_8x8x8"
+
+
+def load_keras(console):
+    """Imports Keras with the backend of choice."""
+    backend = choose_backend()
+    with quiet_start():
+        importlib.import_module("keras_regen.codec")
+    console.print(f"Backend: {backend}")
+
+
+def load_regen(preset):
+    """Loads a preset, once Keras is, or raises ValueError."""
+    from keras_regen.models import Regen
+
+    try:
+        with quiet_start():
+            return Regen.from_preset(preset)
+    except (TypeError, KeyError) as error:
+        raise ValueError(
+            f"The preset {preset} is not one that keras-regen "
+            f"{keras_regen.__version__} can load: {error}"
+        ) from error
+
+
+def tracked(items, label, total, console):
+    """Iterates over pairs of a number of frames and an item, behind a progress bar."""
+    columns = (
+        rich.progress.TextColumn(label),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("frames"),
+        rich.progress.TimeRemainingColumn(),
+    )
+    with rich.progress.Progress(*columns, console=console) as progress:
+        task, done = progress.add_task("", total=total), 0
+        for count, item in items:
+            yield item
+            done += count
+            progress.update(task, completed=done)
+        # The container's number of frames may have been an estimate.
+        progress.update(task, total=done)
+
+
+def make_table(title=None, *columns):
+    """A plain table; two columns without headings by default."""
+    result = rich.table.Table(
+        title=title,
+        title_justify="left",
+        box=rich.box.SIMPLE_HEAD,
+        show_header=bool(columns),
+    )
+    for column in columns or ("", ""):
+        # Paths and numbers are to be copied: fold them, never cut them off.
+        result.add_column(column, overflow="fold")
+    return result

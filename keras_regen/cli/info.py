@@ -1,0 +1,138 @@
+"""The command `info`."""
+
+import pathlib
+from typing import Annotated
+
+import rich.console
+import typer
+
+from keras_regen.backend import quiet_start
+from keras_regen.cli.common import load_keras, load_regen, make_table
+
+# The temporal compressions that `info` counts parameters for.
+COMPRESSIONS = (4, 8, 16, 32)
+
+
+def info(
+    preset: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PRESET",
+            help="A bundled name, a directory, hf://user/name or a file of latents.",
+        ),
+    ] = None,
+):
+    """Show a preset or latents; or the bundled presets and the architectures."""
+    console = rich.console.Console()
+    load_keras(console)
+    if preset is None:
+        tables = _overview()
+    elif pathlib.Path(preset).is_file():
+        tables = _latents_table(preset)
+    else:
+        tables = _preset_tables(preset)
+    # Keras asks after TensorFlow, where it is installed, even to name its layers.
+    with quiet_start():
+        tables = list(tables)
+    for table in tables:
+        console.print(table)
+
+
+def _overview():
+    from keras_regen import models
+
+    presets = make_table("Bundled presets", "preset", "description")
+    for name in models.bundled_presets():
+        metadata = models.preset_metadata(name)
+        presets.add_row(name, str(metadata.get("description", "")))
+    yield presets
+    architectures = make_table("Architectures", "name", "encoder", "decoder")
+    for name, parts in models.ARCHITECTURES.items():
+        architectures.add_row(name, _text(parts["encoder"]), _text(parts["decoder"]))
+    yield architectures
+    parameters = make_table(
+        "Parameters in millions, encoder + decoder",
+        "name",
+        *[f"k = {k}" for k in COMPRESSIONS],
+    )
+    for name in models.ARCHITECTURES:
+        counts = [models.count_parameters(name, k) for k in COMPRESSIONS]
+        parameters.add_row(name, *[f"{e / 1e6:.1f} + {d / 1e6:.1f}" for e, d in counts])
+    yield parameters
+
+
+def _latents_table(path):
+    from keras_regen.codec import Latents
+
+    latents = Latents.load(path, lazy=True)
+    table = make_table(f"Latents {path}")
+    table.add_row("shape", " x ".join(map(str, latents.array.shape)))
+    table.add_row("stored as", str(latents.array.dtype))
+    for name, value in latents.header.items():
+        table.add_row(name.replace("_", " "), _text(value))
+    table.add_row("duration", f"{latents.duration:.3f} s")
+    table.add_row("content hash", latents.content_hash)
+    yield table
+
+
+def _preset_tables(preset):
+    from keras_regen.models import preset_metadata
+
+    regen = load_regen(preset)
+    table = make_table(f"Preset {preset}")
+    table.add_row("temporal compression, k", str(regen.temporal_compression))
+    table.add_row("latent channels", str(regen.encoder.latent_channels))
+    for name in ("encoder", "decoder"):
+        part = getattr(regen, name)
+        table.add_row(f"{name} parameters", f"{part.count_params():,}")
+        table.add_row(name, _text(_own_config(part)))
+    for name in ("diffusion_path", "prediction", "weighting", "time_distribution"):
+        part = getattr(regen, name)
+        config = _text(part.get_config())
+        table.add_row(
+            name.replace("_", " "),
+            type(part).__name__ + (f" ({config})" if config else ""),
+        )
+    yield table
+    metadata = preset_metadata(preset)
+    scores = metadata.pop("scores", None)
+    if metadata:
+        table = make_table("Metadata")
+        for name, value in metadata.items():
+            table.add_row(name.replace("_", " "), _text(value))
+        yield table
+    if scores:
+        yield _score_table(scores)
+
+
+def _own_config(part):
+    """The arguments that make the part what it is."""
+    shared = {"name", "trainable", "dtype", "temporal_compression", "latent_channels"}
+    return {k: v for k, v in part.get_config().items() if k not in shared}
+
+
+def _score_table(scores):
+    """A row for each clip and a column for each method, from a dict of dicts."""
+    columns = list(dict.fromkeys(column for row in scores.values() for column in row))
+    cells = [row[c] for row in scores.values() for c in columns if c in row]
+    metrics = next((", ".join(cell) for cell in cells if isinstance(cell, dict)), "")
+    headings = [column.replace("_", " ") for column in columns]
+    table = make_table(f"Scores: {metrics}", "clip", *headings)
+    for clip, row in scores.items():
+        values = [row.get(column, "") for column in columns]
+        table.add_row(
+            clip,
+            *[_text(list(v.values()) if isinstance(v, dict) else v) for v in values],
+        )
+    return table
+
+
+def _text(value):
+    """A value of JSON in words, numbers short."""
+    if isinstance(value, dict):
+        return ", ".join(f"{k.replace('_', ' ')} {_text(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(
+            f"({_text(v)})" if isinstance(v, list | tuple) else _text(v) for v in value
+        )
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

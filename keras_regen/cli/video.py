@@ -1,0 +1,271 @@
+"""The commands that take videos: `reconstruct`, `encode` and `decode`."""
+
+import enum
+import pathlib
+import time
+from typing import Annotated
+
+import numpy as np
+import rich.console
+import typer
+
+from keras_regen.cli.common import (
+    DEFAULT_PRESET,
+    load_keras,
+    load_regen,
+    make_table,
+    tracked,
+)
+from keras_regen.data import VideoReader, VideoWriter, bundled_clip
+from keras_regen.metrics import psnr, ssim
+
+MAX_SEED = 2**64 - 1
+
+
+class StoredAs(enum.StrEnum):
+    float16 = "float16"
+    float32 = "float32"
+
+
+class ChunkingKind(enum.StrEnum):
+    disjoint = "disjoint"
+    shared = "shared"
+
+
+PresetOption = Annotated[
+    str, typer.Option(help="A bundled name, a directory or hf://user/name.")
+]
+InputFpsOption = Annotated[
+    float | None,
+    typer.Option(help="Frame rate of IN. Defaults to its own, or 25."),
+]
+PartialOption = Annotated[
+    bool, typer.Option("--partial", help="Take the frames before damage in IN.")
+]
+StepsOption = Annotated[int, typer.Option(min=1, help="Sampling steps.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, max=MAX_SEED, help="Seed of the noise.")
+]
+NoiseScaleOption = Annotated[
+    float, typer.Option(min=0, help="Scale of the noise; 1 as in training.")
+]
+MaxMemoryOption = Annotated[
+    str, typer.Option(help="Beside the weights and the backend, such as 512MB.")
+]
+INPUT_HELP = "A video file, a directory of numbered images or an .npy file."
+OUTPUT_HELP = (
+    "An .mp4, .mkv, .webm, .gif or .npy; or a new directory, without a suffix, for "
+    "PNG images."
+)
+
+
+def reconstruct(
+    video: Annotated[
+        pathlib.Path | None,
+        typer.Argument(
+            metavar="IN", help=f"{INPUT_HELP} Defaults to the bundled clip."
+        ),
+    ] = None,
+    output: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help=f"{OUTPUT_HELP} Defaults to <stem of IN>_regen.mp4, here.",
+        ),
+    ] = None,
+    preset: PresetOption = DEFAULT_PRESET,
+    steps: StepsOption = 1,
+    seed: SeedOption = 0,
+    noise_scale: NoiseScaleOption = 1.0,
+    input_fps: InputFpsOption = None,
+    partial: PartialOption = False,
+    max_memory: MaxMemoryOption = "2GB",
+):
+    """Encode a video, re-generate it and write both side by side, without sound."""
+    video = bundled_clip() if video is None else video
+    output = pathlib.Path(f"{video.stem}_regen.mp4") if output is None else output
+    _check_output(output, video)
+    console = rich.console.Console()
+    with (
+        VideoReader(video, input_fps, partial) as reader,
+        VideoWriter(output, reader.fps) as writer,
+    ):
+        load_keras(console)
+        codec = _codec(preset, max_memory)
+        start = time.perf_counter()
+        pairs = codec.reconstruct_stream(
+            reader, num_steps=steps, seed=seed, noise_scale=noise_scale
+        )
+        pairs = ((1, pair) for pair in pairs)
+        scores = []
+        for original, decoded in tracked(
+            pairs, "Re-generating", reader.num_frames, console
+        ):
+            writer.write(np.concatenate([original, decoded], axis=1))
+            scores.append((psnr(original, decoded), ssim(original, decoded)))
+        seconds = time.perf_counter() - start
+    mean_psnr, mean_ssim = np.mean(scores, axis=0)
+    summary = make_table()
+    summary.add_row("PSNR", f"{mean_psnr:.2f} dB")
+    summary.add_row("SSIM", f"{mean_ssim:.4f}")
+    shape = codec.latent_shape(len(scores), reader.height, reader.width)
+    summary.add_row("size", _compression(shape, len(scores), reader))
+    _finish(summary, len(scores), seconds, output, reader.damage)
+    console.print(summary)
+
+
+def encode(
+    video: Annotated[pathlib.Path, typer.Argument(metavar="IN", help=INPUT_HELP)],
+    output: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="An .h5 file. Defaults to <stem of IN>.h5, here.",
+        ),
+    ] = None,
+    preset: PresetOption = DEFAULT_PRESET,
+    chunking: Annotated[
+        ChunkingKind, typer.Option(help="Whether chunks share a frame.")
+    ] = ChunkingKind.disjoint,
+    dtype: Annotated[
+        StoredAs, typer.Option(help="How latents are stored.")
+    ] = StoredAs.float16,
+    input_fps: InputFpsOption = None,
+    partial: PartialOption = False,
+    max_memory: MaxMemoryOption = "2GB",
+):
+    """Encode a video to a file of latents."""
+    output = pathlib.Path(f"{video.stem}.h5") if output is None else output
+    _check_output(output, video)
+    console = rich.console.Console()
+    with VideoReader(video, input_fps, partial) as reader:
+        load_keras(console)
+        from keras_regen.codec import LatentsWriter
+
+        codec = _codec(preset, max_memory, chunking=str(chunking))
+
+        start, frames = time.perf_counter(), 0
+        with LatentsWriter(output, str(dtype)) as writer:
+            pieces = ((len(p), p) for p in codec.encode_stream(reader))
+            for piece in tracked(pieces, "Encoding", reader.num_frames, console):
+                writer.write(piece)
+                frames += len(piece)
+        seconds = time.perf_counter() - start
+    summary = make_table()
+    shape = codec.latent_shape(frames, reader.height, reader.width)
+    summary.add_row("latents", " x ".join(map(str, shape)))
+    summary.add_row("size", _compression(shape, frames, reader))
+    summary.add_row("file", f"{output.stat().st_size:,} bytes")
+    _finish(summary, frames, seconds, output, reader.damage)
+    console.print(summary)
+
+
+def decode(
+    latents: Annotated[
+        pathlib.Path, typer.Argument(metavar="IN", help="A file of latents, .h5.")
+    ],
+    output: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help=f"{OUTPUT_HELP} Defaults to <stem of IN>.mp4, here.",
+        ),
+    ] = None,
+    start: Annotated[
+        float, typer.Option(min=0, help="Where to begin, in seconds.")
+    ] = 0.0,
+    end: Annotated[float | None, typer.Option(help="Where to end, in seconds.")] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(help="Frame rate of OUT, at the same speed. Defaults to IN's."),
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(help="0.25 is four times slower, with frames in between.")
+    ] = 1.0,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="As for encode. Defaults to the one that IN names."),
+    ] = None,
+    steps: StepsOption = 1,
+    seed: SeedOption = 0,
+    noise_scale: NoiseScaleOption = 1.0,
+    max_memory: MaxMemoryOption = "2GB",
+):
+    """Decode a file of latents to a video."""
+    output = pathlib.Path(f"{latents.stem}.mp4") if output is None else output
+    _check_output(output, latents)
+    console = rich.console.Console()
+    load_keras(console)
+    from keras_regen.codec import Latents
+
+    stored = Latents.load(latents, lazy=True)
+    stored = stored[_frames_between(stored, start, end)]
+    if preset is None and stored.preset is None:
+        raise ValueError(f"The latents name no preset: give --preset. IN={latents}")
+    rate = stored.fps if fps is None else fps
+    with VideoWriter(output, rate) as writer:
+        codec = _codec(preset or stored.preset, max_memory)
+        begun, frames = time.perf_counter(), 0
+        total = round(len(stored) * rate / (speed * stored.fps))
+        stream = codec.decode_stream(
+            stored,
+            fps=rate,
+            speed=speed,
+            num_steps=steps,
+            seed=seed,
+            noise_scale=noise_scale,
+        )
+        for frame in tracked(((1, f) for f in stream), "Decoding", total, console):
+            writer.write(frame)
+            frames += 1
+        seconds = time.perf_counter() - begun
+    summary = make_table()
+    _finish(summary, frames, seconds, output)
+    console.print(summary)
+
+
+def _codec(preset, max_memory, **kwargs):
+    from keras_regen.codec import VideoCodec
+
+    return VideoCodec(load_regen(preset), max_memory=max_memory, **kwargs)
+
+
+def _check_output(output, source):
+    if output.exists() and source.exists() and output.samefile(source):
+        raise ValueError(f"OUT must not be IN. Received: OUT={output}")
+
+
+def _frames_between(latents, start, end):
+    """The frames from and to a time in seconds, as a slice."""
+    first = round(start * latents.fps)
+    last = len(latents) if end is None else round(end * latents.fps)
+    if not first < min(last, len(latents)):
+        raise ValueError(
+            f"The video lasts {latents.duration:.3f} seconds. "
+            f"Received: start={start}, end={end}"
+        )
+    return slice(first, last)
+
+
+def _compression(shape, num_frames, reader):
+    values, pixels = int(np.prod(shape)), num_frames * reader.height * reader.width * 3
+    return (
+        f"{values:,} latent values for {pixels:,} pixel values, "
+        f"1 : {pixels / values:.1f}"
+    )
+
+
+def _finish(summary, frames, seconds, output, damage=None):
+    """Adds the rows that end every summary."""
+    summary.add_row("time", f"{seconds:.1f} s, {frames / seconds:.1f} frames/s")
+    summary.add_row("output", str(output))
+    if damage:
+        summary.add_row(
+            "damage", f"IN is not whole, {frames} frames were read: {damage}"
+        )

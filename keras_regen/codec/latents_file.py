@@ -1,0 +1,140 @@
+"""Latents in HDF5 files."""
+
+import json
+import pathlib
+
+import h5py
+import numpy as np
+
+from keras_regen.codec.latents import ContentHash, extended_header
+from keras_regen.data.atomic_output import AtomicOutput
+
+FORMAT = "keras-regen latents"
+VERSION = 1
+# Values to compress together, where a chunk of the video has fewer.
+BLOCK = 32768
+
+
+class LatentsWriter:
+    """Writes latents piece by piece, in constant memory.
+
+    The file appears when the block ends well. HDF5 holds one dataset, `latents`,
+    compressed without loss, and the attributes `format`, `version`, `header` (JSON) and
+    `content_hash`.
+
+    Args:
+        path: path to write to.
+        dtype: `"float16"` or `"float32"`. How values are stored.
+
+    Raises:
+        ValueError: if `dtype` is another, or nothing can be written there.
+    """
+
+    def __init__(self, path, dtype="float16"):
+        if dtype not in ("float16", "float32"):
+            raise ValueError(
+                f'`dtype` must be "float16" or "float32". Received: dtype={dtype!r}'
+            )
+        self._dtype = dtype
+        self._output = AtomicOutput(path, "latents")
+        self._file = h5py.File(self._output.temporary, "w")
+        self._dataset = self._header = None
+        self._hash = ContentHash()
+
+    def write(self, piece):
+        """Appends `Latents` that begin where the last piece ended.
+
+        Raises:
+            ValueError: if they do not, or hold a value that cannot be stored.
+        """
+        if self._header is None:
+            self._header = piece.header
+            self._create(piece.array.shape[1:])
+        else:
+            self._header = extended_header(self._header, piece)
+        for i in range(piece.num_chunks):
+            with np.errstate(over="ignore"):
+                values = np.asarray(piece.chunks(i, i + 1)).astype(self._dtype)
+            if not np.all(np.isfinite(values)):
+                raise self._output.error(f"a value is not finite as {self._dtype}")
+            self._dataset.resize(len(self._dataset) + 2, axis=0)
+            self._dataset[-2:] = values
+            self._hash.update(values)
+
+    def _create(self, shape):
+        together = max(1, BLOCK // (2 * int(np.prod(shape))))
+        self._dataset = self._file.create_dataset(
+            "latents",
+            shape=(0, *shape),
+            maxshape=(None, *shape),
+            chunks=(2 * together, *shape),
+            dtype=self._dtype,
+            compression="gzip",
+            shuffle=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, exception_type, *exception):
+        try:
+            if exception_type is None:
+                if self._header is None:
+                    raise self._output.error("there are none")
+                self._file.attrs["format"] = FORMAT
+                self._file.attrs["version"] = VERSION
+                self._file.attrs["header"] = json.dumps(self._header)
+                self._file.attrs["content_hash"] = self._hash.hexdigest(self._header)
+            self._file.close()
+            if exception_type is None:
+                self._output.commit()
+        except OSError as error:
+            raise self._output.error(error.strerror or str(error)) from error
+        finally:
+            self._output.discard()
+
+
+def read_latents(cls, path, lazy=False):
+    """See `Latents.load`."""
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise _unreadable(path, "there is no such file")
+    try:
+        file = h5py.File(path)
+    except OSError as error:
+        reason = "it is truncated" if "truncated" in str(error) else "it is not HDF5"
+        raise _unreadable(path, reason) from error
+    try:
+        latents = _read(cls, file, path)
+        if not lazy:
+            latents = cls(latents.array[:], **latents.header)
+    except OSError as error:
+        file.close()
+        raise _unreadable(path, "it is damaged") from error
+    except BaseException:
+        file.close()
+        raise
+    if not lazy:
+        file.close()
+    return latents
+
+
+def _read(cls, file, path):
+    if file.attrs.get("format") != FORMAT:
+        raise _unreadable(path, "it does not hold latents of keras-regen")
+    if file.attrs["version"] != VERSION:
+        raise _unreadable(
+            path, f"it is of version {file.attrs['version']}, not {VERSION}"
+        )
+    try:
+        latents = cls(file["latents"], **json.loads(file.attrs["header"]))
+        expected = file.attrs["content_hash"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _unreadable(path, f"its header is damaged: {error}") from error
+    if latents.content_hash != expected:
+        raise _unreadable(path, "its content does not have the hash in its header")
+    return latents
+
+
+def _unreadable(path, reason):
+    return ValueError(f"Cannot read the latents: {reason}. Received: path={path}")

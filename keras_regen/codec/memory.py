@@ -1,0 +1,63 @@
+"""How much memory encoding and decoding take, and what fits into a budget."""
+
+import re
+
+import numpy as np
+
+from keras_regen.layers.attention import QUERY_BLOCK
+from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+FLOAT32 = 4
+# What a run was seen to take, over the sum of the tensors below, on the backend that
+# takes most: see `tools/measure_codec.py`.
+MARGIN = 1.5
+
+
+def parse_memory(memory):
+    """Bytes, of an int or of a str such as `"2GB"` or `"512 MB"`.
+
+    Raises:
+        ValueError: if it is neither, or not positive.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(memory), re.I)
+    size = float(match[1]) * UNITS[match[2].upper()] if match else 0
+    if size < 1:
+        raise ValueError(
+            '`max_memory` must be a number of bytes, such as 2e9 or "2GB". '
+            f"Received: max_memory={memory!r}"
+        )
+    return int(size)
+
+
+def encoder_bytes(encoder, rows, columns):
+    """Memory to encode one chunk of so many latents."""
+    frames, scale, largest = (
+        encoder.temporal_compression + 1,
+        encoder.stem_patch_size,
+        0,
+    )
+    for conv in encoder.convs:
+        taps, *_, channels, filters = conv.kernel.shape
+        values = channels * (1 + taps * (taps > 1)) + 2 * filters
+        largest = max(largest, frames * values / scale**2)
+        frames = -(-frames // conv.strides[0])
+        scale *= conv.strides[1]
+    pixels = rows * columns * SPATIAL_COMPRESSION**2
+    video = 3 * (encoder.temporal_compression + 1)
+    return int(MARGIN * FLOAT32 * pixels * (largest + 2 * video))
+
+
+def decoder_bytes(decoder, frames, rows, columns):
+    """Memory to decode one chunk of so many frames of latents."""
+    tokens = frames * rows * columns
+    # The MLP's hidden layer and its activation beside the residual stream.
+    hidden = tokens * decoder.units * (2 * decoder.mlp_ratio + 4)
+    logits = 2 * decoder.num_heads * min(tokens, QUERY_BLOCK) * tokens
+    pixels = 6 * tokens * SPATIAL_COMPRESSION**2 * 3
+    return int(MARGIN * FLOAT32 * (hidden + logits + pixels))
+
+
+def frame_bytes(frames, height, width):
+    """Memory of so many frames in float32, with what is mixed from them."""
+    return int(2 * np.prod([frames, height, width, 3]) * FLOAT32)

@@ -1,0 +1,417 @@
+"""Whole videos: any length, any size, nothing lost."""
+
+import collections
+import contextlib
+import itertools
+import operator
+import pathlib
+
+import numpy as np
+
+from keras_regen.codec.chunk_decoder import ChunkDecoder
+from keras_regen.codec.chunk_encoder import ChunkEncoder
+from keras_regen.codec.chunking import Chunking
+from keras_regen.codec.frames import open_frames
+from keras_regen.codec.latents import Latents
+from keras_regen.codec.latents_file import LatentsWriter
+from keras_regen.codec.memory import parse_memory
+from keras_regen.codec.stitcher import Stitcher
+from keras_regen.codec.timeline import Timeline
+from keras_regen.data import VideoWriter
+from keras_regen.data.video_writer import to_uint8
+from keras_regen.models.validation import check_noise_scale
+from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
+
+# More frames extrapolated hide a seam better, and each of them is worth less.
+BLEND_FRAMES = 2
+MAX_MEMORY = "2GB"
+LEAST_TILE = 32
+
+
+class VideoCodec:
+    """Encodes and decodes whole videos, in memory that does not grow with their length.
+
+    A video is cut into chunks of k + 1 frames. The last chunk is filled up with its
+    last frame, and the sides with their edges up to multiples of 8; all of that is
+    cropped away again, so every video comes back with its own number of frames, size
+    and dtype. Where two chunks meet, both extrapolate across the boundary and one fades
+    into the other; large frames are decoded in tiles that overlap. What a chunk or tile
+    decodes to does not depend on what is decoded beside it.
+
+    Args:
+        regen: a `Regen`.
+        chunking: `"disjoint"`, or `"shared"`: neighbouring chunks have a frame in
+            common, so that one latent stands for fewer frames. Defaults to
+            `"disjoint"`.
+        blend_frames: int or None. Frames that a chunk extrapolates on either side; 0
+            cuts from chunk to chunk. Defaults to 2, or as many as k allows.
+        tile_size: int or None. The longest side of a decoded tile in pixels, a multiple
+            of 8 from 32 up. Defaults to 128, or less to fit into `max_memory`.
+        max_memory: int or str. Bytes for tensors and frames, beside the weights and the
+            backend itself, such as `2e9` or `"2GB"`. Defaults to `"2GB"`.
+        batch_size: int or None. Tiles that are decoded together. Defaults to what fits
+            into `max_memory`, of four chunks at most.
+
+    Raises:
+        ValueError: if an argument is not as above.
+
+    Example:
+
+    >>> regen = keras_regen.Regen.from_architecture("tiny", temporal_compression=4)
+    >>> codec = VideoCodec(regen)
+    >>> latents = codec.encode(np.zeros((7, 17, 9, 3), "uint8"))
+    >>> latents.array.shape
+    (4, 3, 2, 8)
+    >>> video = codec.decode(latents)
+    >>> video.shape, video.dtype
+    ((7, 17, 9, 3), dtype('uint8'))
+    """
+
+    def __init__(
+        self,
+        regen,
+        chunking="disjoint",
+        blend_frames=None,
+        tile_size=None,
+        max_memory=MAX_MEMORY,
+        batch_size=None,
+    ):
+        k = regen.temporal_compression
+        # Says so, if `chunking` is neither.
+        Chunking(k, chunking)
+        if tile_size is not None and (tile_size < LEAST_TILE or tile_size % 8):
+            raise ValueError(
+                f"`tile_size` must be a multiple of 8 pixels, at least {LEAST_TILE}. "
+                f"Received: tile_size={tile_size}"
+            )
+        if batch_size is not None and batch_size < 1:
+            raise ValueError(
+                f"`batch_size` must be at least 1. Received: batch_size={batch_size}"
+            )
+        self.regen = regen
+        self.chunking = chunking
+        self.blend_frames = blend_frames
+        self.tile_size = tile_size
+        self.max_memory = parse_memory(max_memory)
+        self.batch_size = batch_size
+        self._layout(chunking)
+        self._encoder_id = None
+
+    # === Encoding ===
+
+    def encode(self, video, output=None, fps=None, progress=None):
+        """Encodes a video.
+
+        Args:
+            video: a path, see `data.VideoReader`; a `VideoReader`; an array of shape
+                `(T, H, W, 3)`; or an iterable of frames of shape `(H, W, 3)`. uint8, or
+                float in [-1, 1]; T, H and W from 1 up.
+            output: path or None. Where to write the latents while they are encoded, as
+                `Latents.save` does in float16. Defaults to keeping them in memory.
+            fps: float or None. Frames per second. Defaults to the file's, or 25.
+            progress: callable or None. Called as `progress(done, total)` with numbers
+                of frames; the total is None where it is not known.
+
+        Returns:
+            `Latents`; those in the file, read where they are sliced, if there is one.
+
+        Raises:
+            ValueError: if the video is not as above, or a file cannot be read or
+                written.
+        """
+        pieces = self._encode_stream(video, fps, progress)
+        if output is None:
+            return Latents.join(pieces)
+        with LatentsWriter(output) as writer, contextlib.closing(pieces):
+            for piece in pieces:
+                writer.write(piece)
+        return Latents.load(output, lazy=True)
+
+    def encode_stream(self, video, fps=None):
+        """Encodes a video as its frames come.
+
+        Args:
+            video: as for `encode`.
+            fps: as for `encode`.
+
+        Returns:
+            Iterator of `Latents`, one chunk each, each beginning where the last one
+            ended. `Latents.join` makes one of them.
+
+        Raises:
+            ValueError: as `encode`, when it gets there.
+        """
+        return self._encode_stream(video, fps, None)
+
+    def _encode_stream(self, video, fps, progress):
+        layout = self._layout(self.chunking)
+        with open_frames(video, fps) as frames:
+            chunks = _chunks(frames.iterator, layout)
+            first = next(chunks)
+            chunks = itertools.chain([first], chunks)
+            height, width, _ = first.frames[0].shape
+            padded = [-(-size // PATCH) * PATCH for size in (height, width)]
+            encoder = ChunkEncoder(self.regen.encoder, *padded, self.max_memory)
+            while group := [*itertools.islice(chunks, encoder.chunks_at_once)]:
+                arrays = encoder(
+                    np.stack([_pad(c.frames, layout, *padded) for c in group])
+                )
+                for chunk, array in zip(group, arrays, strict=True):
+                    yield Latents(
+                        array,
+                        num_frames=chunk.stop - chunk.start,
+                        height=height,
+                        width=width,
+                        fps=frames.fps,
+                        temporal_compression=layout.temporal_compression,
+                        chunking=layout.kind,
+                        dtype=str(chunk.frames[0].dtype),
+                        preset=self.regen.preset,
+                        encoder_id=self.encoder_id,
+                        start=chunk.start,
+                        first_chunk=chunk.number,
+                    )
+                    if progress:
+                        progress(chunk.stop, frames.count)
+
+    # === Decoding ===
+
+    def decode(
+        self,
+        latents,
+        output=None,
+        fps=None,
+        speed=1.0,
+        times=None,
+        num_steps=1,
+        seed=0,
+        noise_scale=1.0,
+        progress=None,
+    ):
+        """Decodes the latents of a video.
+
+        Args:
+            latents: `Latents`, the path of their file, or an iterable of consecutive
+                `Latents` as `encode_stream` yields them.
+            output: path or None. Where to write the video, see `data.VideoWriter`.
+                Defaults to keeping it in memory.
+            fps: float or None. Frames per second to decode at: the model makes frames
+                at times in between. Defaults to the video's own.
+            speed: float. How much faster than the video to play: 0.25 is slow motion,
+                with three frames made between two. Defaults to `1`.
+            times: ascending float array or None. Instead of both: the times to decode,
+                in frames from the first of `latents`, 0 or more and less than
+                `len(latents)`. They are played at the video's own rate.
+            num_steps: int. Sampling steps. Defaults to `1`.
+            seed: int. Seed of the noise canvas. Defaults to `0`.
+            noise_scale: float. Standard deviation of the noise, 0 or more; 1 is what
+                the model was trained with. Defaults to `1`.
+            progress: callable or None. Called as `progress(done, total)` with numbers
+                of frames; the total is None where it is not known.
+
+        Returns:
+            Array of shape `(T, H, W, 3)` and the dtype of the video, or the path of the
+            output.
+
+        Raises:
+            ValueError: if an argument is not as above, the latents are another model's,
+                or a file cannot be read or written.
+        """
+        timeline = Timeline(latents, fps, speed, times)
+        frames = self._decode_stream(timeline, num_steps, seed, noise_scale, progress)
+        if output is None:
+            return np.stack([*frames])
+        with VideoWriter(output, timeline.fps) as writer, contextlib.closing(frames):
+            for frame in frames:
+                writer.write(frame)
+        return pathlib.Path(output)
+
+    def decode_stream(
+        self,
+        latents,
+        fps=None,
+        speed=1.0,
+        times=None,
+        num_steps=1,
+        seed=0,
+        noise_scale=1.0,
+    ):
+        """Decodes the latents of a video as they come.
+
+        Args:
+            latents: as for `decode`.
+            fps: as for `decode`.
+            speed: as for `decode`.
+            times: as for `decode`.
+            num_steps: as for `decode`.
+            seed: as for `decode`.
+            noise_scale: as for `decode`.
+
+        Returns:
+            Iterator of frames, arrays of shape `(H, W, 3)` and the dtype of the video.
+
+        Raises:
+            ValueError: as `decode`.
+        """
+        timeline = Timeline(latents, fps, speed, times)
+        return self._decode_stream(timeline, num_steps, seed, noise_scale, None)
+
+    def _decode_stream(self, timeline, num_steps, seed, noise_scale, progress):
+        check_noise_scale(noise_scale)
+        if num_steps < 1:
+            raise ValueError(
+                f"`num_steps` must be at least 1. Received: num_steps={num_steps}"
+            )
+        header = timeline.header
+        self._check_model(header)
+        layout = self._layout(header.chunking)
+        # Passes of as many frames as are decoded at the video's own rate.
+        num_frames = timeline.most_frames(layout)
+        usual = layout.temporal_compression + 1 + 2 * layout.blend_frames
+        passes = max(1, round(num_frames / usual))
+        decoder = ChunkDecoder(
+            self.regen,
+            header.height,
+            header.width,
+            -(-num_frames // passes) * passes,
+            passes,
+            num_steps,
+            seed,
+            noise_scale,
+            self.max_memory,
+            self.tile_size and self.tile_size // PATCH,
+            self.batch_size,
+        )
+        return self._decoded_frames(timeline, layout, decoder, progress)
+
+    def _decoded_frames(self, timeline, layout, decoder, progress):
+        stitcher, done = Stitcher(layout), 0
+        convert = to_uint8
+        if timeline.header.dtype != "uint8":
+            convert = operator.methodcaller("astype", timeline.header.dtype)
+        # Where a slice begins and ends there may be chunks that show nothing of it.
+        chunks = (c for c in timeline.chunks() if timeline.shown(layout, c.number))
+        while group := [*itertools.islice(chunks, decoder.chunks_at_once)]:
+            starts = np.array([layout.start(c.number) for c in group])
+            windows = np.array([layout.window(c.number) for c in group])[..., None]
+            first = [timeline.decoded(layout, c.number).start for c in group]
+            numbers = np.add.outer(first, np.arange(decoder.num_frames))
+            # To come to the same number for each chunk there may be times beyond it.
+            times = np.clip(timeline.times[numbers], windows[:, 0], windows[:, 1])
+            video = decoder(
+                np.stack([c.latents for c in group]), times - starts[:, None], starts
+            )
+            for i, chunk in enumerate(group):
+                shown = timeline.shown(layout, chunk.number)
+                frames = ((n, timeline.times[n], video[i, n - first[i]]) for n in shown)
+                for frame in stitcher.add(chunk.number, frames, chunk.is_last):
+                    done += 1
+                    yield convert(frame)
+                    if progress:
+                        progress(done, timeline.count)
+
+    # === Both ===
+
+    def reconstruct_stream(self, video, fps=None, num_steps=1, seed=0, noise_scale=1.0):
+        """Encodes and decodes a video as its frames come.
+
+        Args:
+            video: as for `encode`.
+            fps: as for `encode`.
+            num_steps: as for `decode`.
+            seed: as for `decode`.
+            noise_scale: as for `decode`.
+
+        Returns:
+            Iterator of pairs `(original, decoded)` of frames.
+
+        Raises:
+            ValueError: as `encode` and `decode`, when it gets there.
+        """
+        originals = collections.deque()
+
+        def kept(frames):
+            for frame in frames:
+                originals.append(frame)
+                yield frame
+
+        with open_frames(video, fps) as frames:
+            pieces = self.encode_stream(kept(frames.iterator), frames.fps)
+            for frame in self.decode_stream(
+                pieces, num_steps=num_steps, seed=seed, noise_scale=noise_scale
+            ):
+                yield originals.popleft(), frame
+
+    def latent_shape(self, num_frames, height, width):
+        """The shape of the latents of a video of so many frames and pixels."""
+        return (
+            2 * self._layout(self.chunking).count(num_frames),
+            -(-height // PATCH),
+            -(-width // PATCH),
+            self.regen.encoder.latent_channels,
+        )
+
+    @property
+    def encoder_id(self):
+        """What latents are labelled with: `VideoEncoder.fingerprint()`."""
+        if self._encoder_id is None:
+            self._encoder_id = self.regen.encoder.fingerprint()
+        return self._encoder_id
+
+    def _layout(self, chunking):
+        k = self.regen.temporal_compression
+        blend_frames = self.blend_frames
+        if blend_frames is None:
+            blend_frames = min(BLEND_FRAMES, Chunking.most_blend_frames(k, chunking))
+        return Chunking(k, chunking, blend_frames)
+
+    def _check_model(self, latents):
+        """Raises ValueError unless this model can decode the latents."""
+        ours = {
+            "temporal_compression": self.regen.temporal_compression,
+            "latent_channels": self.regen.encoder.latent_channels,
+        }
+        theirs = {
+            "temporal_compression": latents.temporal_compression,
+            "latent_channels": latents.array.shape[-1],
+        }
+        if latents.encoder_id is not None:
+            ours["encoder_id"] = self.encoder_id
+            theirs["encoder_id"] = latents.encoder_id
+        for name, value in theirs.items():
+            if value != ours[name]:
+                raise ValueError(
+                    f"The latents are not this model's, whose {name} is {ours[name]}; "
+                    f"they were encoded with the preset {latents.preset}. "
+                    f"Received: {name}={value}"
+                )
+
+
+_Chunk = collections.namedtuple("_Chunk", "number start stop frames")
+
+
+def _chunks(frames, layout):
+    """Groups frames into chunks; the last may be short.
+
+    `start` and `stop` are of the frames that no chunk before has.
+    """
+    size = layout.temporal_compression + 1
+    held, start = [], 0
+    for number in itertools.count():
+        new = [*itertools.islice(frames, size - len(held))]
+        if not new:
+            return
+        chunk = held + new
+        yield _Chunk(number, start, start + len(new), chunk)
+        start += len(new)
+        held = chunk[layout.stride :]
+
+
+def _pad(frames, layout, height, width):
+    """One array of a chunk's frames, filled up with what is at its ends."""
+    video = np.stack(frames)
+    if video.dtype != "uint8":
+        video = video.astype("float32")
+    missing = layout.temporal_compression + 1 - len(video)
+    down, across = height - video.shape[1], width - video.shape[2]
+    return np.pad(video, [(0, missing), (0, down), (0, across), (0, 0)], mode="edge")

@@ -1,0 +1,29 @@
+"""What videos of every kind have in common."""
+
+# What frames may consist of; floats in [-1, 1].
+FRAME_DTYPES = ("uint8", "float16", "float32", "float64")
+
+
+class UnreadableError(Exception):
+    """A video cannot be read from here on: the message says why."""
+
+
+class Source:
+    """Frames of a file or directory, in order.
+
+    Iterating yields arrays of shape `(H, W, 3)`, and raises `UnreadableError` or OSError
+    at the frame that cannot be read.
+
+    Attributes:
+        fps: float or None, if it carries no frame rate.
+        num_frames: int or None. Can be an estimate.
+    """
+
+    fps = None
+    num_frames = None
+
+    def __iter__(self):
+        raise NotImplementedError
+
+    def close(self):
+        """Closes the file."""
