@@ -1,16 +1,20 @@
+import dataclasses
 import json
 import os
+import pathlib
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import keras
 import numpy as np
 import pytest
 
 import keras_regen
-from keras_regen import codec
 from keras_regen.cli import main
+from keras_regen.codec import Latents, VideoCodec
 from keras_regen.data import VideoReader, VideoWriter, bundled_clip
 from keras_regen.metrics import psnr, ssim
 from tests.models.conftest import awaken, make_regen
@@ -90,8 +94,8 @@ class TestReconstruct:
         regen = keras_regen.Regen.from_preset(preset)
 
         def scores(steps, seed):
-            pairs = codec.reconstruct_frames(regen, original, steps, seed)
-            video = np.stack([regenerated for _, regenerated in pairs])
+            codec = VideoCodec(regen)
+            video = codec.decode(codec.encode(original), num_steps=steps, seed=seed)
             return (
                 f"{psnr(original, video).mean():.2f} dB",
                 f"{ssim(original, video).mean():.4f}",
@@ -122,9 +126,12 @@ class TestReconstruct:
         ("arguments", "message"),
         [
             (["nothing.mp4"], "there is no such file. Received: path=nothing.mp4"),
-            (["."], "it is a directory"),
+            (["broken"], "the directory has no images"),
+            (["in.mp4", "--input-fps", "0"], "Received: fps=0.0"),
+            (["in.mp4", "--max-memory", "much"], "Received: max_memory='much'"),
+            (["in.mp4", "--max-memory", "1KB"], "Received: max_memory=1e-06 GB"),
             (["notes.txt"], "it is a text file"),
-            (["in.mp4", "-o", "out.avi"], ".gif, .mkv, .mp4. Received: path=out.avi"),
+            (["in.mp4", "-o", "out.avi"], "Received: path=out.avi"),
             (["in.mp4", "-o", "nowhere/out.mp4"], "Received: path=nowhere/out.mp4"),
             (["in.mp4", "-o", "./in.mp4"], "OUT must not be IN"),
             (["in.mp4", "--preset", "nonsense"], "Received: 'nonsense'"),
@@ -153,23 +160,134 @@ class TestReconstruct:
         assert_user_error(run("reconstruct", *arguments), message)
         assert {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before
 
-    def test_damaged_video_leaves_nothing(self, run, preset, tmp_path):
+    def test_damaged_video(self, run, preset, tmp_path):
         data = bundled_clip().read_bytes()
         (tmp_path / "half.mp4").write_bytes(data[: len(data) // 2])
         result = run("reconstruct", "half.mp4", "--preset", preset)
         assert_user_error(result, "it is damaged at frame")
         assert os.listdir() == ["half.mp4"]
+        status, stdout, _ = run(
+            "reconstruct", "half.mp4", "--preset", preset, "--partial"
+        )
+        assert status == 0
+        with VideoReader("half_regen.mp4") as reader:
+            count = len(list(reader))
+        words = " ".join(stdout.split())
+        assert f"{count} frames were read: it is damaged at frame {count}" in words
 
     def test_control_c(self, run, preset, video, monkeypatch):
-        def interrupted(regen, frames, steps, seed):
+        def interrupted(self, frames, **options):
             frame = next(iter(frames))
             yield frame, frame
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(codec, "reconstruct_frames", interrupted)
+        monkeypatch.setattr(VideoCodec, "reconstruct_stream", interrupted)
         status, _, stderr = run("reconstruct", video, "--preset", preset)
         assert (status, stderr) == (130, "")
         assert os.listdir() == ["in.mp4"]
+
+
+class TestEncodeAndDecode:
+    @pytest.fixture
+    def latents(self, run, preset, video):
+        assert run("encode", video, "--preset", preset)[0] == 0
+        return Latents.load("in.h5")
+
+    def test_encode(self, run, preset, video):
+        status, stdout, stderr = run("encode", video, "--preset", preset)
+        assert (status, stderr) == (0, "")
+        latents = Latents.load("in.h5")
+        assert (latents.num_frames, latents.fps) == (FRAMES, 12.5)
+        assert (latents.height, latents.width) == (HEIGHT, WIDTH)
+        assert latents.preset == str(preset)
+        assert latents.array.dtype == "float16"
+        expected = VideoCodec(keras_regen.Regen.from_preset(preset)).encode(video)
+        np.testing.assert_allclose(latents.array, expected.array, atol=5e-3)
+        words = " ".join(stdout.split())
+        assert f"{FRAMES}/{FRAMES} frames" in words
+        assert "latents 4 x 3 x 4 x 8" in words
+        assert f"file {os.stat('in.h5').st_size:,} bytes" in words
+
+    def test_encode_options(self, run, preset, video):
+        run(
+            *("encode", video, "-o", "z.h5", "--preset", preset, "--dtype", "float32"),
+            *("--chunking", "shared", "--input-fps", 10, "--max-memory", "1GB"),
+        )
+        latents = Latents.load("z.h5")
+        assert latents.array.dtype == "float32"
+        assert (latents.chunking, latents.fps) == ("shared", 10)
+
+    def test_decode(self, run, preset, latents):
+        status, stdout, stderr = run("decode", "in.h5", "-o", "out.npy", "--seed", 3)
+        assert (status, stderr) == (0, "")
+        assert f"{FRAMES}/{FRAMES} frames" in stdout
+        codec = VideoCodec(keras_regen.Regen.from_preset(preset))
+        expected = codec.decode(latents, seed=3)
+        np.testing.assert_array_equal(np.load("out.npy"), expected)
+        run("decode", "in.h5", "-o", "o.npy", "--steps", 2, "--noise-scale", 0.5)
+        expected = codec.decode(latents, num_steps=2, noise_scale=0.5)
+        np.testing.assert_array_equal(np.load("o.npy"), expected)
+
+    def test_decode_a_part(self, run, latents):
+        run("decode", "in.h5", "-o", "all.npy")
+        # Frames 3 and 4 of 12.5 a second.
+        run("decode", "in.h5", "-o", "part.npy", "--start", 0.24, "--end", 0.4)
+        np.testing.assert_array_equal(np.load("part.npy"), np.load("all.npy")[3:5])
+        run("decode", "in.h5", "-o", "rest.npy", "--start", 0.24, "--end", 100)
+        np.testing.assert_array_equal(np.load("rest.npy"), np.load("all.npy")[3:])
+
+    def test_decode_at_another_rate(self, run, latents):
+        run("decode", "in.h5", "-o", "fast.mkv", "--fps", 50)
+        with VideoReader("fast.mkv") as reader:
+            assert (reader.fps, len(list(reader))) == (50, 4 * FRAMES)
+        run("decode", "in.h5", "-o", "slow.mkv", "--speed", 0.5)
+        with VideoReader("slow.mkv") as reader:
+            assert (reader.fps, len(list(reader))) == (12.5, 2 * FRAMES)
+        run("decode", "in.h5", "-o", "images", "--fps", 6.25)
+        assert len(os.listdir("images")) == 4
+
+    def test_info(self, run, latents):
+        status, stdout, _ = run("info", "in.h5")
+        words = " ".join(stdout.split())
+        assert status == 0
+        assert "shape 4 x 3 x 4 x 8" in words and "fps 12.5" in words
+        assert latents.content_hash in words.replace(" ", "")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["encode", "nothing.mp4"], "there is no such file"),
+            (["encode", "in.mp4", "-o", "in.mp4"], "OUT must not be IN"),
+            (["encode", "in.mp4", "-o", "nowhere/z.h5"], "Cannot write the latents"),
+            (["encode", "in.mp4", "--chunking", "other"], "'--chunking'"),
+            (["decode", "nothing.h5"], "there is no such file"),
+            (["decode", "in.mp4"], "OUT must not be IN"),
+            (["decode", "in.mp4", "-o", "out.mp4"], "it is not HDF5"),
+            (["decode", "in.h5", "-o", "out.avi"], "Received: path=out.avi"),
+            (["decode", "in.h5", "-o", "o.mp4", "--fps", "0"], "Received: fps=0"),
+            (["decode", "in.h5", "-o", "o.mp4", "--speed", "0"], "Received: speed=0"),
+            (["decode", "in.h5", "-o", "o.mp4", "--start", "9"], "lasts 0.560 seconds"),
+            (["decode", "in.h5", "-o", "o.mp4", "--end", "0"], "end=0"),
+            (["decode", "in.h5", "-o", "o.mp4", "--preset", "no"], "Received: 'no'"),
+            (
+                ["decode", "in.h5", "-o", "o.mp4", "--preset", "another"],
+                "The latents are not this model's, whose encoder_id is",
+            ),
+        ],
+    )
+    def test_errors_leave_nothing(self, run, latents, tmp_path, arguments, message):
+        other = awaken(make_regen(K))
+        other.encoder.weights[0].assign(other.encoder.weights[0] + 1)
+        other.save_to_preset(tmp_path / "another")
+        before = {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
+        assert_user_error(run(*arguments), message)
+        assert {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before
+
+    def test_latents_that_name_no_preset(self, run, latents):
+        dataclasses.replace(latents, preset=None).save("bare.h5")
+        assert_user_error(run("decode", "bare.h5"), "give --preset")
+        assert run("decode", "bare.h5", "--preset", latents.preset)[0] == 0
+        assert os.path.exists("bare.mp4")
 
 
 class TestInfo:
@@ -242,12 +360,52 @@ class TestProgram:
         )
         assert os.listdir() == ["in.mp4"]
 
+    @pytest.mark.parametrize("command", ["encode", "decode", "reconstruct"])
+    @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+    def test_killed(self, run, preset, tmp_path, command, signum):
+        source = np.zeros((4000, 64, 64, 3), "uint8")
+        np.save("in.npy", source)
+        if command == "decode":
+            codec = VideoCodec(keras_regen.Regen.from_preset(preset))
+            codec.encode("in.npy", "in.h5")
+        output = {"encode": "out.h5"}.get(command, "out.npy")
+        pathlib.Path(output).write_bytes(b"what was there")
+        before = set(os.listdir())
+        process = self._start(
+            command,
+            "in.h5" if command == "decode" else "in.npy",
+            *("-o", output, "--preset", preset),
+        )
+        # Until it writes.
+        while not any(
+            (tmp_path / name).stat().st_size > 1000
+            for name in set(os.listdir()) - before
+        ):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.send_signal(signum)
+        _, stderr = process.communicate(timeout=60)
+        assert pathlib.Path(output).read_bytes() == b"what was there"
+        if signum == signal.SIGINT:
+            assert (process.returncode, stderr) == (130, "")
+            assert set(os.listdir()) == before
+        else:
+            assert process.returncode == -signal.SIGKILL
+
     def _process(self, *arguments, **variables):
+        process = self._start(*arguments, **variables)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(
+            process.args, process.returncode, stdout, stderr
+        )
+
+    def _start(self, *arguments, **variables):
         root = os.path.dirname(os.path.dirname(keras_regen.__file__))
         variables = {"KERAS_BACKEND": keras.config.backend(), **variables}
-        return subprocess.run(
+        return subprocess.Popen(
             [sys.executable, "-m", "keras_regen.cli", *map(str, arguments)],
             env={**os.environ, "PYTHONPATH": root, **variables},
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )

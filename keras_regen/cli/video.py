@@ -212,7 +212,6 @@ def decode(
     with VideoWriter(output, rate) as writer:
         codec = _codec(preset or stored.preset, max_memory)
         begun, frames = time.perf_counter(), 0
-        total = round(len(stored) * rate / (speed * stored.fps))
         stream = codec.decode_stream(
             stored,
             fps=rate,
@@ -221,6 +220,7 @@ def decode(
             seed=seed,
             noise_scale=noise_scale,
         )
+        total = round(len(stored) * rate / (speed * stored.fps))
         for frame in tracked(((1, f) for f in stream), "Decoding", total, console):
             writer.write(frame)
             frames += 1

@@ -186,8 +186,8 @@ class Latents:
 
         Args:
             path: path of the file.
-            lazy: bool. Whether `array` stays in the file, an `h5py.Dataset` that is
-                read where it is sliced: for films. Defaults to `False`.
+            lazy: bool. Whether the values stay in the file, `array` being read where
+                it is used: for films. Defaults to `False`.
 
         Raises:
             ValueError: if there is no such file, it is another kind of file, or it is

@@ -94,6 +94,38 @@ class LatentsWriter:
             self._output.discard()
 
 
+class StoredArray:
+    """Rows of an HDF5 dataset, read when NumPy asks for them.
+
+    Slices are such rows again; any other index reads.
+
+    Args:
+        dataset: `h5py.Dataset`.
+        start: int. The first row.
+        stop: int. The row after the last.
+    """
+
+    def __init__(self, dataset, start, stop):
+        self._dataset = dataset
+        self._start, self._stop = start, stop
+        self.shape = (stop - start, *dataset.shape[1:])
+        self.dtype = dataset.dtype
+
+    def __len__(self):
+        return self._stop - self._start
+
+    def __getitem__(self, index):
+        if not isinstance(index, slice) or index.step not in (None, 1):
+            return np.asarray(self)[index]
+        start, stop, _ = index.indices(len(self))
+        start, stop = self._start + start, self._start + max(start, stop)
+        return StoredArray(self._dataset, start, stop)
+
+    def __array__(self, dtype=None, copy=None):
+        values = self._dataset[self._start : self._stop]
+        return values if dtype is None else values.astype(dtype)
+
+
 def read_latents(cls, path, lazy=False):
     """See `Latents.load`."""
     path = pathlib.Path(path)
@@ -107,7 +139,7 @@ def read_latents(cls, path, lazy=False):
     try:
         latents = _read(cls, file, path)
         if not lazy:
-            latents = cls(latents.array[:], **latents.header)
+            latents = cls(np.asarray(latents.array), **latents.header)
     except OSError as error:
         file.close()
         raise _unreadable(path, "it is damaged") from error
@@ -127,7 +159,8 @@ def _read(cls, file, path):
             path, f"it is of version {file.attrs['version']}, not {VERSION}"
         )
     try:
-        latents = cls(file["latents"], **json.loads(file.attrs["header"]))
+        array = StoredArray(file["latents"], 0, len(file["latents"]))
+        latents = cls(array, **json.loads(file.attrs["header"]))
         expected = file.attrs["content_hash"]
     except (KeyError, TypeError, ValueError) as error:
         raise _unreadable(path, f"its header is damaged: {error}") from error

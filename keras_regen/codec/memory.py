@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from keras_regen.layers.attention import QUERY_BLOCK
+from keras_regen.layers.attention import QUERY_BLOCK, materializes_logits
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
@@ -52,10 +52,11 @@ def decoder_bytes(decoder, frames, rows, columns):
     """Memory to decode one chunk of so many frames of latents."""
     tokens = frames * rows * columns
     # The MLP's hidden layer and its activation beside the residual stream.
-    hidden = tokens * decoder.units * (2 * decoder.mlp_ratio + 4)
-    logits = 2 * decoder.num_heads * min(tokens, QUERY_BLOCK) * tokens
+    values = tokens * decoder.units * (2 * decoder.mlp_ratio + 8)
+    if materializes_logits():
+        values += 2 * decoder.num_heads * min(tokens, QUERY_BLOCK) * tokens
     pixels = 6 * tokens * SPATIAL_COMPRESSION**2 * 3
-    return int(MARGIN * FLOAT32 * (hidden + logits + pixels))
+    return int(MARGIN * FLOAT32 * (values + pixels))
 
 
 def frame_bytes(frames, height, width):

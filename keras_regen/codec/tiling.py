@@ -70,12 +70,19 @@ def _cover(length, size, overlap):
 def _ramps(starts, size, scale):
     """Weights of the intervals, which sum to 1 everywhere."""
     centres = (np.arange(scale * size) + 0.5) / scale
-    ramps = []
+    length = scale * (starts[-1] + size)
+    ramps = np.zeros((len(starts), length))
     for i, start in enumerate(starts):
         ramp = np.ones(scale * size)
         if i > 0:
             ramp = np.minimum(ramp, centres / (starts[i - 1] + size - start))
         if i < len(starts) - 1:
-            ramp = np.minimum(ramp, (size - centres) / (start + size - starts[i + 1]))
-        ramps.append(np.clip(ramp, 0.0, 1.0).astype("float32"))
-    return ramps
+            overlap = start + size - starts[i + 1]
+            ramp = np.minimum(ramp, (size - centres) / overlap)
+        ramps[i, scale * start : scale * (start + size)] = ramp
+    # Rounded to whole latents, three small tiles may meet.
+    ramps = (ramps / ramps.sum(axis=0)).astype("float32")
+    return [
+        ramp[scale * start : scale * (start + size)]
+        for start, ramp in zip(starts, ramps, strict=True)
+    ]

@@ -113,7 +113,7 @@ class VideoCodec:
                 of frames; the total is None where it is not known.
 
         Returns:
-            `Latents`; those in the file, read where they are sliced, if there is one.
+            `Latents`; with an output, those in the file, as `Latents.load(lazy=True)`.
 
         Raises:
             ValueError: if the video is not as above, or a file cannot be read or

@@ -11,8 +11,8 @@ class UnreadableError(Exception):
 class Source:
     """Frames of a file or directory, in order.
 
-    Iterating yields arrays of shape `(H, W, 3)`, and raises `UnreadableError` or OSError
-    at the frame that cannot be read.
+    Iterating yields arrays of shape `(H, W, 3)`. Where a frame cannot be read it raises
+    `UnreadableError` or OSError.
 
     Attributes:
         fps: float or None, if it carries no frame rate.

@@ -8,7 +8,7 @@ from keras import ops
 QUERY_BLOCK = 1024
 
 
-def _materializes_logits():
+def materializes_logits():
     """Whether the backend would hold the whole N x N matrix of logits."""
     if keras.backend.backend() == "jax":
         import jax
@@ -22,7 +22,7 @@ def attention(query, key, value):
 
     PyTorch and JAX on accelerators have fused kernels that never hold the logits. The
     other backends would materialise an N x N matrix, so there the queries go in blocks
-    of `QUERY_BLOCK` and memory grows linearly with N.
+    of at most `QUERY_BLOCK` and memory grows linearly with N.
 
     Args:
         query: float tensor of shape `(B, N, heads, head_dim)`.
@@ -36,29 +36,23 @@ def attention(query, key, value):
         Vaswani et al. 2017, *Attention Is All You Need*, equation 1.
     """
     dtype = query.dtype
-    if _materializes_logits() and keras.backend.standardize_dtype(dtype) == "float16":
+    if materializes_logits() and keras.backend.standardize_dtype(dtype) == "float16":
         # JAX has no product of float16 into float32 on the CPU.
         query, key, value = (ops.cast(x, "float32") for x in (query, key, value))
         return ops.cast(attention(query, key, value), dtype)
     length = query.shape[1]
-    if not _materializes_logits() or (length is not None and length <= QUERY_BLOCK):
+    if not materializes_logits() or (length is not None and length <= QUERY_BLOCK):
         return ops.dot_product_attention(query, key, value)
-    if length is not None:
-        blocks = [
-            ops.dot_product_attention(query[:, i : i + QUERY_BLOCK], key, value)
-            for i in range(0, length, QUERY_BLOCK)
-        ]
-        return ops.concatenate(blocks, axis=1)
-    return _attention_of_unknown_length(query, key, value)
+    return _attention_in_blocks(query, key, value)
 
 
-def _attention_of_unknown_length(query, key, value):
-    """TensorFlow graphs traced for any length: the blocks go through a loop."""
+def _attention_in_blocks(query, key, value):
+    """One block after the other, in a loop: side by side XLA would hold them all."""
     batch, length, heads, head_dim = ops.shape(query)
     num_blocks = (length + QUERY_BLOCK - 1) // QUERY_BLOCK
-    padding = num_blocks * QUERY_BLOCK - length
-    query = ops.pad(query, [[0, 0], [0, padding], [0, 0], [0, 0]])
-    query = ops.reshape(query, (batch, num_blocks, QUERY_BLOCK, heads, head_dim))
+    size = (length + num_blocks - 1) // num_blocks
+    query = ops.pad(query, [[0, 0], [0, num_blocks * size - length], [0, 0], [0, 0]])
+    query = ops.reshape(query, (batch, num_blocks, size, heads, head_dim))
     blocks = ops.map(
         lambda block: ops.dot_product_attention(block, key, value),
         ops.transpose(query, (1, 0, 2, 3, 4)),

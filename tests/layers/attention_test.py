@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_regen.layers.attention import _attention_of_unknown_length, attention
+from keras_regen.layers.attention import _attention_in_blocks, attention
 from tests.test_case import random
 
 
@@ -27,5 +27,5 @@ def test_unknown_length(length, monkeypatch):
     query, key, value = (
         ops.convert_to_tensor(random(2, length, 3, 8, seed=i)) for i in range(3)
     )
-    output = ops.convert_to_numpy(_attention_of_unknown_length(query, key, value))
+    output = ops.convert_to_numpy(_attention_in_blocks(query, key, value))
     np.testing.assert_allclose(output, reference(query, key, value), atol=1e-5)

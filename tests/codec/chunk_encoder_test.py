@@ -1,0 +1,58 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_regen.codec.chunk_encoder import ChunkEncoder
+from keras_regen.codec.memory import encoder_bytes
+from keras_regen.models import VideoEncoder
+
+K = 2
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    keras.utils.set_random_seed(0)
+    return VideoEncoder(K, stem_patch_size=4, widths=(8,), num_blocks=(1,))
+
+
+@pytest.mark.parametrize("rows", [11, 14, 40])
+@pytest.mark.parametrize("fits", [(13, 13), (13, 19)])
+def test_windows_change_nothing(encoder, rows, fits):
+    columns = 24
+    video = np.random.default_rng(0).uniform(
+        -1, 1, (2, K + 1, 8 * rows, 8 * columns, 3)
+    )
+    video = video.astype("float32")
+    whole = encoder.predict_on_batch(video)
+    memory = encoder_bytes(encoder, *fits)
+    chunk_encoder = ChunkEncoder(encoder, 8 * rows, 8 * columns, memory)
+    assert encoder_bytes(encoder, *chunk_encoder.window) <= memory
+    assert chunk_encoder.window != (rows, columns)
+    np.testing.assert_allclose(chunk_encoder(video), whole, atol=1e-5)
+
+
+def test_one_window_where_it_fits(encoder):
+    memory = 3 * encoder_bytes(encoder, 10, 12)
+    chunk_encoder = ChunkEncoder(encoder, 80, 96, memory)
+    assert chunk_encoder.window == (10, 12)
+    assert chunk_encoder.chunks_at_once == 3
+
+
+def test_too_little_memory(encoder):
+    with pytest.raises(ValueError, match=r"needs [\d.e-]+ GB. Received: max_memory="):
+        ChunkEncoder(encoder, 800, 800, 1000)
+
+
+@pytest.mark.parametrize("patch", [1, 4, 8])
+def test_context_is_just_enough(patch):
+    encoder = VideoEncoder(K, stem_patch_size=patch, widths=(4,), num_blocks=(1,))
+    context = encoder.context
+    size = 2 * context + 3
+    video = np.zeros((1, K + 1, 8, 8 * size, 3), "float32")
+    changed = video.copy()
+    changed[:, :, :, 8 * (context + 1) : 8 * (context + 2)] = 1
+    change = encoder.predict_on_batch(changed) - encoder.predict_on_batch(video)
+    columns = np.flatnonzero(np.abs(change).max(axis=(0, 1, 2, 4)) > 0)
+    assert columns.min() >= 1 and columns.max() <= 2 * context + 1
+    # All of it is used, on one side at least.
+    assert columns.min() <= 2 or columns.max() >= 2 * context

@@ -1,0 +1,50 @@
+"""A model of ramps, which can be decoded exactly, whatever they are cut into."""
+
+import types
+
+import numpy as np
+
+PER_FRAME, PER_PIXEL = 0.01, 0.004
+
+
+def ramp(times, height, width):
+    """float32 video, linear in time and space, of shape `(len(times), H, W, 3)`."""
+    t, y, x = np.meshgrid(times, np.arange(height), np.arange(width), indexing="ij")
+    values = -0.7 + PER_FRAME * t + PER_PIXEL * (y + x)
+    return np.repeat(values[..., None], 3, axis=-1).astype("float32")
+
+
+class RampModel:
+    """Stands for a `Regen`: keeps one pixel of a patch and rebuilds the ramp from it.
+
+    Notes the shapes and times that it was asked to decode.
+    """
+
+    preset = "ramps"
+
+    def __init__(self, k):
+        self.temporal_compression = k
+        self.encoder = types.SimpleNamespace(
+            temporal_compression=k,
+            latent_channels=8,
+            stem_patch_size=8,
+            convs=[],
+            context=0,
+            predict_on_batch=self._encode,
+            fingerprint=lambda: "0123456789abcdef",
+        )
+        self.decoder = types.SimpleNamespace(units=8, mlp_ratio=4, num_heads=1)
+        self.decoded = []
+
+    def _encode(self, chunks):
+        assert chunks.shape[1] == self.temporal_compression + 1
+        corners = chunks[:, :1, ::8, ::8, :1]
+        return np.tile(corners, (1, 2, 1, 1, 8)).astype("float32")
+
+    def generate(self, latents, times, noise, num_steps):
+        self.decoded.append((noise.shape, np.array(times)))
+        y, x = np.meshgrid(np.arange(8), np.arange(8), indexing="ij")
+        within = np.tile(PER_PIXEL * (y + x), latents.shape[2:4])
+        corners = latents[:, 0, :, :, 0].repeat(8, axis=1).repeat(8, axis=2)
+        frames = corners[:, None] + within + PER_FRAME * times[:, :, None, None]
+        return np.repeat(frames[..., None], 3, axis=-1).astype("float32")
