@@ -67,6 +67,17 @@ def test_slow_motion(run, tmp_path):
     assert psnr(start, half).mean() > psnr(start, whole).mean()
 
 
+def test_whole_video(run, tmp_path):
+    output = run("whole_video.py")
+    assert "60 frames -> 7 chunks, (14, 16, 29, 8)" in output
+    assert output.endswith("100/100\nslow_second.mp4\n")
+    fps, slow = read(tmp_path / "slow_second.mp4")
+    assert fps == 25
+    assert slow.shape == (100, 128, 228, 3)
+    scores = psnr(read(bundled_clip())[1][:25], slow[::4])
+    assert scores.mean() > 24
+
+
 def test_fit(run, tmp_path):
     output = run("fit.py")
     (before,) = re.findall(r"loss before: ([\d.]+)", output)

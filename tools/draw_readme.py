@@ -8,7 +8,7 @@ import pathlib
 import imageio.v3 as iio
 import numpy as np
 
-from keras_regen.codec import reconstruct_frames
+from keras_regen import VideoCodec
 from keras_regen.data import VideoReader, bundled_clip
 from keras_regen.models import Regen
 
@@ -19,7 +19,7 @@ FRAMES = (4, 16, 32, 56)
 def main():
     regen = Regen.from_preset("regen_tiny_8x8x8")
     with VideoReader(bundled_clip()) as reader:
-        pairs = list(reconstruct_frames(regen, reader))
+        pairs = list(VideoCodec(regen).reconstruct_stream(reader))
     columns = [np.concatenate(pairs[i], axis=0) for i in FRAMES]
     iio.imwrite(PATH, np.concatenate(columns, axis=1))
     print(PATH)

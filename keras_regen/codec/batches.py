@@ -2,7 +2,9 @@
 
 import numpy as np
 
-# More does not speed up a CPU, nor a GPU that a tile fills.
+# Patches of 8x8 pixels of one frame: as many as fill the hardware.
+TOKENS_AT_ONCE = 16384
+# A stream waits for so many.
 CHUNKS_AT_ONCE = 4
 
 

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from keras_regen.codec.batches import CHUNKS_AT_ONCE, Batches
+from keras_regen.codec.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
 from keras_regen.codec.memory import decoder_bytes, frame_bytes
 from keras_regen.codec.tiling import Tiling
 from keras_regen.diffusion import noise_canvas
@@ -62,7 +62,6 @@ class ChunkDecoder:
         tile_size=None,
         batch_size=None,
     ):
-        self._size = height, width
         self.num_frames = num_frames
         self._passes = passes
         self._seed, self._noise_scale = seed, np.float32(noise_scale)
@@ -85,13 +84,19 @@ class ChunkDecoder:
                 f"needs {(frames + tile) / 1e9:.2g} GB. "
                 f"Received: max_memory={max_memory / 1e9:.2g} GB"
             )
+        items = len(self.tiling) * passes
         if batch_size is None:
             # A chunk more has its frames kept too.
-            cost = tile + frames // (len(self.tiling) * passes)
-            batch_size = 1 + (max_memory - frames - tile) // cost
-            batch_size = min(batch_size, CHUNKS_AT_ONCE * len(self.tiling))
+            fit = 1 + (max_memory - frames - tile) // (tile + frames // items)
+            tokens = self.tiling.tile_rows * self.tiling.tile_columns
+            fill = max(1, TOKENS_AT_ONCE // (tokens * num_frames // passes))
+            batch_size = min(fit, fill, CHUNKS_AT_ONCE * items)
         self.batch_size = batch_size
-        self.chunks_at_once = max(1, batch_size // (len(self.tiling) * passes))
+        self.chunks_at_once = max(1, batch_size // items)
+        # One array for all, so memory neither grows nor falls to pieces.
+        self._video = np.empty(
+            (self.chunks_at_once, num_frames, height, width, 3), "float32"
+        )
         self._weights = self.tiling.weights(PATCH)
         self._run = Batches(
             lambda *inputs: regen.generate(*inputs, num_steps), batch_size
@@ -101,15 +106,18 @@ class ChunkDecoder:
         """Decodes chunks, each at times of its own.
 
         Args:
-            latents: array of shape `(n, 2, rows, columns, C)`.
+            latents: array of shape `(n, 2, rows, columns, C)`, n up to
+                `chunks_at_once`.
             times: float64 array of shape `(n, num_frames)`, in frames from each chunk's
                 first.
             starts: int array of shape `(n,)`. The video's frame that a chunk begins at.
 
         Returns:
-            float32 array of shape `(n, num_frames, height, width, 3)`, in [-1, 1].
+            float32 array of shape `(n, num_frames, height, width, 3)`, in [-1, 1],
+            valid until the next call.
         """
-        video = np.zeros((*times.shape, *self._size, 3), "float32")
+        video = self._video[: len(latents)]
+        video[:] = 0
         items = [
             *itertools.product(
                 range(len(latents)), range(self._passes), range(len(self.tiling))

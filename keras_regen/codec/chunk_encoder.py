@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_regen.codec.batches import CHUNKS_AT_ONCE, Batches
+from keras_regen.codec.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
 from keras_regen.codec.memory import encoder_bytes
 from keras_regen.models.inference import to_unit_range
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
@@ -21,6 +21,7 @@ class ChunkEncoder:
         max_memory: int. Bytes.
 
     Attributes:
+        chunk_shape: tuple of int, `(k + 1, height, width, 3)`.
         window: tuple of int, `(rows, columns)`. Latents encoded at once, with context.
         chunks_at_once: int. Chunks that it is best to give at once.
 
@@ -30,6 +31,7 @@ class ChunkEncoder:
 
     def __init__(self, encoder, height, width, max_memory):
         self._encoder = encoder
+        self.chunk_shape = (encoder.temporal_compression + 1, height, width, 3)
         self._rows, self._columns = height // PATCH, width // PATCH
         rows, columns = self._rows, self._columns
         least = 2 * encoder.context + 1
@@ -46,7 +48,10 @@ class ChunkEncoder:
             else:
                 columns = max(least, columns // 2 + encoder.context)
         self.window = rows, columns
-        self.chunks_at_once = min(CHUNKS_AT_ONCE, max_memory // need)
+        tokens = (encoder.temporal_compression + 1) * rows * columns
+        self.chunks_at_once = min(
+            CHUNKS_AT_ONCE, max_memory // need, max(1, TOKENS_AT_ONCE // tokens)
+        )
         self._run = Batches(self._encode, self.chunks_at_once)
 
     def __call__(self, chunks):

@@ -3,13 +3,13 @@
 import collections
 import contextlib
 import itertools
-import operator
 import pathlib
 
 import numpy as np
 
 from keras_regen.codec.chunk_decoder import ChunkDecoder
 from keras_regen.codec.chunk_encoder import ChunkEncoder
+from keras_regen.codec.chunk_reader import ChunkReader
 from keras_regen.codec.chunking import Chunking
 from keras_regen.codec.frames import open_frames
 from keras_regen.codec.latents import Latents
@@ -146,33 +146,39 @@ class VideoCodec:
     def _encode_stream(self, video, fps, progress):
         layout = self._layout(self.chunking)
         with open_frames(video, fps) as frames:
-            chunks = _chunks(frames.iterator, layout)
-            first = next(chunks)
-            chunks = itertools.chain([first], chunks)
-            height, width, _ = first.frames[0].shape
+            first = next(frames.iterator)
+            height, width, _ = first.shape
             padded = [-(-size // PATCH) * PATCH for size in (height, width)]
             encoder = ChunkEncoder(self.regen.encoder, *padded, self.max_memory)
-            while group := [*itertools.islice(chunks, encoder.chunks_at_once)]:
-                arrays = encoder(
-                    np.stack([_pad(c.frames, layout, *padded) for c in group])
-                )
-                for chunk, array in zip(group, arrays, strict=True):
+            reader = ChunkReader(
+                itertools.chain([first], frames.iterator),
+                layout,
+                encoder.chunk_shape,
+                "uint8" if first.dtype == "uint8" else "float32",
+                encoder.chunks_at_once,
+            )
+            header = {
+                "height": height,
+                "width": width,
+                "fps": frames.fps,
+                "temporal_compression": layout.temporal_compression,
+                "chunking": layout.kind,
+                "dtype": str(first.dtype),
+                "preset": self.regen.preset,
+                "encoder_id": self.encoder_id,
+            }
+            while (group := reader.read())[1]:
+                chunks, spans = group
+                for array, span in zip(encoder(chunks), spans, strict=True):
                     yield Latents(
                         array,
-                        num_frames=chunk.stop - chunk.start,
-                        height=height,
-                        width=width,
-                        fps=frames.fps,
-                        temporal_compression=layout.temporal_compression,
-                        chunking=layout.kind,
-                        dtype=str(chunk.frames[0].dtype),
-                        preset=self.regen.preset,
-                        encoder_id=self.encoder_id,
-                        start=chunk.start,
-                        first_chunk=chunk.number,
+                        **header,
+                        num_frames=span.stop - span.start,
+                        start=span.start,
+                        first_chunk=span.number,
                     )
                     if progress:
-                        progress(chunk.stop, frames.count)
+                        progress(span.stop, frames.count)
 
     # === Decoding ===
 
@@ -286,29 +292,14 @@ class VideoCodec:
 
     def _decoded_frames(self, timeline, layout, decoder, progress):
         stitcher, done = Stitcher(layout), 0
-        convert = to_uint8
-        if timeline.header.dtype != "uint8":
-            convert = operator.methodcaller("astype", timeline.header.dtype)
         # Where a slice begins and ends there may be chunks that show nothing of it.
         chunks = (c for c in timeline.chunks() if timeline.shown(layout, c.number))
         while group := [*itertools.islice(chunks, decoder.chunks_at_once)]:
-            starts = np.array([layout.start(c.number) for c in group])
-            windows = np.array([layout.window(c.number) for c in group])[..., None]
-            first = [timeline.decoded(layout, c.number).start for c in group]
-            numbers = np.add.outer(first, np.arange(decoder.num_frames))
-            # To come to the same number for each chunk there may be times beyond it.
-            times = np.clip(timeline.times[numbers], windows[:, 0], windows[:, 1])
-            video = decoder(
-                np.stack([c.latents for c in group]), times - starts[:, None], starts
-            )
-            for i, chunk in enumerate(group):
-                shown = timeline.shown(layout, chunk.number)
-                frames = ((n, timeline.times[n], video[i, n - first[i]]) for n in shown)
-                for frame in stitcher.add(chunk.number, frames, chunk.is_last):
-                    done += 1
-                    yield convert(frame)
-                    if progress:
-                        progress(done, timeline.count)
+            for frame in _decode_group(group, timeline, layout, decoder, stitcher):
+                done += 1
+                yield frame
+                if progress:
+                    progress(done, timeline.count)
 
     # === Both ===
 
@@ -387,31 +378,22 @@ class VideoCodec:
                 )
 
 
-_Chunk = collections.namedtuple("_Chunk", "number start stop frames")
-
-
-def _chunks(frames, layout):
-    """Groups frames into chunks; the last may be short.
-
-    `start` and `stop` are of the frames that no chunk before has.
-    """
-    size = layout.temporal_compression + 1
-    held, start = [], 0
-    for number in itertools.count():
-        new = [*itertools.islice(frames, size - len(held))]
-        if not new:
-            return
-        chunk = held + new
-        yield _Chunk(number, start, start + len(new), chunk)
-        start += len(new)
-        held = chunk[layout.stride :]
-
-
-def _pad(frames, layout, height, width):
-    """One array of a chunk's frames, filled up with what is at its ends."""
-    video = np.stack(frames)
-    if video.dtype != "uint8":
-        video = video.astype("float32")
-    missing = layout.temporal_compression + 1 - len(video)
-    down, across = height - video.shape[1], width - video.shape[2]
-    return np.pad(video, [(0, missing), (0, down), (0, across), (0, 0)], mode="edge")
+def _decode_group(chunks, timeline, layout, decoder, stitcher):
+    """Yields the frames that are done, in the dtype of the video."""
+    starts = np.array([layout.start(c.number) for c in chunks])
+    windows = np.array([layout.window(c.number) for c in chunks])[..., None]
+    first = [timeline.decoded(layout, c.number).start for c in chunks]
+    numbers = np.add.outer(first, np.arange(decoder.num_frames))
+    # To come to the same number for each chunk there may be times beyond it.
+    times = np.clip(timeline.times[numbers], windows[:, 0], windows[:, 1])
+    video = decoder(
+        np.stack([c.latents for c in chunks]), times - starts[:, None], starts
+    )
+    dtype = timeline.header.dtype
+    for i, chunk in enumerate(chunks):
+        frames = (
+            (number, timeline.times[number], video[i, number - first[i]])
+            for number in timeline.shown(layout, chunk.number)
+        )
+        for frame in stitcher.add(chunk.number, frames, chunk.is_last):
+            yield to_uint8(frame) if dtype == "uint8" else frame.astype(dtype)

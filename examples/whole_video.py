@@ -1,0 +1,21 @@
+"""Encode a whole video to a file, and decode a second of it in slow motion."""
+
+from keras_regen import Latents, Regen, VideoCodec
+from keras_regen.data import bundled_clip
+
+codec = VideoCodec(Regen.from_preset("regen_tiny_8x8x8"))
+
+# Any length and any size. The latents know how long and large the video was.
+latents = codec.encode(bundled_clip())
+latents.save("bunny.h5")
+print(f"{len(latents)} frames -> {latents.num_chunks} chunks, {latents.array.shape}")
+
+# The first second alone, at a quarter of its speed: three frames made between two.
+second = Latents.load("bunny.h5")[:25]
+codec.decode(
+    second,
+    "slow_second.mp4",
+    speed=0.25,
+    progress=lambda done, total: print(f"\r{done}/{total}", end=""),
+)
+print("\nslow_second.mp4")
