@@ -50,7 +50,8 @@ NoiseScaleOption = Annotated[
     float, typer.Option(min=0, help="Scale of the noise; 1 as in training.")
 ]
 MaxMemoryOption = Annotated[
-    str, typer.Option(help="Beside the weights and the backend, such as 512MB.")
+    str | None,
+    typer.Option(help="Beside the weights and the backend, such as 512MB."),
 ]
 INPUT_HELP = "A video file, a directory of numbered images or an .npy file."
 OUTPUT_HELP = (
@@ -81,7 +82,7 @@ def reconstruct(
     noise_scale: NoiseScaleOption = 1.0,
     input_fps: InputFpsOption = None,
     partial: PartialOption = False,
-    max_memory: MaxMemoryOption = "2GB",
+    max_memory: MaxMemoryOption = None,
 ):
     """Encode a video, re-generate it and write both side by side, without sound."""
     video = bundled_clip() if video is None else video
@@ -136,7 +137,7 @@ def encode(
     ] = StoredAs.float16,
     input_fps: InputFpsOption = None,
     partial: PartialOption = False,
-    max_memory: MaxMemoryOption = "2GB",
+    max_memory: MaxMemoryOption = None,
 ):
     """Encode a video to a file of latents."""
     output = pathlib.Path(f"{video.stem}.h5") if output is None else output
@@ -195,7 +196,7 @@ def decode(
     steps: StepsOption = 1,
     seed: SeedOption = 0,
     noise_scale: NoiseScaleOption = 1.0,
-    max_memory: MaxMemoryOption = "2GB",
+    max_memory: MaxMemoryOption = None,
 ):
     """Decode a file of latents to a video."""
     output = pathlib.Path(f"{latents.stem}.mp4") if output is None else output

@@ -4,8 +4,13 @@ import itertools
 
 import numpy as np
 
-from keras_regen.codec.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
-from keras_regen.codec.memory import decoder_bytes, frame_bytes
+from keras_regen.codec.batches import (
+    CHUNKS_AT_ONCE,
+    TOKENS_AT_ONCE,
+    Batches,
+    check_finite,
+)
+from keras_regen.codec.memory import DEFAULT_MEMORY, decoder_bytes, frame_bytes
 from keras_regen.codec.tiling import Tiling
 from keras_regen.diffusion import noise_canvas
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
@@ -32,7 +37,7 @@ class ChunkDecoder:
         num_steps: int. Sampling steps.
         seed: int. Seed of the noise canvas.
         noise_scale: float. Standard deviation of the noise.
-        max_memory: int. Bytes.
+        max_memory: int or None. Bytes. Defaults to 2 GB, and what the frames take.
         tile_size: int or None. The most rows and columns of a tile, in latents. By
             default as large as serves, or as fits.
         batch_size: int or None. Tiles to decode together. By default as many as serve,
@@ -45,7 +50,8 @@ class ChunkDecoder:
         chunks_at_once: int. Chunks that it is best to give at once.
 
     Raises:
-        ValueError: if the least tile does not fit.
+        ValueError: if the least tile does not fit; when called, if a latent or what is
+            made of it is not finite.
     """
 
     def __init__(
@@ -68,6 +74,8 @@ class ChunkDecoder:
         rows, columns = -(-height // PATCH), -(-width // PATCH)
         # One chunk's frames, and those that fade into the next's.
         frames = frame_bytes(num_frames, height, width)
+        if max_memory is None:
+            max_memory = DEFAULT_MEMORY + frames
         for size in TILE_SIZES if tile_size is None else (tile_size,):
             self.tiling = Tiling(rows, columns, size, TILE_OVERLAP)
             tile = decoder_bytes(
@@ -116,6 +124,7 @@ class ChunkDecoder:
             float32 array of shape `(n, num_frames, height, width, 3)`, in [-1, 1],
             valid until the next call.
         """
+        check_finite(latents, "latents")
         video = self._video[: len(latents)]
         video[:] = 0
         items = [
@@ -133,11 +142,13 @@ class ChunkDecoder:
                 for chunk, i, tile in batch
             ]
             outputs = self._run(*map(np.stack, zip(*inputs, strict=True)))
+            check_finite(outputs, "frames")
             for (chunk, i, tile), output in zip(batch, outputs, strict=True):
                 area = video[chunk, i :: self._passes][:, *self._area(tile)]
                 height, width = area.shape[1:3]
-                weight = self._weights[tile][:height, :width, None]
-                area += output[:, :height, :width] * weight
+                down, across = self._weights[tile]
+                weight = down[:height] * across[:, :width]
+                area += output[:, :height, :width] * weight[..., None]
         return video
 
     def _inputs(self, latents, times, start, tile):

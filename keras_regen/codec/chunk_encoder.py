@@ -2,8 +2,13 @@
 
 import numpy as np
 
-from keras_regen.codec.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
-from keras_regen.codec.memory import encoder_bytes
+from keras_regen.codec.batches import (
+    CHUNKS_AT_ONCE,
+    TOKENS_AT_ONCE,
+    Batches,
+    check_finite,
+)
+from keras_regen.codec.memory import DEFAULT_MEMORY, encoder_bytes
 from keras_regen.models.inference import to_unit_range
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
 
@@ -18,7 +23,7 @@ class ChunkEncoder:
         encoder: a `VideoEncoder`.
         height: int. Rows of a frame, a multiple of 8.
         width: int. Columns of a frame, a multiple of 8.
-        max_memory: int. Bytes.
+        max_memory: int or None. Bytes. Defaults to 2 GB.
 
     Attributes:
         chunk_shape: tuple of int, `(k + 1, height, width, 3)`.
@@ -26,11 +31,13 @@ class ChunkEncoder:
         chunks_at_once: int. Chunks that it is best to give at once.
 
     Raises:
-        ValueError: if the least window does not fit.
+        ValueError: if the least window does not fit; when called, if a latent is not
+            finite.
     """
 
     def __init__(self, encoder, height, width, max_memory):
         self._encoder = encoder
+        max_memory = DEFAULT_MEMORY if max_memory is None else max_memory
         self.chunk_shape = (encoder.temporal_compression + 1, height, width, 3)
         self._rows, self._columns = height // PATCH, width // PATCH
         rows, columns = self._rows, self._columns
@@ -78,7 +85,9 @@ class ChunkEncoder:
         return latents
 
     def _encode(self, chunks):
-        return self._encoder.predict_on_batch(to_unit_range(chunks))
+        latents = self._encoder.predict_on_batch(to_unit_range(chunks))
+        check_finite(latents, "latents")
+        return latents
 
 
 def _windows(length, size, context):

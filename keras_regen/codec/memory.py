@@ -7,6 +7,8 @@ import numpy as np
 from keras_regen.layers.attention import QUERY_BLOCK, materializes_logits
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
 
+# Beside the frames of one chunk, where no budget is given.
+DEFAULT_MEMORY = 2 * 10**9
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 FLOAT32 = 4
 # What a run was seen to take, over the sum of the tensors below, on the backend that

@@ -37,18 +37,18 @@ class Tiling:
         return len(self.corners)
 
     def weights(self, scale):
-        """The weight of every tile's pixels.
+        """The weight of every tile's pixels, as that of its rows and its columns.
 
         Args:
             scale: int. Pixels of a latent, along each axis.
 
         Returns:
-            List of float32 arrays of shape `(scale * tile_rows, scale * tile_columns)`,
-            in the order of `corners`.
+            List of pairs of float32 arrays of shapes `(scale * tile_rows, 1)` and
+            `(1, scale * tile_columns)`, to be multiplied, in the order of `corners`.
         """
         down = _ramps(self._row_starts, self.tile_rows, scale)
         across = _ramps(self._column_starts, self.tile_columns, scale)
-        return [np.outer(d, a) for d, a in itertools.product(down, across)]
+        return [(d[:, None], a[None]) for d, a in itertools.product(down, across)]
 
     def lines(self, axis, scale):
         """Pixels in whose middle two tiles have equal weight, along 0 or 1."""

@@ -82,6 +82,11 @@ class Timeline:
         while this:
             following = next(chunks, None)
             number, array, piece = this
+            if following is not None and following[0] != number + 1:
+                raise ValueError(
+                    f"Pieces must follow each other: chunk {number + 1} is due. "
+                    f"Received: chunk {following[0]}"
+                )
             if following is None and self.count is None:
                 self.count = self._count(piece.stop)
             yield Chunk(number, np.asarray(array, "float32"), following is None)

@@ -24,7 +24,6 @@ from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
 
 # More frames extrapolated hide a seam better, and each of them is worth less.
 BLEND_FRAMES = 2
-MAX_MEMORY = "2GB"
 LEAST_TILE = 32
 
 
@@ -47,8 +46,9 @@ class VideoCodec:
             cuts from chunk to chunk. Defaults to 2, or as many as k allows.
         tile_size: int or None. The longest side of a decoded tile in pixels, a multiple
             of 8 from 32 up. Defaults to 128, or less to fit into `max_memory`.
-        max_memory: int or str. Bytes for tensors and frames, beside the weights and the
-            backend itself, such as `2e9` or `"2GB"`. Defaults to `"2GB"`.
+        max_memory: int, str or None. Bytes for tensors and frames, beside the weights
+            and the backend itself, such as `2e9` or `"2GB"`. Defaults to 2 GB beside
+            the frames of one chunk, which are kept in float32.
         batch_size: int or None. Tiles that are decoded together. Defaults to what fits
             into `max_memory`, of four chunks at most.
 
@@ -73,7 +73,7 @@ class VideoCodec:
         chunking="disjoint",
         blend_frames=None,
         tile_size=None,
-        max_memory=MAX_MEMORY,
+        max_memory=None,
         batch_size=None,
     ):
         k = regen.temporal_compression
@@ -92,7 +92,7 @@ class VideoCodec:
         self.chunking = chunking
         self.blend_frames = blend_frames
         self.tile_size = tile_size
-        self.max_memory = parse_memory(max_memory)
+        self.max_memory = None if max_memory is None else parse_memory(max_memory)
         self.batch_size = batch_size
         self._layout(chunking)
         self._encoder_id = None

@@ -310,6 +310,12 @@ class TestMemory:
         codec.decode(codec.encode(np.zeros((50, 32, 32, 3), "uint8")))
         assert model.decoded[0][0][0] == 4
 
+    def test_by_default_there_is_enough(self):
+        """Frames of 8K take more than the default themselves."""
+        codec = VideoCodec(RampModel(2))
+        latents = Latents(np.zeros((2, 540, 960, 8), "float32"), 1, 4320, 7680, 25.0, 2)
+        codec.decode_stream(latents)
+
     def test_too_little(self, regen):
         codec = VideoCodec(regen, max_memory="30MB")
         latents = Latents(np.zeros((2, 135, 240, 8), "float32"), 5, 1080, 1920, 25.0, K)
@@ -353,6 +359,21 @@ class TestErrors:
         latents = codec.encode(noise(7, 8, 8))
         with pytest.raises(ValueError, match=message):
             codec.decode(latents, **arguments)
+
+    def test_what_is_not_finite(self, codec):
+        latents = codec.encode(noise(7, 8, 8))
+        latents.array[1, 0, 0, 3] = np.nan
+        with pytest.raises(ValueError, match="The latents must be finite"):
+            codec.decode(latents)
+        model = RampModel(K)
+        model.generate = lambda latents, times, noise, steps: noise * np.inf
+        with pytest.raises(ValueError, match="The frames must be finite"):
+            VideoCodec(model).decode(VideoCodec(model).encode(noise(7, 8, 8)))
+
+    def test_pieces_that_do_not_follow(self, codec):
+        first, _, third = codec.encode_stream(noise(15, 8, 8))
+        with pytest.raises(ValueError, match="chunk 1 is due. Received: chunk 2"):
+            list(codec.decode_stream([first, third]))
 
     @pytest.mark.parametrize("latents", [7, None, [], [np.zeros((2, 1, 1, 8))]])
     def test_no_latents(self, codec, latents):
