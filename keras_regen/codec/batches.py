@@ -2,8 +2,8 @@
 
 import numpy as np
 
-# Patches of 8x8 pixels of one frame: as many as fill the hardware.
-TOKENS_AT_ONCE = 16384
+# Patches of 8x8 pixels of one frame. More are no faster on a CPU, and take more memory.
+TOKENS_AT_ONCE = 8192
 # A stream waits for so many.
 CHUNKS_AT_ONCE = 4
 
