@@ -23,12 +23,11 @@ import keras
 import numpy as np
 from clips import read_video, resize_short_side, videos_in
 from PIL import Image
+from protocol import SIZE, score, validation_clips
 
 from keras_regen import Regen, VideoCodec
-from keras_regen.metrics import psnr, seam_ratio, ssim
+from keras_regen.metrics import seam_ratio
 
-SIZE = 128
-PSNR_LIMIT = 60.0
 # Chunks of a clip that the seams are measured on: twelve seams.
 CHUNKS = 13
 
@@ -41,22 +40,6 @@ def table(heading, rows):
         print("| " + " | ".join(map(str, row)) + " |", flush=True)
 
 
-def square_clips(folder):
-    """Dict of validation clips, 128x128 from the middle of a short side of 128."""
-    clips = {}
-    for path in videos_in(folder):
-        frames = resize_short_side(read_video(path), SIZE)
-        top, left = (frames.shape[1] - SIZE) // 2, (frames.shape[2] - SIZE) // 2
-        clips[path.stem] = frames[:, top : top + SIZE, left : left + SIZE]
-    return clips
-
-
-def score(reference, video):
-    """Means over frames: PSNR in dB, at most 60 for equal frames, and SSIM."""
-    limited = np.minimum(psnr(reference, video), PSNR_LIMIT)
-    return limited.mean(), ssim(reference, video).mean()
-
-
 # === Seams in time ===
 
 
@@ -65,7 +48,7 @@ def seams(regen, folder):
 
     `seam` is the seam ratio, `worst` the largest at any place that the fade reaches.
     """
-    clips, k = square_clips(folder), regen.temporal_compression
+    clips, k = validation_clips(folder), regen.temporal_compression
     rows, details = [], []
     for chunking, blend in itertools.product(("disjoint", "shared"), range(3)):
         codec = VideoCodec(regen, chunking, blend)
@@ -81,7 +64,9 @@ def seams(regen, folder):
                 seam_ratio(reference, video, np.clip(first + i, 1, len(video) - 1))
                 for i in range(-blend - 1, blend + 2)
             ]
-            scores.append((*score(reference, video), ratios[blend + 1], max(ratios)))
+            scores.append(
+                (*score(reference, video).values(), ratios[blend + 1], max(ratios))
+            )
             details.append((chunking, blend, name, *np.round(scores[-1], 3)))
         mean = np.mean(scores, axis=0)
         most = np.max(scores, axis=0)
@@ -122,7 +107,7 @@ def tiles(regen, folder):
             video = codec.decode(codec.encode(clip))
             if size == 256:
                 whole = video
-            row.append(score(clip, video)[0])
+            row.append(score(clip, video)["psnr"])
             for axis, lines in tile_lines(clip.shape, size).items():
                 if lines:
                     row.append(seam_ratio(clip, video, lines, axis))

@@ -14,6 +14,23 @@ PROTOCOL = (
 )
 
 
+def validation_clips(folder):
+    """Every clip, 128x128 from the middle of a short side of 128.
+
+    Args:
+        folder: path of the validation clips.
+
+    Returns:
+        Dict from the clip's name to uint8 `(T, 128, 128, 3)`.
+    """
+    clips = {}
+    for path in videos_in(folder):
+        frames = resize_short_side(read_video(path), SIZE)
+        top, left = (frames.shape[1] - SIZE) // 2, (frames.shape[2] - SIZE) // 2
+        clips[path.stem] = frames[:, top : top + SIZE, left : left + SIZE]
+    return clips
+
+
 def validation_chunks(folder, num_frames, max_chunks=None):
     """Consecutive chunks of every clip, 128x128 from the middle of a short side of 128.
 
@@ -26,15 +43,12 @@ def validation_chunks(folder, num_frames, max_chunks=None):
         Dict from the clip's name to uint8 `(N, num_frames, 128, 128, 3)`.
     """
     chunks = {}
-    for path in videos_in(folder):
-        frames = resize_short_side(read_video(path), SIZE)
-        top, left = (frames.shape[1] - SIZE) // 2, (frames.shape[2] - SIZE) // 2
-        frames = frames[:, top : top + SIZE, left : left + SIZE]
+    for name, frames in validation_clips(folder).items():
         count = len(frames) // num_frames
         clip = frames[: count * num_frames].reshape(-1, num_frames, SIZE, SIZE, 3)
         if max_chunks and count > max_chunks:
             clip = clip[np.linspace(0, count - 1, max_chunks).round().astype(int)]
-        chunks[path.stem] = clip
+        chunks[name] = clip
     return chunks
 
 

@@ -40,12 +40,3 @@ class Batches:
                 ]
             outputs.append(self._function(*batch)[:count])
         return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
-
-
-def check_finite(array, what):
-    """Raises ValueError for NaN and infinite values."""
-    if not np.all(np.isfinite(array)):
-        raise ValueError(
-            f"The {what} must be finite; half precision can overflow. Received: "
-            f"{np.count_nonzero(~np.isfinite(array))} NaN or infinite values"
-        )

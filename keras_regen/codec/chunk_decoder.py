@@ -4,15 +4,11 @@ import itertools
 
 import numpy as np
 
-from keras_regen.codec.batches import (
-    CHUNKS_AT_ONCE,
-    TOKENS_AT_ONCE,
-    Batches,
-    check_finite,
-)
+from keras_regen.codec.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
 from keras_regen.codec.memory import DEFAULT_MEMORY, decoder_bytes, frame_bytes
 from keras_regen.codec.tiling import Tiling
 from keras_regen.diffusion import noise_canvas
+from keras_regen.models.validation import check_finite
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
 
 # In latents. From 12, which the bundled preset was trained on, to 32 no size decodes
@@ -124,7 +120,9 @@ class ChunkDecoder:
             float32 array of shape `(n, num_frames, height, width, 3)`, in [-1, 1],
             valid until the next call.
         """
-        check_finite(latents, "latents")
+        check_finite(
+            latents, "The latents must be finite; half precision can overflow."
+        )
         video = self._video[: len(latents)]
         video[:] = 0
         items = [
@@ -142,7 +140,9 @@ class ChunkDecoder:
                 for chunk, i, tile in batch
             ]
             outputs = self._run(*map(np.stack, zip(*inputs, strict=True)))
-            check_finite(outputs, "frames")
+            check_finite(
+                outputs, "The frames must be finite; half precision can overflow."
+            )
             for (chunk, i, tile), output in zip(batch, outputs, strict=True):
                 area = video[chunk, i :: self._passes][:, *self._area(tile)]
                 height, width = area.shape[1:3]

@@ -2,14 +2,10 @@
 
 import numpy as np
 
-from keras_regen.codec.batches import (
-    CHUNKS_AT_ONCE,
-    TOKENS_AT_ONCE,
-    Batches,
-    check_finite,
-)
+from keras_regen.codec.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
 from keras_regen.codec.memory import DEFAULT_MEMORY, encoder_bytes
 from keras_regen.models.inference import to_unit_range
+from keras_regen.models.validation import check_finite
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
 
 
@@ -86,7 +82,9 @@ class ChunkEncoder:
 
     def _encode(self, chunks):
         latents = self._encoder.predict_on_batch(to_unit_range(chunks))
-        check_finite(latents, "latents")
+        check_finite(
+            latents, "The latents must be finite; half precision can overflow."
+        )
         return latents
 
 

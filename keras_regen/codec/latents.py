@@ -207,7 +207,7 @@ def extended_header(header, piece):
         **header,
         "num_frames": piece.num_frames,
         "start": stop,
-        "first_chunk": layout.chunks_for(stop, stop + 1)[1] - 1,
+        "first_chunk": stop // layout.stride,
     }
     if piece.header != expected:
         differing = [name for name in expected if piece.header[name] != expected[name]]

@@ -18,9 +18,9 @@ from keras_regen.codec.memory import parse_memory
 from keras_regen.codec.stitcher import Stitcher
 from keras_regen.codec.timeline import Timeline
 from keras_regen.data import VideoWriter
-from keras_regen.data.video_writer import to_uint8
 from keras_regen.models.validation import check_noise_scale
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
+from keras_regen.pixels import to_uint8
 
 # More frames extrapolated hide a seam better, and each of them is worth less.
 BLEND_FRAMES = 2
@@ -76,9 +76,6 @@ class VideoCodec:
         max_memory=None,
         batch_size=None,
     ):
-        k = regen.temporal_compression
-        # Says so, if `chunking` is neither.
-        Chunking(k, chunking)
         if tile_size is not None and (tile_size < LEAST_TILE or tile_size % 8):
             raise ValueError(
                 f"`tile_size` must be a multiple of 8 pixels, at least {LEAST_TILE}. "
@@ -94,6 +91,7 @@ class VideoCodec:
         self.tile_size = tile_size
         self.max_memory = None if max_memory is None else parse_memory(max_memory)
         self.batch_size = batch_size
+        # Raises for a chunking or blend that cannot be.
         self._layout(chunking)
         self._encoder_id = None
 

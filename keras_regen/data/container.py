@@ -1,5 +1,6 @@
 """Video files: MP4, MKV, WebM, GIF and whatever else FFmpeg reads."""
 
+import abc
 import io
 import re
 
@@ -101,7 +102,7 @@ class ContainerSource(Source):
         self._container.close()
 
 
-class StreamEncoder:
+class StreamEncoder(abc.ABC):
     """Frames to the one video stream of a file.
 
     Args:
@@ -121,13 +122,13 @@ class StreamEncoder:
         self._stream.height, self._stream.width = height, width
         self._stream.pix_fmt = self.pixel_format(height, width)
 
+    @abc.abstractmethod
     def pixel_format(self, height, width):
         """FFmpeg's name of how pixels are stored."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def write(self, array):
         """Appends a uint8 frame."""
-        raise NotImplementedError
 
     def close(self, flush):
         """Ends the file; `flush` writes what is still on its way."""

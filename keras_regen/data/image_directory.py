@@ -40,6 +40,9 @@ class ImageSource(Source):
             except Exception as error:
                 raise UnreadableError(f"{image.name}: {error}") from error
 
+    def close(self):
+        """Nothing stays open."""
+
 
 def _read_image(path):
     dtype = iio.improps(path, plugin="pillow").dtype

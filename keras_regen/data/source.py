@@ -1,5 +1,7 @@
 """What videos of every kind have in common."""
 
+import abc
+
 # What frames may consist of; floats in [-1, 1].
 FRAME_DTYPES = ("uint8", "float16", "float32", "float64")
 
@@ -8,7 +10,7 @@ class UnreadableError(Exception):
     """A video cannot be read from here on: the message says why."""
 
 
-class Source:
+class Source(abc.ABC):
     """Frames of a file or directory, in order.
 
     Iterating yields arrays of shape `(H, W, 3)`. Where a frame cannot be read it raises
@@ -22,8 +24,10 @@ class Source:
     fps = None
     num_frames = None
 
+    @abc.abstractmethod
     def __iter__(self):
-        raise NotImplementedError
+        pass
 
+    @abc.abstractmethod
     def close(self):
         """Closes the file."""

@@ -11,6 +11,7 @@ from keras_regen.data.atomic_output import AtomicOutput
 from keras_regen.data.container import GifEncoder, H264Encoder, Vp9Encoder
 from keras_regen.data.image_directory import ImageEncoder
 from keras_regen.data.source import FRAME_DTYPES
+from keras_regen.pixels import to_uint8
 
 CONTAINERS = {
     ".gif": GifEncoder,
@@ -122,10 +123,3 @@ class VideoWriter:
             raise self._output.error(error.strerror or str(error)) from error
         finally:
             self._output.discard()
-
-
-def to_uint8(frame):
-    """A frame in [-1, 1] on 256 levels; uint8 as it is."""
-    if frame.dtype == "uint8":
-        return frame
-    return np.rint((np.clip(frame, -1, 1) + 1) * 127.5).astype("uint8")

@@ -12,6 +12,7 @@ from keras_regen.models.validation import (
     check_video,
 )
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
+from keras_regen.pixels import to_uint8
 
 
 class Inference:
@@ -174,8 +175,3 @@ def to_unit_range(video):
     if isinstance(video, np.ndarray):
         return video.astype("float32") / np.float32(127.5) - np.float32(1.0)
     return ops.cast(video, "float32") / 127.5 - 1.0
-
-
-def to_uint8(video):
-    """Float video in [-1, 1] on 256 levels."""
-    return np.rint((video + 1.0) * 127.5).astype("uint8")

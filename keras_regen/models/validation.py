@@ -66,11 +66,7 @@ def check_latents(latents, latent_channels):
         raise ValueError(
             f"Latents must be float. Received: latents.dtype={latents.dtype}"
         )
-    if not np.all(np.isfinite(latents)):
-        raise ValueError(
-            "Latents must be finite. Received: "
-            f"{np.count_nonzero(~np.isfinite(latents))} NaN or infinite values"
-        )
+    check_finite(latents, "Latents must be finite.")
 
 
 def check_times(times):
@@ -82,6 +78,15 @@ def check_times(times):
             f"frames from the chunk's first. Received: times={times}"
         )
     return times
+
+
+def check_finite(array, message):
+    """Raises ValueError, beginning with `message`, for NaN and infinite values."""
+    finite = np.isfinite(array)
+    if not np.all(finite):
+        raise ValueError(
+            f"{message} Received: {np.count_nonzero(~finite)} NaN or infinite values"
+        )
 
 
 def check_noise_scale(noise_scale):
