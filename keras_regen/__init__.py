@@ -5,7 +5,7 @@ import sys
 
 __version__ = "0.1.0"
 
-_MODULES = ("codec", "data", "diffusion", "layers", "metrics", "models")
+_MODULES = ("codec", "data", "diffusion", "layers", "metrics", "models", "training")
 _CLASSES = {
     "DiTDecoder": "models",
     "Latents": "codec",

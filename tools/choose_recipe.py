@@ -20,7 +20,7 @@ from protocol import reconstruct, score, validation_chunks
 from keras_regen import diffusion
 from keras_regen.models import DiTDecoder, Regen, VideoEncoder, architecture
 
-# Name: (prediction, path, weighting, share at t = 1, changes to the decoder).
+# Name: (prediction, path, weighting, share at t = 1, changes to either part).
 RECIPES = {
     "epsilon (paper)": ("epsilon", "cosine", "prediction", 0.0, {}),
     "velocity": ("velocity", "linear", "prediction", 0.2, {}),
@@ -31,11 +31,23 @@ RECIPES = {
     "x0, x0 loss, cosine, half": ("sample", "cosine", "sample", 0.5, {}),
     "x0, regression": ("sample", "linear", "sample", 1.0, {}),
     "x0, x0 loss, half, no mixing": (
-        "sample", "linear", "sample", 0.5, {"mixing_size": None},
+        "sample", "linear", "sample", 0.5, {"decoder": {"mixing_size": None}},
     ),
     "x0, x0 loss, half, in-context": (
         "sample", "linear", "sample", 0.5,
-        {"mixing_size": None, "conditioning": "in_context"},
+        {"decoder": {"mixing_size": None, "conditioning": "in_context"}},
+    ),
+    "x0, x0 loss, cosine, half, layer norm": (
+        "sample", "cosine", "sample", 0.5,
+        {"encoder": {"regularization": "layer_norm"}},
+    ),
+    "x0, x0 loss, cosine, half, KL 1e-5": (
+        "sample", "cosine", "sample", 0.5,
+        {"encoder": {"regularization": "kl", "kl_weight": 1e-5}},
+    ),
+    "x0, x0 loss, cosine, half, KL 1e-3": (
+        "sample", "cosine", "sample", 0.5,
+        {"encoder": {"regularization": "kl", "kl_weight": 1e-3}},
     ),
 }  # fmt: skip
 
@@ -45,8 +57,8 @@ def build(recipe, k):
     config = architecture("tiny")
     keras.utils.set_random_seed(0)
     return Regen(
-        VideoEncoder(k, **config["encoder"]),
-        DiTDecoder(k, **{**config["decoder"], **changes}),
+        VideoEncoder(k, **config["encoder"] | changes.get("encoder", {})),
+        DiTDecoder(k, **config["decoder"] | changes.get("decoder", {})),
         diffusion_path=path,
         prediction=prediction,
         weighting=weighting,

@@ -7,7 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 import keras_regen
-from keras_regen.cli import info, video
+from keras_regen.cli import info, train, video
 
 USER_ERROR = 2
 
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command()(video.reconstruct)
 app.command()(video.encode)
 app.command()(video.decode)
+app.command()(train.train)
 app.command()(info.info)
 
 

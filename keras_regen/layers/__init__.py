@@ -16,6 +16,7 @@ from keras_regen.layers.sine_cosine_positional_encoding import (
     SineCosinePositionalEncoding,
 )
 from keras_regen.layers.timestep_embedding import TimestepEmbedding
+from keras_regen.layers.variational_latents import VariationalLatents
 
 __all__ = [
     "CausalConv3D",
@@ -29,6 +30,7 @@ __all__ = [
     "ResidualBlock3D",
     "SineCosinePositionalEncoding",
     "TimestepEmbedding",
+    "VariationalLatents",
     "patchify",
     "unpatchify",
 ]

@@ -8,21 +8,24 @@ from keras import ops
 QUERY_BLOCK = 1024
 
 
-def materializes_logits():
+def materializes_logits(dtype):
     """Whether the backend would hold the whole N x N matrix of logits."""
     if keras.backend.backend() == "jax":
         import jax
 
-        return jax.default_backend() == "cpu"
+        # cuDNN's kernel, for half precision. Keras's choice on TPUs is a kernel that
+        # masks what comes later.
+        return jax.default_backend() != "gpu" or dtype == "float32"
     return keras.backend.backend() == "tensorflow"
 
 
 def attention(query, key, value):
     """Scaled dot-product attention of every token to every token.
 
-    PyTorch and JAX on accelerators have fused kernels that never hold the logits. The
-    other backends would materialise an N x N matrix, so there the queries go in blocks
-    of at most `QUERY_BLOCK` and memory grows linearly with N.
+    PyTorch, and JAX in half precision on GPUs, have fused kernels that never hold the
+    logits. Elsewhere they would be an N x N matrix, so there the queries go in blocks
+    of at most `QUERY_BLOCK`, computed again on the way back, and memory grows linearly
+    with N in training too.
 
     Args:
         query: float tensor of shape `(B, N, heads, head_dim)`.
@@ -35,15 +38,21 @@ def attention(query, key, value):
     Reference:
         Vaswani et al. 2017, *Attention Is All You Need*, equation 1.
     """
-    dtype = query.dtype
-    if materializes_logits() and keras.backend.standardize_dtype(dtype) == "float16":
+    dtype = keras.backend.standardize_dtype(query.dtype)
+    if not materializes_logits(dtype):
+        return ops.dot_product_attention(query, key, value)
+    if dtype == "float16":
         # JAX has no product of float16 into float32 on the CPU.
         query, key, value = (ops.cast(x, "float32") for x in (query, key, value))
         return ops.cast(attention(query, key, value), dtype)
     length = query.shape[1]
-    if not materializes_logits() or (length is not None and length <= QUERY_BLOCK):
-        return ops.dot_product_attention(query, key, value)
+    if length is not None and length <= QUERY_BLOCK:
+        return _attention_with_logits(query, key, value)
     return _attention_in_blocks(query, key, value)
+
+
+def _attention_with_logits(query, key, value):
+    return ops.dot_product_attention(query, key, value, flash_attention=False)
 
 
 def _attention_in_blocks(query, key, value):
@@ -53,8 +62,9 @@ def _attention_in_blocks(query, key, value):
     size = (length + num_blocks - 1) // num_blocks
     query = ops.pad(query, [[0, 0], [0, num_blocks * size - length], [0, 0], [0, 0]])
     query = ops.reshape(query, (batch, num_blocks, size, heads, head_dim))
+    attend = keras.remat(_attention_with_logits)
     blocks = ops.map(
-        lambda block: ops.dot_product_attention(block, key, value),
+        lambda block: attend(block, key, value),
         ops.transpose(query, (1, 0, 2, 3, 4)),
     )
     output = ops.transpose(blocks, (1, 0, 2, 3, 4))

@@ -26,6 +26,8 @@ class DiTBlock(keras.layers.Layer):
         mixing_size: int or None. Side of the depthwise window through which each token
             sees its neighbours before the MLP; `None` leaves it out, as in the paper.
             Defaults to `None`.
+        remat: bool. Whether training computes the block again on the way back instead
+            of keeping what it computed. Defaults to `False`.
 
     Call arguments:
         x: float tensor of shape `(B, F, h, w, units)`, the tokens.
@@ -44,7 +46,15 @@ class DiTBlock(keras.layers.Layer):
         Peebles and Xie 2023, *Scalable Diffusion Models with Transformers*, figure 3.
     """
 
-    def __init__(self, units, num_heads, mlp_ratio=4, mixing_size=None, **kwargs):
+    def __init__(
+        self,
+        units,
+        num_heads,
+        mlp_ratio=4,
+        mixing_size=None,
+        remat=False,
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if units % num_heads:
             raise ValueError(
@@ -55,6 +65,7 @@ class DiTBlock(keras.layers.Layer):
         self.num_heads = num_heads
         self.mlp_ratio = mlp_ratio
         self.mixing_size = mixing_size
+        self.remat = remat
         dtype = self.dtype_policy
         layers = keras.layers
         self.modulation = layers.Dense(
@@ -101,6 +112,15 @@ class DiTBlock(keras.layers.Layer):
         self.mlp_output.build((*x_shape[:-1], self.mlp_ratio * self.units))
 
     def call(self, x, conditioning):
+        if self.remat:
+            # A function of its own each time: JAX keeps what it traced of a function,
+            # the weights of that moment included, for as long as an equal one lives.
+            return keras.remat(lambda *inputs: self._transform(*inputs))(
+                x, conditioning
+            )
+        return self._transform(x, conditioning)
+
+    def _transform(self, x, conditioning):
         modulation = self.modulation(ops.silu(conditioning))
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = ops.split(
             modulation, 6, axis=-1
@@ -134,6 +154,7 @@ class DiTBlock(keras.layers.Layer):
                 "num_heads": self.num_heads,
                 "mlp_ratio": self.mlp_ratio,
                 "mixing_size": self.mixing_size,
+                "remat": self.remat,
             }
         )
         return config

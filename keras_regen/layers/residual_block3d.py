@@ -18,6 +18,8 @@ class ResidualBlock3D(keras.layers.Layer):
         kernel_sizes: two tuples of 3 ints, `(time, height, width)` of each convolution.
             `((1, 3, 3), (3, 1, 1))` is the factorised, lighter block. Defaults to
             `((3, 3, 3), (3, 3, 3))`.
+        remat: bool. Whether training computes the block again on the way back instead
+            of keeping what it computed. Defaults to `False`.
 
     Input shape:
         `(B, T, H, W, C)`.
@@ -34,9 +36,12 @@ class ResidualBlock3D(keras.layers.Layer):
         Yu et al. 2023, *Language Model Beats Diffusion* (MAGVIT-v2), appendix A.
     """
 
-    def __init__(self, filters, kernel_sizes=((3, 3, 3), (3, 3, 3)), **kwargs):
+    def __init__(
+        self, filters, kernel_sizes=((3, 3, 3), (3, 3, 3)), remat=False, **kwargs
+    ):
         super().__init__(**kwargs)
         self.filters = filters
+        self.remat = remat
         self.kernel_sizes = tuple(tuple(size) for size in kernel_sizes)
         self.norms, self.convs = [], []
         for i, size in enumerate(self.kernel_sizes, start=1):
@@ -63,6 +68,12 @@ class ResidualBlock3D(keras.layers.Layer):
             shape = conv.compute_output_shape(shape)
 
     def call(self, inputs):
+        if self.remat:
+            # A function of its own each time, as in `DiTBlock`.
+            return keras.remat(lambda x: self._transform(x))(inputs)
+        return self._transform(inputs)
+
+    def _transform(self, inputs):
         x = inputs
         for norm, conv in zip(self.norms, self.convs, strict=True):
             x = conv(keras.ops.silu(norm(x)))
@@ -73,5 +84,11 @@ class ResidualBlock3D(keras.layers.Layer):
 
     def get_config(self):
         config = super().get_config()
-        config.update({"filters": self.filters, "kernel_sizes": self.kernel_sizes})
+        config.update(
+            {
+                "filters": self.filters,
+                "kernel_sizes": self.kernel_sizes,
+                "remat": self.remat,
+            }
+        )
         return config

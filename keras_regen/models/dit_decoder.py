@@ -34,6 +34,8 @@ class DiTDecoder(keras.Model):
         conditioning: `"content_aware"`, the paper's; or `"in_context"`, the latents as
             extra tokens and fixed sine-cosine positional encodings, which the paper's
             ablation compares it with. Defaults to `"content_aware"`.
+        remat: bool. Whether training computes each block again on the way back instead
+            of keeping what it computed: less memory for more time. Defaults to `False`.
 
     Call arguments:
         inputs: dict of
@@ -66,6 +68,7 @@ class DiTDecoder(keras.Model):
         mixing_size=None,
         siren_features=128,
         conditioning="content_aware",
+        remat=False,
         dtype=None,
         name=None,
         trainable=True,
@@ -84,7 +87,13 @@ class DiTDecoder(keras.Model):
         )
         blocks = [
             DiTBlock(
-                units, num_heads, mlp_ratio, mixing_size, dtype=dtype, name=f"block_{i}"
+                units,
+                num_heads,
+                mlp_ratio,
+                mixing_size,
+                remat,
+                dtype=dtype,
+                name=f"block_{i}",
             )
             for i in range(depth)
         ]
@@ -139,6 +148,7 @@ class DiTDecoder(keras.Model):
         self.mixing_size = mixing_size
         self.siren_features = siren_features
         self.conditioning = conditioning
+        self.remat = remat
 
     def get_config(self):
         return {
@@ -151,6 +161,7 @@ class DiTDecoder(keras.Model):
             "mixing_size": self.mixing_size,
             "siren_features": self.siren_features,
             "conditioning": self.conditioning,
+            "remat": self.remat,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "trainable": self.trainable,

@@ -54,7 +54,7 @@ def preset_metadata(preset):
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
-def load_preset(cls, preset, temporal_compression=None, dtype=None):
+def load_preset(cls, preset, temporal_compression=None, dtype=None, remat=False):
     """See `Regen.from_preset`."""
     directory = preset_directory(preset)
     try:
@@ -62,8 +62,9 @@ def load_preset(cls, preset, temporal_compression=None, dtype=None):
         for part in ("encoder", "decoder"):
             part_config = config["config"][part]["config"]
             part_config["dtype"] = dtype
+            part_config["remat"] = remat
             found = part_config["temporal_compression"]
-        # A preset carries no policy: it runs under the caller's.
+        # A preset does not say how to run: that is the caller's choice.
         config["config"].pop("dtype", None)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(
@@ -103,7 +104,8 @@ def save_preset(model, directory, metadata=None, dtype="float32"):
         config.pop(key, None)
     config["config"].pop("dtype")
     for part in ("encoder", "decoder"):
-        config["config"][part]["config"].pop("dtype")
+        for key in ("dtype", "remat"):
+            config["config"][part]["config"].pop(key)
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory) as temporary:
         temporary = pathlib.Path(temporary)

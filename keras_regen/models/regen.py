@@ -7,6 +7,7 @@ from keras_regen import diffusion
 from keras_regen.models.architectures import architecture
 from keras_regen.models.dit_decoder import DiTDecoder
 from keras_regen.models.inference import Inference, to_unit_range
+from keras_regen.models.layout_map import layout_map
 from keras_regen.models.presets import load_preset, save_preset
 from keras_regen.models.validation import check_video
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION, VideoEncoder
@@ -101,7 +102,15 @@ class Regen(Inference, keras.Model):
         return self.encoder.temporal_compression
 
     @classmethod
-    def from_architecture(cls, name, temporal_compression=8, dtype=None, **kwargs):
+    def from_architecture(
+        cls,
+        name,
+        temporal_compression=8,
+        dtype=None,
+        remat=False,
+        regularization=None,
+        **kwargs,
+    ):
         """Builds an untrained model by the name of its architecture.
 
         Args:
@@ -109,30 +118,40 @@ class Regen(Inference, keras.Model):
             temporal_compression: int. k, a power of two from 2 to 64. Defaults to `8`.
             dtype: dtype policy of encoder and decoder, such as `"mixed_bfloat16"`.
                 Defaults to the global policy.
+            remat: bool. See `DiTDecoder` and `VideoEncoder`. Defaults to `False`.
+            regularization: what keeps the latents in bounds, see `VideoEncoder`.
+                Defaults to `None`.
             **kwargs: arguments of `Regen`.
 
         Raises:
             ValueError: if the name is unknown.
         """
         config = architecture(name)
-        common = {"temporal_compression": temporal_compression, "dtype": dtype}
-        encoder = VideoEncoder(**config["encoder"], **common, name="encoder")
+        common = {
+            "temporal_compression": temporal_compression,
+            "dtype": dtype,
+            "remat": remat,
+        }
+        encoder = VideoEncoder(
+            **config["encoder"], **common, regularization=regularization, name="encoder"
+        )
         decoder = DiTDecoder(**config["decoder"], **common, name="decoder")
         return cls(encoder, decoder, **kwargs)
 
     @classmethod
-    def from_preset(cls, preset, temporal_compression=None, dtype=None):
+    def from_preset(cls, preset, temporal_compression=None, dtype=None, remat=False):
         """Loads a trained model.
 
         Args:
             preset: the name of a bundled preset, a directory, or `hf://user/name`.
             temporal_compression: int or None. If given, the preset must be of this k.
             dtype: dtype policy to run under. Defaults to the global policy.
+            remat: bool. See `DiTDecoder` and `VideoEncoder`. Defaults to `False`.
 
         Raises:
             ValueError: if there is no such preset or it is of another k.
         """
-        return load_preset(cls, preset, temporal_compression, dtype)
+        return load_preset(cls, preset, temporal_compression, dtype, remat)
 
     def save_to_preset(self, directory, metadata=None, dtype="float32"):
         """Writes `config.json`, `model.weights.h5` and `metadata.json`.
@@ -144,6 +163,28 @@ class Regen(Inference, keras.Model):
                 `"float32"`.
         """
         save_preset(self, directory, metadata, dtype)
+
+    @staticmethod
+    def get_layout_map(
+        device_mesh, model_parallel_dim_name="model", data_parallel_dim_name="batch"
+    ):
+        """How the weights are laid out for `keras.distribution.ModelParallel` (JAX).
+
+        Args:
+            device_mesh: a `keras.distribution.DeviceMesh` with both axes.
+            model_parallel_dim_name: str. The axis of the mesh that shares out the
+                products of each sample. Defaults to `"model"`.
+            data_parallel_dim_name: str. The axis that shares out the batch, and the
+                other side of each kernel with it. Defaults to `"batch"`.
+
+        Returns:
+            A `keras.distribution.LayoutMap`. Weights that it does not name, all of them
+            small, are on every device.
+
+        Raises:
+            ValueError: if `device_mesh` is none, or has no such axes.
+        """
+        return layout_map(device_mesh, model_parallel_dim_name, data_parallel_dim_name)
 
     def call(self, video, training=None):
         check_video(video, self.temporal_compression)
@@ -176,7 +217,8 @@ class Regen(Inference, keras.Model):
             training: bool. Evaluation uses fixed noise and evenly spread times.
 
         Returns:
-            Scalar, float32.
+            Scalar, float32: the mean over the batch, and whatever layers add. Under
+            `tf.distribute` divided by the replicas, whose gradients are summed.
         """
         target = to_unit_range(x if y is None else y)
         shape = ops.shape(target)
@@ -199,24 +241,21 @@ class Regen(Inference, keras.Model):
             },
             training=training,
         )
-        error = output - self.prediction.target(self.diffusion_path, target, noise, t)
-        losses = ops.mean(ops.square(error), axis=(1, 2, 3, 4))
-        losses = losses * self.weighting.weight(
-            self.diffusion_path, self.prediction, timestep
-        )
+        expected = self.prediction.target(self.diffusion_path, target, noise, t)
+        losses = self._weighted_errors(output, expected, timestep)
         if sample_weight is not None:
             losses = losses * ops.cast(sample_weight, "float32")
-        loss = ops.mean(losses)
-        for term in self.losses:
-            loss = loss + ops.cast(term, "float32")
-        return loss
+        terms = [ops.mean(losses), *(ops.cast(x, "float32") for x in self.losses)]
+        # Keras's own trainers scale each term for the replicas of `tf.distribute`.
+        return sum(self._aggregate_additional_loss(term) for term in terms)
 
     def fit(self, *args, **kwargs):
         history = super().fit(*args, **kwargs)
         # Keras ends a fit by assigning the averages to the weights. On JAX both are
         # then one buffer, which the next fit may not donate twice.
-        if self.optimizer.use_ema:
-            for average in self.optimizer._model_variables_moving_average:
+        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if optimizer.use_ema:
+            for average in optimizer._model_variables_moving_average:
                 average.assign(ops.copy(average))
         return history
 

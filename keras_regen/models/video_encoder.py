@@ -6,7 +6,7 @@ import math
 
 import keras
 
-from keras_regen.layers import CausalConv3D, ResidualBlock3D
+from keras_regen.layers import CausalConv3D, ResidualBlock3D, VariationalLatents
 from keras_regen.layers.patches import patchify
 
 SPATIAL_COMPRESSION = 8
@@ -53,6 +53,13 @@ class VideoEncoder(keras.Model):
         num_blocks: tuple of int. Residual blocks of each stage; the last repeats.
             Defaults to `(2,)`.
         kernel_sizes: the kernels of a residual block, see `ResidualBlock3D`.
+        regularization: what keeps the latents in bounds: `None`; `"layer_norm"`, each
+            latent vector normalised over its channels; or `"kl"`, see
+            `VariationalLatents`. Defaults to `None`.
+        kl_weight: float. Weight of the divergence for `"kl"`. Defaults to `1e-5`.
+        remat: bool. Whether training computes each residual block again on the way back
+            instead of keeping what it computed: less memory for more time. Defaults to
+            `False`.
 
     Input shape:
         `(B, k + 1, H, W, 3)`, float in [-1, 1], H and W multiples of 8; or
@@ -62,7 +69,8 @@ class VideoEncoder(keras.Model):
         `(B, 2, H / 8, W / 8, latent_channels)`, float32; `(B, 1, ...)` for images.
 
     Raises:
-        ValueError: if `temporal_compression` or `stem_patch_size` is not as above.
+        ValueError: if `temporal_compression`, `stem_patch_size` or `regularization` is
+            not as above.
 
     Example:
 
@@ -83,6 +91,9 @@ class VideoEncoder(keras.Model):
         widths=(128, 256, 256, 512),
         num_blocks=(2,),
         kernel_sizes=((3, 3, 3), (3, 3, 3)),
+        regularization=None,
+        kl_weight=1e-5,
+        remat=False,
         dtype=None,
         name=None,
         trainable=True,
@@ -96,6 +107,11 @@ class VideoEncoder(keras.Model):
             raise ValueError(
                 "`stem_patch_size` must be 1, 2, 4 or 8. "
                 f"Received: stem_patch_size={stem_patch_size}"
+            )
+        if regularization not in (None, "layer_norm", "kl"):
+            raise ValueError(
+                '`regularization` must be None, "layer_norm" or "kl". '
+                f"Received: regularization={regularization!r}"
             )
         dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
         space_halvings = int(math.log2(SPATIAL_COMPRESSION // stem_patch_size))
@@ -124,7 +140,7 @@ class VideoEncoder(keras.Model):
             for block in range(num_blocks[min(stage, len(num_blocks) - 1)]):
                 name = f"stage_{stage}_block_{block}"
                 body.append(
-                    ResidualBlock3D(width, kernel_sizes, dtype=dtype, name=name)
+                    ResidualBlock3D(width, kernel_sizes, remat, dtype=dtype, name=name)
                 )
         head = [
             keras.layers.RMSNormalization(
@@ -132,9 +148,26 @@ class VideoEncoder(keras.Model):
             ),
             keras.layers.Activation("silu", dtype=dtype, name="output_activation"),
             CausalConv3D(
-                latent_channels, (1, 3, 3), dtype="float32", name="output_conv"
+                latent_channels * (2 if regularization == "kl" else 1),
+                (1, 3, 3),
+                dtype="float32",
+                name="output_conv",
             ),
         ]
+        if regularization == "layer_norm":
+            head.append(
+                keras.layers.LayerNormalization(
+                    epsilon=1e-6,
+                    center=False,
+                    scale=False,
+                    dtype="float32",
+                    name="latent_norm",
+                )
+            )
+        elif regularization == "kl":
+            head.append(
+                VariationalLatents(kl_weight, dtype="float32", name="variational")
+            )
 
         # === Functional Model ===
         video = keras.Input((None, None, None, 3), name="video")
@@ -155,6 +188,9 @@ class VideoEncoder(keras.Model):
         self.widths = tuple(widths)
         self.num_blocks = tuple(num_blocks)
         self.kernel_sizes = tuple(tuple(size) for size in kernel_sizes)
+        self.regularization = regularization
+        self.kl_weight = kl_weight
+        self.remat = remat
 
     @property
     def convs(self):
@@ -193,7 +229,7 @@ class VideoEncoder(keras.Model):
         return digest.hexdigest()[:16]
 
     def _architecture(self):
-        return {
+        config = {
             "temporal_compression": self.temporal_compression,
             "latent_channels": self.latent_channels,
             "stem_patch_size": self.stem_patch_size,
@@ -201,10 +237,16 @@ class VideoEncoder(keras.Model):
             "num_blocks": self.num_blocks,
             "kernel_sizes": self.kernel_sizes,
         }
+        # Left out where there is none: fingerprints from before it existed stay.
+        if self.regularization:
+            config["regularization"] = self.regularization
+        return config
 
     def get_config(self):
         return {
             **self._architecture(),
+            "kl_weight": self.kl_weight,
+            "remat": self.remat,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "trainable": self.trainable,

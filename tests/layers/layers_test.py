@@ -83,6 +83,13 @@ CASES = {
         num_weights=0,
         other_shapes=[([(1, 1, 2, 2, 16), (1, 1)], (1, 1, 2, 2, 16))],
     ),
+    "VariationalLatents": dict(
+        init_kwargs={"kl_weight": 0.5},
+        input_shapes=[(2, 2, 4, 6, 16)],
+        output_shape=(2, 2, 4, 6, 8),
+        num_weights=0,
+        other_shapes=[([(1, 1, 2, 2, 16)], (1, 1, 2, 2, 8))],
+    ),
 }
 
 

@@ -6,7 +6,7 @@ from keras_regen.models import DiTDecoder, Regen, VideoEncoder
 
 def make_regen(k=4, dtype=None, **kwargs):
     """A toy of every part, quick to compile."""
-    decoder = kwargs.pop("decoder", {})
+    decoder, encoder = kwargs.pop("decoder", {}), kwargs.pop("encoder", {})
     return Regen(
         VideoEncoder(
             k,
@@ -16,6 +16,7 @@ def make_regen(k=4, dtype=None, **kwargs):
             kernel_sizes=((1, 3, 3), (3, 1, 1)),
             dtype=dtype,
             name="encoder",
+            **encoder,
         ),
         DiTDecoder(
             k,

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from keras_regen.models import VideoEncoder
+from tests.models.conftest import make_regen
 from tests.test_case import random
 
 SMALL = {"widths": (8, 12), "num_blocks": (1,)}
@@ -82,3 +83,46 @@ def test_config_round_trip(tmp_path):
 def test_bad_arguments(kwargs, message):
     with pytest.raises(ValueError, match=f"Received: {message}"):
         VideoEncoder(**kwargs)
+
+
+class TestRegularization:
+    def test_layer_norm(self):
+        encoder = VideoEncoder(
+            4, widths=(8,), num_blocks=(1,), regularization="layer_norm"
+        )
+        latents = ops.convert_to_numpy(encoder(random(1, 5, 16, 16, 3)))
+        np.testing.assert_allclose(latents.mean(axis=-1), 0, atol=1e-5)
+        np.testing.assert_allclose(latents.std(axis=-1), 1, atol=1e-2)
+
+    def test_kl_draws_in_training_alone(self):
+        encoder = VideoEncoder(4, widths=(8,), num_blocks=(1,), regularization="kl")
+        video = random(1, 5, 16, 16, 3)
+        first, again, drawn = (
+            ops.convert_to_numpy(encoder(video, training=training))
+            for training in (False, False, True)
+        )
+        assert first.shape == (1, 2, 2, 2, 8)
+        np.testing.assert_array_equal(first, again)
+        assert np.abs(first - drawn).max() > 1e-3
+
+    def test_kl_is_part_of_the_loss(self):
+        def loss(kl_weight):
+            keras.utils.set_random_seed(0)
+            part = {"regularization": "kl", "kl_weight": kl_weight}
+            regen = make_regen(encoder=part)
+            regen.compile(keras.optimizers.SGD(0.0))
+            return regen.fit(random(4, 5, 16, 16, 3), verbose=0).history["loss"][0]
+
+        assert loss(1.0) > loss(0.0) + 1e-3
+
+    def test_it_is_part_of_the_fingerprint(self):
+        encoders = [
+            VideoEncoder(4, widths=(8,), num_blocks=(1,), regularization=name)
+            for name in (None, "layer_norm")
+        ]
+        encoders[1].set_weights(encoders[0].get_weights())
+        assert encoders[0].fingerprint() != encoders[1].fingerprint()
+
+    def test_unknown(self):
+        with pytest.raises(ValueError, match='"layer_norm" or "kl".*\'batch\''):
+            VideoEncoder(4, regularization="batch")

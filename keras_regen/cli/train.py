@@ -1,0 +1,73 @@
+"""The command `train`."""
+
+import dataclasses
+import inspect
+import pathlib
+from typing import Annotated
+
+import rich.console
+import typer
+
+from keras_regen.cli.common import load_keras
+from keras_regen.training.config import TrainingConfig, read_config
+
+
+def train(output, config, **settings):
+    """Train a model on a folder of videos, or go on with a run that was ended.
+
+    OUT is a directory for everything: the settings, the checkpoint, the history and its
+    plot, TensorBoard's log and the preset. The same command goes on from the last
+    checkpoint. Settings come from the TOML file, if there is one, and from options,
+    which have the last word.
+    """
+    # An option that is not given is None, or an empty list.
+    given = {k: v for k, v in settings.items() if v is not None and v != []}
+    console = rich.console.Console()
+    training_config = TrainingConfig.load(config, **given)
+    load_keras(console)
+    from keras_regen import training
+
+    training.train(training_config, output, console)
+    console.print(f"Preset: {output / 'preset'}")
+
+
+def _parameters():
+    """The options: one for every setting, unset unless it is given."""
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    yield inspect.Parameter(
+        "output",
+        keyword,
+        annotation=Annotated[
+            pathlib.Path,
+            typer.Option("--output", "-o", metavar="OUT", help="Directory of the run."),
+        ],
+    )
+    yield inspect.Parameter(
+        "config",
+        keyword,
+        default=None,
+        annotation=Annotated[
+            pathlib.Path | None,
+            typer.Option("--config", help="A TOML file of settings."),
+        ],
+    )
+    for field in dataclasses.fields(TrainingConfig):
+        yield inspect.Parameter(
+            field.name,
+            keyword,
+            default=None,
+            annotation=Annotated[field.type | None, typer.Option(help=_help(field))],
+        )
+
+
+def _help(field):
+    missing = field.default is dataclasses.MISSING
+    default = field.default_factory() if missing else field.default
+    text = ", ".join(map(str, default)) if isinstance(default, list) else default
+    if isinstance(default, bool) or text == "":
+        return field.metadata["help"]
+    return f"{field.metadata['help']} [{text}]"
+
+
+train.__signature__ = inspect.Signature(list(_parameters()))
+train.__annotations__ = {p.name: p.annotation for p in _parameters()}

@@ -1,0 +1,63 @@
+"""Latents as the mean of a normal distribution."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class VariationalLatents(keras.layers.Layer):
+    """Reads moments, draws latents in training, and keeps them near a standard normal.
+
+    In training the latents are drawn from the normal distribution that the moments
+    describe, and its divergence from the standard one is added to the loss. Otherwise
+    they are its mean, so encoding stays a function of the video.
+
+    Args:
+        kl_weight: float. Weight of the divergence, averaged over the latent values.
+            Defaults to `1e-5`.
+        seed: int. Seed of the draws. Defaults to `0`.
+
+    Input shape:
+        `(..., 2C)`: means, then logarithms of variances.
+
+    Output shape:
+        `(..., C)`.
+
+    Example:
+
+    >>> latents = VariationalLatents()(keras.ops.ones((1, 2, 4, 4, 16)))
+    >>> tuple(latents.shape)
+    (1, 2, 4, 4, 8)
+
+    Reference:
+        Kingma and Welling 2014, *Auto-Encoding Variational Bayes*, appendix B; Rombach
+        et al. 2022, *High-Resolution Image Synthesis with Latent Diffusion Models*,
+        appendix G.
+    """
+
+    def __init__(self, kl_weight=1e-5, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.kl_weight = kl_weight
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, moments, training=None):
+        mean, log_variance = ops.split(moments, 2, axis=-1)
+        if not training:
+            return mean
+        log_variance = ops.clip(log_variance, -30.0, 20.0)
+        variance = ops.exp(log_variance)
+        divergence = 0.5 * (ops.square(mean) + variance - 1.0 - log_variance)
+        self.add_loss(self.kl_weight * ops.mean(divergence))
+        noise = keras.random.normal(
+            ops.shape(mean), dtype=mean.dtype, seed=self.seed_generator
+        )
+        return mean + ops.exp(0.5 * log_variance) * noise
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], input_shape[-1] // 2)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"kl_weight": self.kl_weight, "seed": self.seed})
+        return config

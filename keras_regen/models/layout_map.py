@@ -1,0 +1,64 @@
+"""How the weights are laid out over devices."""
+
+import keras
+
+
+def layout_map(
+    device_mesh, model_parallel_dim_name="model", data_parallel_dim_name="batch"
+):
+    """See `Regen.get_layout_map`."""
+    if not isinstance(device_mesh, keras.distribution.DeviceMesh):
+        raise ValueError(
+            "`device_mesh` must be a `keras.distribution.DeviceMesh`. "
+            f"Received: device_mesh={device_mesh}"
+        )
+    for name in (model_parallel_dim_name, data_parallel_dim_name):
+        if name not in device_mesh.axis_names:
+            raise ValueError(
+                "The names must be axes of the mesh, which are "
+                f"{', '.join(device_mesh.axis_names)}. Received: {name}"
+            )
+    model, data = model_parallel_dim_name, data_parallel_dim_name
+    layout = keras.distribution.LayoutMap(device_mesh)
+
+    # Columns are outputs, rows inputs. Of each pair of products the first is split by
+    # columns and the second by rows, so what lies between them stays where it is and
+    # the only sum over devices is after the second. The other axis is split over the
+    # replicas of the data, which hold a part of the weights and of the optimiser each.
+    columns, rows = (data, model), (model, data)
+
+    # === Decoder ===
+    # Attention: heads are split.
+    layout[r"block_\d+/qkv/kernel"] = columns
+    layout[r"block_\d+/qkv/bias"] = (model,)
+    layout[r"block_\d+/attention_output/kernel"] = rows
+    # MLP.
+    layout[r"block_\d+/mlp_hidden/kernel"] = columns
+    layout[r"block_\d+/mlp_hidden/bias"] = (model,)
+    layout[r"block_\d+/mlp_output/kernel"] = rows
+    # Modulation: a third of the weights, and one row of numbers for each sample.
+    layout[r"(block_\d+|patch_output)/modulation/kernel"] = columns
+    layout[r"(block_\d+|patch_output)/modulation/bias"] = (model,)
+    # Timestep embedding, an MLP.
+    layout[r"timestep_embedding/hidden/kernel"] = columns
+    layout[r"timestep_embedding/hidden/bias"] = (model,)
+    layout[r"timestep_embedding/output_projection/kernel"] = rows
+    # Into the tokens, and out of them.
+    layout[r"(patch_embedding|positional_encoding)/projection/kernel"] = columns
+    layout[r"(patch_embedding|positional_encoding)/projection/bias"] = (model,)
+    layout[r"patch_output/projection/kernel"] = rows
+    # SIREN: features are split. Its first layer has one input.
+    layout[r"positional_encoding/siren/linear_0/kernel"] = (None, model)
+    layout[r"positional_encoding/siren/linear_[1-9]/kernel"] = columns
+    layout[r"positional_encoding/siren/linear_\d/bias"] = (model,)
+
+    # === Encoder ===
+    # Convolutions: filters are split. The stem sees the channels of pixels.
+    layout[r"stem/kernel"] = (None, None, None, None, model)
+    layout[r"stem/bias"] = (model,)
+    conv = (None, None, None, data, model)
+    layout[r"stage_\d+_down/kernel"] = conv
+    layout[r"stage_\d+_down/bias"] = (model,)
+    layout[r"stage_\d+_block_\d+/conv_\d/kernel"] = conv
+    layout[r"stage_\d+_block_\d+/conv_\d/bias"] = (model,)
+    return layout

@@ -1,0 +1,135 @@
+"""Everything that a training goes on from, in one file."""
+
+import json
+import os
+import pathlib
+
+import h5py
+import keras
+import numpy as np
+
+from keras_regen.data.atomic_output import AtomicOutput
+
+FORMAT = "keras-regen checkpoint"
+VERSION = 1
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps a run on disk after every epoch, to go on from after anything at all.
+
+    The file holds weights, optimiser (averages and schedule included) and the states of
+    the random generators; and the history, whose length is the number of epochs done.
+    It is replaced by a rename: a killed process leaves the last one whole.
+
+    Args:
+        path: path of the file, `.h5`.
+        write: bool. Whether this process writes; in a distributed run one does.
+            Defaults to `True`.
+
+    Attributes:
+        epochs: int. Epochs done.
+        history: list of dict, the logs of each.
+
+    Example:
+
+    ```python
+    checkpoint = Checkpoint("run/checkpoint.h5")
+    clips.epoch = checkpoint.restore(regen)
+    regen.fit(
+        clips, initial_epoch=checkpoint.epochs, epochs=100, callbacks=[checkpoint]
+    )
+    ```
+    """
+
+    def __init__(self, path, write=True):
+        super().__init__()
+        self.path = pathlib.Path(path)
+        self.write = write
+        self.history = []
+
+    @property
+    def epochs(self):
+        return len(self.history)
+
+    def restore(self, model):
+        """Brings a compiled model to where the file left it, if there is one.
+
+        Returns:
+            int. Epochs done: 0 without a file.
+
+        Raises:
+            ValueError: if the file is no checkpoint of this model and optimiser.
+        """
+        if not self.path.exists():
+            return 0
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        try:
+            with h5py.File(self.path) as file:
+                self.history = self._read(file, model)
+        except (OSError, KeyError) as error:
+            raise self._error(str(error)) from error
+        return self.epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.history.append({name: float(value) for name, value in logs.items()})
+        if self.write:
+            self._save()
+
+    def _save(self):
+        output = AtomicOutput(self.path, "checkpoint")
+        try:
+            with h5py.File(output.temporary, "w") as file:
+                file.attrs["format"] = FORMAT
+                file.attrs["version"] = VERSION
+                file["history"] = json.dumps(self.history)
+                for name, variables in _state(self.model).items():
+                    group = file.create_group(name)
+                    for i, variable in enumerate(variables):
+                        group[str(i)] = keras.ops.convert_to_numpy(variable)
+                        group[str(i)].attrs["path"] = variable.path
+            # A power cut must not leave a renamed file without its content.
+            with output.temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            output.commit()
+        except OSError as error:
+            raise output.error(error.strerror or str(error)) from error
+        finally:
+            output.discard()
+
+    def _read(self, file, model):
+        if file.attrs.get("format") != FORMAT or file.attrs["version"] != VERSION:
+            raise self._error(f"it is not a checkpoint of version {VERSION}")
+        values = {}
+        for name, variables in _state(model).items():
+            group = file[name]
+            if len(group) != len(variables):
+                raise self._error(
+                    f"it holds {len(group)} variables of the {name}, which has "
+                    f"{len(variables)}"
+                )
+            for i, variable in enumerate(variables):
+                value = group[str(i)][()]
+                if value.shape != tuple(variable.shape):
+                    raise self._error(
+                        f"{group[str(i)].attrs['path']} has shape {value.shape}, "
+                        f"{variable.path} {tuple(variable.shape)}"
+                    )
+                values[id(variable)] = variable, value
+        for variable, value in values.values():
+            variable.assign(value)
+        return json.loads(file["history"][()])
+
+    def _error(self, reason):
+        return ValueError(
+            f"Cannot go on from the checkpoint: {reason}. Received: path={self.path}"
+        )
+
+
+def _state(model):
+    """The variables that training changes, but for metrics, by what they belong to."""
+    metrics = {id(v) for v in model.metrics_variables}
+    return {
+        "model": [v for v in model.variables if id(v) not in metrics],
+        "optimizer": model.optimizer.variables,
+    }

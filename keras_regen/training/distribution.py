@@ -1,0 +1,243 @@
+"""Training on more than one device: what differs between the backends.
+
+    with distribution.scope():
+        regen = Regen.from_architecture("small")
+        regen.compile(optimizer=keras.optimizers.AdamW(1e-4))
+        distribution.distribute(regen)
+        regen.fit(clips)
+
+JAX uses every device that it sees, TensorFlow every GPU, and PyTorch every process that
+`torchrun` has started. Where there is one, nothing changes.
+"""
+
+import contextlib
+import os
+
+import keras
+import numpy as np
+
+from keras_regen.models.regen import Regen
+
+# Any of them says that this process is one of several.
+JAX_CLUSTER = (
+    "KERAS_DISTRIBUTION_JOB_ADDRESSES",
+    "KERAS_DISTRIBUTION_NUM_PROCESSES",
+    "KERAS_DISTRIBUTION_PROCESS_ID",
+)
+
+
+@contextlib.contextmanager
+def scope(model_parallel=1):
+    """Everything in it, from building the model to the end of training, is distributed.
+
+    On JAX over all devices, those of other processes too if the variables
+    `KERAS_DISTRIBUTION_*` are set; on TensorFlow over all GPUs, else all logical CPUs;
+    on PyTorch over the processes of `torchrun`, each with a GPU of its own if there are
+    any. Enter it before anything runs on a device.
+
+    Args:
+        model_parallel: int. Devices that share one replica of the model, laid out by
+            `Regen.get_layout_map`; JAX alone has it. Defaults to `1`: every device has
+            the whole model.
+
+    Raises:
+        ValueError: if the devices or processes cannot be shared out so.
+    """
+    if model_parallel < 1:
+        raise ValueError(
+            "`model_parallel` must be at least 1. "
+            f"Received: model_parallel={model_parallel}"
+        )
+    backend = keras.backend.backend()
+    if model_parallel > 1 and backend != "jax":
+        raise ValueError(
+            f"The backend {backend} has data parallelism alone; JAX has both. "
+            f"Received: model_parallel={model_parallel}"
+        )
+    scopes = {"jax": _jax_scope, "tensorflow": _tensorflow_scope, "torch": _torch_scope}
+    with scopes[backend](model_parallel):
+        yield
+
+
+def distribute(regen):
+    """Has a model of this scope draw its own noise in every replica, and train in step.
+
+    Call it after the weights are loaded, if any are, and before `fit`. On JAX there is
+    nothing to do: the replicas are parts of one program.
+
+    Args:
+        regen: a `Regen` built within `scope`.
+    """
+    if num_replicas() == 1 or keras.backend.backend() == "jax":
+        return
+    if keras.backend.backend() == "torch":
+        from keras_regen.training import torch_ddp
+
+        torch_ddp.train_in_step(regen)
+    for state in regen.non_trainable_variables:
+        if state.name == "seed_generator_state":
+            _seed_replicas(state)
+
+
+def num_replicas():
+    """In how many parts the batch is trained on, all processes together."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        distribution = keras.distribution.distribution()
+        return 1 if distribution is None else distribution.num_model_replicas
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return tf.distribute.get_strategy().num_replicas_in_sync
+    return world_size()
+
+
+def world_size():
+    """How many processes train, each of which reads a share of the data."""
+    return _process()[1]
+
+
+def rank():
+    """Which of these processes this is, from 0; its share of the data depends on it."""
+    return _process()[0]
+
+
+def is_chief():
+    """Whether this process is the one that writes files and reports."""
+    return rank() == 0
+
+
+def local_batch_size(batch_size):
+    """What this process's data must come in batches of.
+
+    Args:
+        batch_size: int. Samples in one step, of all replicas together.
+
+    Returns:
+        int. The share of this process on JAX and PyTorch. On TensorFlow the batch is
+        given whole, and `tf.distribute` shares it out.
+
+    Raises:
+        ValueError: if the replicas cannot have equal parts.
+    """
+    if batch_size < 1 or batch_size % num_replicas():
+        raise ValueError(
+            f"The batch must be a multiple of the {num_replicas()} replicas that share "
+            f"it. Received: batch_size={batch_size}"
+        )
+    if keras.backend.backend() == "tensorflow":
+        return batch_size
+    return batch_size // world_size()
+
+
+# === Backends ===
+
+
+@contextlib.contextmanager
+def _jax_scope(model_parallel):
+    import jax
+
+    cluster = any(name in os.environ for name in JAX_CLUSTER)
+    if cluster and not jax.distributed.is_initialized():
+        keras.distribution.initialize()
+    devices = keras.distribution.list_devices()
+    if model_parallel > 1 and jax.process_count() > 1:
+        raise ValueError(
+            "Keras cannot save weights that are shared out over processes; with "
+            f"{jax.process_count()} of them there is data parallelism alone. "
+            f"Received: model_parallel={model_parallel}"
+        )
+    if len(devices) % model_parallel:
+        raise ValueError(
+            f"`model_parallel` must divide the {len(devices)} devices. "
+            f"Received: model_parallel={model_parallel}"
+        )
+    if len(devices) == 1:
+        yield
+        return
+    if model_parallel == 1:
+        distribution = keras.distribution.DataParallel(
+            devices=devices, auto_shard_dataset=False
+        )
+    else:
+        mesh = keras.distribution.DeviceMesh(
+            (len(devices) // model_parallel, model_parallel),
+            ("batch", "model"),
+            devices,
+        )
+        distribution = keras.distribution.ModelParallel(
+            layout_map=Regen.get_layout_map(mesh),
+            batch_dim_name="batch",
+            auto_shard_dataset=False,
+        )
+    with distribution.scope():
+        yield
+
+
+@contextlib.contextmanager
+def _tensorflow_scope(model_parallel):
+    import tensorflow as tf
+
+    if "TF_CONFIG" in os.environ:
+        raise ValueError(
+            "With TensorFlow, Keras trains on the devices of one machine; JAX and "
+            "PyTorch go over several. "
+            f"Received: TF_CONFIG={os.environ['TF_CONFIG']}"
+        )
+    devices = tf.config.list_logical_devices("GPU")
+    devices = devices or tf.config.list_logical_devices("CPU")
+    if len(devices) == 1:
+        yield
+        return
+    strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+    with strategy.scope():
+        yield
+
+
+@contextlib.contextmanager
+def _torch_scope(model_parallel):
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    from keras_regen.training import torch_ddp
+
+    with torch_ddp.process_group():
+        yield
+
+
+def _process():
+    """Rank and number of processes."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.process_index(), jax.process_count()
+    if backend == "torch":
+        import torch
+
+        if torch.distributed.is_initialized():
+            return torch.distributed.get_rank(), torch.distributed.get_world_size()
+    return 0, 1
+
+
+def _seed_replicas(state):
+    """Gives the state of a seed generator another seed in every replica."""
+    if keras.backend.backend() == "torch":
+        parts = [state]
+    else:
+        import tensorflow as tf
+
+        # Mirrored, but each replica reads and counts its own.
+        strategy = tf.distribute.get_strategy()
+        parts = strategy.experimental_local_results(state.value)
+    seed, count = (int(value) for value in keras.ops.convert_to_numpy(state))
+    for replica, part in enumerate(parts, start=rank() * len(parts)):
+        part.assign([replica_seed(seed, replica), count])
+
+
+def replica_seed(seed, replica):
+    """A seed for a replica, from 0 to 2**31 - 1; the first one keeps its own."""
+    if replica == 0:
+        return seed
+    entropy = np.random.SeedSequence([seed % 2**64, replica])
+    return int(entropy.generate_state(1)[0] >> 1)

@@ -1,0 +1,101 @@
+"""How far a training is, in one line."""
+
+import time
+
+import keras
+import rich.console
+import rich.progress
+
+REFRESH_SECONDS = 0.5
+
+
+class Progress(keras.callbacks.Callback):
+    """Shows step, loss, samples per second and the time that is left.
+
+    On a terminal the line stays where it is; elsewhere there is one after every epoch.
+    Adds `learning_rate`, `samples_per_second` and `seconds`, of the epoch, to the logs.
+
+    Args:
+        steps: int. Steps of the whole training.
+        batch_size: int. Samples of one step.
+        done: int. Steps done before. Defaults to `0`.
+        console: `rich.console.Console` or None. Defaults to standard output.
+    """
+
+    def __init__(self, steps, batch_size, done=0, console=None):
+        super().__init__()
+        self.steps = steps
+        self.batch_size = batch_size
+        self.done = done
+        self.console = console or rich.console.Console()
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("step"),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.BarColumn(),
+            rich.progress.TextColumn("{task.fields[text]}"),
+            rich.progress.TextColumn("left"),
+            rich.progress.TimeRemainingColumn(elapsed_when_finished=True),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+
+    def on_train_begin(self, logs=None):
+        self._task = self._bar.add_task(
+            "", total=self.steps, completed=self.done, text="compiling"
+        )
+        self._bar.start()
+        self._clock = None
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch_start, self._epoch_clock = self.done, time.perf_counter()
+        # The first step of a run compiles: it does not count.
+        self._clock = self._clock and (time.perf_counter(), 0)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.done = self._epoch_start + batch + 1
+        now = time.perf_counter()
+        if self._clock is None:
+            self._shown = now
+            self._clock = now, batch + 1
+        elif self.console.is_terminal and now - self._shown > REFRESH_SECONDS:
+            self._shown = now
+            rate = self._samples_per_second(now)
+            text = f"loss {float(logs['loss']):.4f}, {rate:.1f} samples/s"
+            self._bar.update(self._task, completed=self.done, text=text)
+
+    def on_epoch_end(self, epoch, logs=None):
+        now = time.perf_counter()
+        logs["seconds"] = now - self._epoch_clock
+        logs["samples_per_second"] = self._samples_per_second(now)
+        logs["learning_rate"] = float(
+            keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        )
+        self._bar.update(self._task, completed=self.done)
+        self.console.print(self._line(logs), highlight=False)
+
+    def on_train_end(self, logs=None):
+        self._bar.stop()
+
+    def _samples_per_second(self, now):
+        start, first = self._clock
+        steps = self.done - self._epoch_start - first
+        return steps * self.batch_size / max(now - start, 1e-9)
+
+    def _line(self, logs):
+        rate = logs["samples_per_second"]
+        parts = [f"step {self.done}/{self.steps}", f"loss {logs['loss']:.4f}"]
+        if "psnr" in logs:
+            parts.append(f"PSNR {logs['psnr']:.2f} dB")
+        if logs.get("skipped"):
+            parts.append(f"{logs['skipped']} steps skipped")
+        parts.append(f"{rate:.1f} samples/s")
+        if rate:
+            seconds = (self.steps - self.done) * self.batch_size / rate
+            parts.append(f"{_clock_time(seconds)} left")
+        return ", ".join(parts)
+
+
+def _clock_time(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

@@ -1,0 +1,80 @@
+import concurrent.futures
+import math
+import re
+
+import keras
+import pytest
+
+from keras_regen.models import ARCHITECTURES, Regen
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "jax", reason="keras.distribution is for JAX"
+)
+
+# The smallest number of values that must not be on every device by accident, and what
+# is all the same.
+LARGE = 2**16
+REPLICATED = set()
+
+
+def device_mesh(names=("batch", "model")):
+    devices = keras.distribution.list_devices()[:1]
+    return keras.distribution.DeviceMesh((1,) * len(names), names, devices)
+
+
+def weights_without_values(name):
+    with keras.StatelessScope(initialize_variables=False):
+        return Regen.from_architecture(name, 32).weights
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def weights(request):
+    # Keras remembers by thread what is still to be initialised.
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(weights_without_values, request.param).result()
+
+
+def test_every_pattern_matches(weights):
+    for pattern in Regen.get_layout_map(device_mesh()):
+        assert any(re.fullmatch(pattern, v.path) for v in weights), pattern
+
+
+def test_large_weights_are_shared_out(weights):
+    layout = Regen.get_layout_map(device_mesh())
+    # More than one match is an error of Keras.
+    missed = {v.path for v in weights if layout[v.path] is None}
+    large = {v.path for v in weights if math.prod(v.shape) >= LARGE}
+    assert large & missed == REPLICATED
+    for variable in weights:
+        if variable.path in large:
+            assert layout[variable.path].axes.count("model") == 1
+
+
+def test_eight_devices_share_every_axis(weights):
+    layout = Regen.get_layout_map(device_mesh())
+    for variable in weights:
+        found = layout[variable.path]
+        if found is not None:
+            assert len(found.axes) == len(variable.shape), variable.path
+            for size, axis in zip(variable.shape, found.axes, strict=True):
+                assert axis is None or size % 8 == 0, variable.path
+
+
+def test_other_names():
+    layout = Regen.get_layout_map(device_mesh(("data", "heads")), "heads", "data")
+    assert layout["block_3/qkv/kernel"].axes == ("data", "heads")
+    assert layout["block_3/attention_output/kernel"].axes == ("heads", "data")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("mesh",), "DeviceMesh.*Received: device_mesh=mesh"),
+        ((device_mesh, "heads"), "batch, model. Received: heads"),
+        ((device_mesh, "model", "data"), "batch, model. Received: data"),
+    ],
+)
+def test_bad_arguments(arguments, message):
+    mesh, *names = arguments
+    with pytest.raises(ValueError, match=message):
+        Regen.get_layout_map(mesh() if callable(mesh) else mesh, *names)
