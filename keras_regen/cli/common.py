@@ -38,13 +38,20 @@ def load_regen(preset):
         ) from error
 
 
-def tracked(items, label, total, console):
-    """Iterates over pairs of a number of frames and an item, behind a progress bar."""
+def load_codec(preset, max_memory, **kwargs):
+    """A `VideoCodec` with a preset, once Keras is loaded."""
+    from keras_regen.codec import VideoCodec
+
+    return VideoCodec(load_regen(preset), max_memory=max_memory, **kwargs)
+
+
+def tracked(items, label, total, console, unit="frames"):
+    """Iterates over pairs of a number of units and an item, behind a progress bar."""
     columns = (
         rich.progress.TextColumn(label),
         rich.progress.BarColumn(),
         rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("frames"),
+        rich.progress.TextColumn(unit),
         rich.progress.TimeRemainingColumn(),
     )
     with rich.progress.Progress(*columns, console=console) as progress:

@@ -8,8 +8,9 @@ from typing import Annotated
 import rich.console
 import typer
 
+from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras
-from keras_regen.training.config import TrainingConfig, read_config
+from keras_regen.training.config import TrainingConfig
 
 
 def train(output, config, **settings):
@@ -25,8 +26,13 @@ def train(output, config, **settings):
     console = rich.console.Console()
     training_config = TrainingConfig.load(config, **given)
     load_keras(console)
-    from keras_regen import training
+    with quiet_start():
+        import keras
 
+        from keras_regen import training
+
+        # To write a preset, Keras asks after TensorFlow, which greets on import.
+        keras.saving.serialize_keras_object(keras.initializers.Zeros())
     training.train(training_config, output, console)
     console.print(f"Preset: {output / 'preset'}")
 

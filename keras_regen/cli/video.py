@@ -11,11 +11,12 @@ import typer
 
 from keras_regen.cli.common import (
     DEFAULT_PRESET,
+    load_codec,
     load_keras,
-    load_regen,
     make_table,
     tracked,
 )
+from keras_regen.cli.dataset import encode_dataset
 from keras_regen.data import VideoReader, VideoWriter, bundled_clip
 from keras_regen.metrics import psnr, ssim
 
@@ -94,7 +95,7 @@ def reconstruct(
         VideoWriter(output, reader.fps) as writer,
     ):
         load_keras(console)
-        codec = _codec(preset, max_memory)
+        codec = load_codec(preset, max_memory)
         start = time.perf_counter()
         pairs = codec.reconstruct_stream(
             reader, num_steps=steps, seed=seed, noise_scale=noise_scale
@@ -118,16 +119,26 @@ def reconstruct(
 
 
 def encode(
-    video: Annotated[pathlib.Path, typer.Argument(metavar="IN", help=INPUT_HELP)],
+    video: Annotated[
+        pathlib.Path | None, typer.Argument(metavar="IN", help=INPUT_HELP)
+    ] = None,
     output: Annotated[
         pathlib.Path | None,
         typer.Option(
             "--output",
             "-o",
             metavar="OUT",
-            help="An .h5 file. Defaults to <stem of IN>.h5, here.",
+            help="An .h5 file. Defaults to <stem of IN>.h5, here. For a dataset, a "
+            "directory, which may hold what was encoded before.",
         ),
     ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(help="Instead of IN: folders, patterns or files, all of them."),
+    ] = None,
+    shard: Annotated[
+        str, typer.Option(help="Of a dataset, which part here, such as 0/4.")
+    ] = "0/1",
     preset: PresetOption = DEFAULT_PRESET,
     chunking: Annotated[
         ChunkingKind, typer.Option(help="Whether chunks share a frame.")
@@ -139,7 +150,18 @@ def encode(
     partial: PartialOption = False,
     max_memory: MaxMemoryOption = None,
 ):
-    """Encode a video to a file of latents."""
+    """Encode a video to a file of latents, or a dataset to a directory of them."""
+    if dataset:
+        if video is not None or output is None or input_fps or partial:
+            raise ValueError(
+                "A dataset is encoded with --dataset DIR -o OUT, and neither IN, "
+                f"--input-fps nor --partial. Received: IN={video}, OUT={output}"
+            )
+        options = {"chunking": str(chunking)}
+        encode_dataset(dataset, output, preset, str(dtype), shard, max_memory, options)
+        return
+    if video is None:
+        raise ValueError("There must be a video or --dataset DIR. Received: neither")
     output = pathlib.Path(f"{video.stem}.h5") if output is None else output
     _check_output(output, video)
     console = rich.console.Console()
@@ -147,7 +169,7 @@ def encode(
         load_keras(console)
         from keras_regen.codec import LatentsWriter
 
-        codec = _codec(preset, max_memory, chunking=str(chunking))
+        codec = load_codec(preset, max_memory, chunking=str(chunking))
 
         start, frames = time.perf_counter(), 0
         with LatentsWriter(output, str(dtype)) as writer:
@@ -211,7 +233,7 @@ def decode(
         raise ValueError(f"The latents name no preset: give --preset. IN={latents}")
     rate = stored.fps if fps is None else fps
     with VideoWriter(output, rate) as writer:
-        codec = _codec(preset or stored.preset, max_memory)
+        codec = load_codec(preset or stored.preset, max_memory)
         begun, frames = time.perf_counter(), 0
         stream = codec.decode_stream(
             stored,
@@ -229,12 +251,6 @@ def decode(
     summary = make_table()
     _finish(summary, frames, seconds, output)
     console.print(summary)
-
-
-def _codec(preset, max_memory, **kwargs):
-    from keras_regen.codec import VideoCodec
-
-    return VideoCodec(load_regen(preset), max_memory=max_memory, **kwargs)
 
 
 def _check_output(output, source):

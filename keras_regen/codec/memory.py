@@ -55,7 +55,7 @@ def decoder_bytes(decoder, frames, rows, columns):
     tokens = frames * rows * columns
     # The MLP's hidden layer and its activation beside the residual stream.
     values = tokens * decoder.units * (2 * decoder.mlp_ratio + 8)
-    if materializes_logits():
+    if materializes_logits(decoder.compute_dtype):
         values += 2 * decoder.num_heads * min(tokens, QUERY_BLOCK) * tokens
     pixels = 6 * tokens * SPATIAL_COMPRESSION**2 * 3
     return int(MARGIN * FLOAT32 * (values + pixels))

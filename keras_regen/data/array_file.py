@@ -39,15 +39,21 @@ class ArraySource(Source):
         if fortran_order:
             raise UnreadableError("it is in Fortran's order; save it in C's")
         self.num_frames, *self._shape = shape
+        self._start = self._file.tell()
 
     def __iter__(self):
+        for position in range(self.num_frames):
+            yield self.read(position)
+
+    def read(self, position):
+        """The frame at a position."""
         size = math.prod(self._shape)
-        for _ in range(self.num_frames):
-            values = np.fromfile(self._file, self._dtype, size)
-            if values.size < size:
-                raise UnreadableError("the file ends")
-            values = values.astype(self._dtype.newbyteorder("="), copy=False)
-            yield values.reshape(self._shape)
+        self._file.seek(self._start + position * size * self._dtype.itemsize)
+        values = np.fromfile(self._file, self._dtype, size)
+        if values.size < size:
+            raise UnreadableError("the file ends")
+        values = values.astype(self._dtype.newbyteorder("="), copy=False)
+        return values.reshape(self._shape)
 
     def close(self):
         self._file.close()

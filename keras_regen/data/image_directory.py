@@ -33,12 +33,17 @@ class ImageSource(Source):
         self.num_frames = len(self._images)
 
     def __iter__(self):
-        for image in self._images:
-            try:
-                yield _read_image(image)
-            # Pillow's plugins raise whatever their parsers come upon.
-            except Exception as error:
-                raise UnreadableError(f"{image.name}: {error}") from error
+        for position in range(self.num_frames):
+            yield self.read(position)
+
+    def read(self, position):
+        """The frame at a position."""
+        image = self._images[position]
+        try:
+            return _read_image(image)
+        # Pillow's plugins raise whatever their parsers come upon.
+        except Exception as error:
+            raise UnreadableError(f"{image.name}: {error}") from error
 
     def close(self):
         """Nothing stays open."""

@@ -53,13 +53,15 @@ class ResidualBlock3D(keras.layers.Layer):
             self.convs.append(
                 CausalConv3D(filters, size, dtype=self.dtype_policy, name=f"conv_{i}")
             )
-        self.shortcut = CausalConv3D(
-            filters, (1, 1, 1), dtype=self.dtype_policy, name="shortcut"
-        )
+        self.shortcut = None
 
     def build(self, input_shape):
-        self.has_shortcut = input_shape[-1] != self.filters
-        if self.has_shortcut:
+        # Made only where it is needed: with a layer that stays unbuilt, Keras takes the
+        # model for unbuilt, and reads a batch before every `fit` to build it.
+        if input_shape[-1] != self.filters:
+            self.shortcut = CausalConv3D(
+                self.filters, (1, 1, 1), dtype=self.dtype_policy, name="shortcut"
+            )
             self.shortcut.build(input_shape)
         shape = input_shape
         for norm, conv in zip(self.norms, self.convs, strict=True):
@@ -77,7 +79,7 @@ class ResidualBlock3D(keras.layers.Layer):
         x = inputs
         for norm, conv in zip(self.norms, self.convs, strict=True):
             x = conv(keras.ops.silu(norm(x)))
-        return x + (self.shortcut(inputs) if self.has_shortcut else inputs)
+        return x + (self.shortcut(inputs) if self.shortcut else inputs)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.filters)

@@ -36,9 +36,9 @@ def layout_map(
     layout[r"block_\d+/mlp_hidden/kernel"] = columns
     layout[r"block_\d+/mlp_hidden/bias"] = (model,)
     layout[r"block_\d+/mlp_output/kernel"] = rows
-    # Modulation: a third of the weights, and one row of numbers for each sample.
-    layout[r"(block_\d+|patch_output)/modulation/kernel"] = columns
-    layout[r"(block_\d+|patch_output)/modulation/bias"] = (model,)
+    # Modulation: a third of the weights, and one row of numbers for each sample. By
+    # columns, the six parts that it is split into would lie across the devices.
+    layout[r"(block_\d+|patch_output)/modulation/kernel"] = rows
     # Timestep embedding, an MLP.
     layout[r"timestep_embedding/hidden/kernel"] = columns
     layout[r"timestep_embedding/hidden/bias"] = (model,)

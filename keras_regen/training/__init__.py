@@ -10,8 +10,7 @@ _MODULES = {
     "Progress": "progress",
     "SkippedSteps": "skipped_steps",
     "Watch": "watch",
-    "averaged_weights": "averaged_weights",
-    "latent_statistics": "latent_statistics",
+    "averaged_weights": "averaging",
     "plot_history": "history_plot",
     "train": "run",
 }

@@ -6,7 +6,6 @@ import pathlib
 
 import h5py
 import keras
-import numpy as np
 
 from keras_regen.data.atomic_output import AtomicOutput
 

@@ -7,7 +7,8 @@ import tomllib
 from keras_regen.data.atomic_output import AtomicOutput
 
 # What another invocation of the same run may change.
-FREE = ("workers", "samples")
+FREE = ("workers", "samples", "cache")
+LISTS = (list[str], list[int])
 
 
 def _option(default, text, **metadata):
@@ -90,6 +91,11 @@ class TrainingConfig:
                     f"`{name}` must be one of {', '.join(allowed)}. "
                     f"Received: {name}={getattr(self, name)}"
                 )
+        if not self.resolution or any(x <= 0 or x % 8 for x in self.resolution):
+            raise ValueError(
+                "`resolution` must be multiples of 8, one at least. "
+                f"Received: resolution={self.resolution}"
+            )
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             low = field.metadata.get("min", float("-inf"))
@@ -175,15 +181,16 @@ def read_config(path):
         if types[name] is float and type(value) is int:
             values[name] = float(value)
         elif not _is_a(value, types[name]):
+            kind = types[name] if types[name] in LISTS else types[name].__name__
             raise ValueError(
-                f"`{name}` must be of type {getattr(types[name], '__name__', types[name])}. "
+                f"`{name}` must be of type {kind}. "
                 f"Received: {name}={value!r}, in {path}"
             )
     return values
 
 
 def _is_a(value, kind):
-    if kind in (list[str], list[int]):
+    if kind in LISTS:
         (item,) = kind.__args__
         return isinstance(value, list) and all(type(x) is item for x in value)
     return type(value) is kind

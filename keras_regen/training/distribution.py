@@ -62,21 +62,31 @@ def scope(model_parallel=1):
 def distribute(regen):
     """Has a model of this scope draw its own noise in every replica, and train in step.
 
-    Call it after the weights are loaded, if any are, and before `fit`. On JAX there is
-    nothing to do: the replicas are parts of one program.
+    Call it once, after the model is compiled and weights are loaded, if any are, and
+    before `fit`. On JAX there is nothing to do: the replicas are parts of one program.
 
     Args:
-        regen: a `Regen` built within `scope`.
-    """
-    if num_replicas() == 1 or keras.backend.backend() == "jax":
-        return
-    if keras.backend.backend() == "torch":
-        from keras_regen.training import torch_ddp
+        regen: a compiled `Regen`, built within `scope`.
 
-        torch_ddp.train_in_step(regen)
+    Raises:
+        ValueError: if the model is not compiled.
+    """
+    if not regen.compiled:
+        raise ValueError(
+            "Compile the model before it is distributed. "
+            f"Received: compiled={regen.compiled}"
+        )
+    backend = keras.backend.backend()
+    if num_replicas() == 1 or backend == "jax":
+        return
+    if backend == "torch":
+        from keras_regen.training import torch_ddp as replicas
+    else:
+        from keras_regen.training import tensorflow_mirrored as replicas
+    replicas.train_in_step(regen)
     for state in regen.non_trainable_variables:
         if state.name == "seed_generator_state":
-            _seed_replicas(state)
+            _seed_replicas(state, replicas.replica_states(state))
 
 
 def num_replicas():
@@ -176,21 +186,9 @@ def _jax_scope(model_parallel):
 
 @contextlib.contextmanager
 def _tensorflow_scope(model_parallel):
-    import tensorflow as tf
+    from keras_regen.training import tensorflow_mirrored
 
-    if "TF_CONFIG" in os.environ:
-        raise ValueError(
-            "With TensorFlow, Keras trains on the devices of one machine; JAX and "
-            "PyTorch go over several. "
-            f"Received: TF_CONFIG={os.environ['TF_CONFIG']}"
-        )
-    devices = tf.config.list_logical_devices("GPU")
-    devices = devices or tf.config.list_logical_devices("CPU")
-    if len(devices) == 1:
-        yield
-        return
-    strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
-    with strategy.scope():
+    with tensorflow_mirrored.all_devices():
         yield
 
 
@@ -220,19 +218,11 @@ def _process():
     return 0, 1
 
 
-def _seed_replicas(state):
+def _seed_replicas(state, replicas):
     """Gives the state of a seed generator another seed in every replica."""
-    if keras.backend.backend() == "torch":
-        parts = [state]
-    else:
-        import tensorflow as tf
-
-        # Mirrored, but each replica reads and counts its own.
-        strategy = tf.distribute.get_strategy()
-        parts = strategy.experimental_local_results(state.value)
     seed, count = (int(value) for value in keras.ops.convert_to_numpy(state))
-    for replica, part in enumerate(parts, start=rank() * len(parts)):
-        part.assign([replica_seed(seed, replica), count])
+    for replica, variable in enumerate(replicas, start=rank() * len(replicas)):
+        variable.assign([replica_seed(seed, replica), count])
 
 
 def replica_seed(seed, replica):

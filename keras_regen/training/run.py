@@ -7,18 +7,18 @@ import pathlib
 import keras
 import numpy as np
 
+from keras_regen.codec import LatentStatistics
 from keras_regen.codec.memory import parse_memory
 from keras_regen.data import Bucket, VideoClips, VideoWriter
 from keras_regen.data.atomic_output import AtomicOutput
 from keras_regen.models import Regen, preset_metadata
 from keras_regen.training import distribution
-from keras_regen.training.averaged_weights import averaged_weights
+from keras_regen.training.averaging import assign_averages
 from keras_regen.training.checkpoint import Checkpoint
 from keras_regen.training.config import TrainingConfig
 from keras_regen.training.gradient_guard import GradientGuard
 from keras_regen.training.hardware import hardware
 from keras_regen.training.history_plot import plot_history
-from keras_regen.training.latent_statistics import latent_statistics
 from keras_regen.training.progress import Progress
 from keras_regen.training.skipped_steps import SkippedSteps
 from keras_regen.training.watch import FPS, Watch
@@ -54,12 +54,12 @@ def train(config, output, console=None):
             begun with.
         FloatingPointError: if the gradients stay infinite or NaN.
     """
-    run = TrainingRun(config, pathlib.Path(output), console)
+    run = _TrainingRun(config, pathlib.Path(output), console)
     with distribution.scope(config.model_parallel):
         return run()
 
 
-class TrainingRun:
+class _TrainingRun:
     """See `train`."""
 
     def __init__(self, config, directory, console=None):
@@ -87,9 +87,10 @@ class TrainingRun:
                 shuffle=False,
                 verbose=0,
             )
+        else:
+            assign_averages(regen)
         if distribution.is_chief():
-            with averaged_weights(regen):
-                self._finish(regen, checkpoint.history, samples)
+            self._finish(regen, checkpoint.history, samples)
         return regen
 
     def _record_config(self):
@@ -246,10 +247,16 @@ class TrainingRun:
         plot_history(history, self.config.steps_per_epoch, self.directory / PLOT)
         if samples is not None:
             self._write_samples(regen, samples)
-        clips = self._plain_clips(self.config.data, STATISTICS_BATCH, seed=APART)
+        statistics = LatentStatistics()
         trained = self.config.steps * self.config.batch_size
-        count = min(STATISTICS_CLIPS, trained) // STATISTICS_BATCH
-        batches = (clips[i][0] for i in range(max(1, count)))
+        clips = self._plain_clips(
+            self.config.data,
+            STATISTICS_BATCH,
+            steps_per_epoch=-(-min(STATISTICS_CLIPS, trained) // STATISTICS_BATCH),
+            seed=APART,
+        )
+        for (batch,) in clips:
+            statistics.update(regen.encode(batch))
         regen.save_to_preset(
             self.directory / PRESET,
             {
@@ -257,7 +264,7 @@ class TrainingRun:
                 "data": [pathlib.Path(source).name for source in self.config.data],
                 "videos": clips.num_videos,
                 "training": [*self._earlier(), self._sitting(history)],
-                "latent_statistics": latent_statistics(regen, batches),
+                "latent_statistics": statistics.result(),
             },
         )
 

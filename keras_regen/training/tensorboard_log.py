@@ -38,7 +38,7 @@ class TensorBoardLog:
         self._writer.flush()
 
     def clip(self, name, video, fps, step):
-        """Logs a uint8 clip, `(T, H, W, 3)`, as a moving image; one frame as a still."""
+        """Logs a uint8 clip, `(T, H, W, 3)`, in motion; one frame as a still."""
         if len(video) == 1:
             buffer = io.BytesIO()
             iio.imwrite(buffer, video[0], extension=".png")

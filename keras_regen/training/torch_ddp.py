@@ -68,3 +68,8 @@ def train_in_step(model):
         return model.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
 
     model.train_step = train_step
+
+
+def replica_states(state):
+    """The variables of this process's replicas: one, the state of a seed generator."""
+    return [state]

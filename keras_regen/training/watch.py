@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_regen.metrics import psnr
-from keras_regen.training.averaged_weights import averaged_weights
+from keras_regen.training.averaging import averaged_weights
 from keras_regen.training.tensorboard_log import TensorBoardLog
 
 NUM_BINS = 8

@@ -10,13 +10,15 @@ def make_regen(k=4, dtype=None, **kwargs):
     return Regen(
         VideoEncoder(
             k,
-            stem_patch_size=4,
-            widths=(8,),
-            num_blocks=(1,),
-            kernel_sizes=((1, 3, 3), (3, 1, 1)),
+            **{
+                "stem_patch_size": 4,
+                "widths": (8,),
+                "num_blocks": (1,),
+                "kernel_sizes": ((1, 3, 3), (3, 1, 1)),
+                **encoder,
+            },
             dtype=dtype,
             name="encoder",
-            **encoder,
         ),
         DiTDecoder(
             k,

@@ -1,0 +1,50 @@
+"""What a latent diffusion model normalises by."""
+
+import numpy as np
+
+
+class LatentStatistics:
+    """Mean and standard deviation of every latent channel, batch by batch.
+
+    Example:
+
+    >>> statistics = LatentStatistics()
+    >>> statistics.update(np.zeros((4, 2, 8, 8, 16), "float32"))
+    >>> statistics.update(np.ones((4, 2, 8, 8, 16), "float32"))
+    >>> result = statistics.result()
+    >>> result["chunks"], result["mean"][0][0], np.shape(result["std"])
+    (8, 0.5, (2, 16))
+    """
+
+    def __init__(self):
+        self._chunks = self._count = 0
+        self._sum = self._squares = 0.0
+
+    def update(self, latents):
+        """Adds latents of shape `(B, 2, h, w, C)`."""
+        # Latents are of the order of one: float64 keeps the difference of squares.
+        latents = np.asarray(latents, "float64")
+        self._chunks += len(latents)
+        self._count += latents[:, 0, ..., 0].size
+        self._sum = self._sum + latents.sum(axis=(0, 2, 3))
+        self._squares = self._squares + np.square(latents).sum(axis=(0, 2, 3))
+
+    def result(self):
+        """What was found, ready for JSON.
+
+        Returns:
+            Dict of `chunks`, how many there were, and of `mean` and `std`, each a list
+            for the content latent and one for the motion latent, a number a channel.
+
+        Raises:
+            ValueError: if there were none.
+        """
+        if not self._chunks:
+            raise ValueError("There must be latents. Received: none")
+        mean = self._sum / self._count
+        variance = np.maximum(self._squares / self._count - np.square(mean), 0.0)
+        return {
+            "chunks": self._chunks,
+            "mean": mean.tolist(),
+            "std": np.sqrt(variance).tolist(),
+        }

@@ -1,0 +1,132 @@
+"""Random changes of clips, alike in all frames."""
+
+import contextlib
+import os
+import threading
+
+import keras
+import numpy as np
+from keras import ops
+
+
+class HorizontalFlip:
+    """Mirrors half of the clips.
+
+    As `keras.layers.RandomFlip("horizontal")` does, without rounding and without a
+    backend.
+    """
+
+    def __call__(self, frames, rng):
+        return frames[:, :, ::-1] if rng.random() < 0.5 else frames
+
+
+class LayerAugmentation:
+    """Keras's image preprocessing layers, applied to every frame of a clip alike.
+
+    Each frame goes through a layer whose generators of random numbers begin anew, so
+    whatever a layer draws, and wherever, it draws the same for all frames. Every thread
+    has its own copies of the layers, in float32, and computes on the CPU.
+
+    Args:
+        layers: sequence of layers from images in [0, 255] to images of the same size.
+
+    Call arguments:
+        frames: uint8 array of shape `(T, H, W, 3)`.
+        rng: NumPy generator.
+
+    Returns:
+        uint8 array of the same shape.
+
+    Raises:
+        ValueError: if a layer cannot be copied, does not repeat by its seed, as
+            `keras.layers.AugMix` does not, or changes the size.
+    """
+
+    def __init__(self, layers):
+        if not all(isinstance(layer, keras.layers.Layer) for layer in layers):
+            raise ValueError(
+                "`augmentation` must be a sequence of Keras layers. "
+                f"Received: augmentation={layers}"
+            )
+        try:
+            self._configs = [keras.saving.serialize_keras_object(x) for x in layers]
+            self._start()
+            self._copies()
+        except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
+            raise ValueError(
+                "The layers of `augmentation` must be such as can be copied by their "
+                f"configuration: {error}. Received: augmentation={layers}"
+            ) from error
+        frames = np.random.default_rng(0).integers(256, size=(2, 16, 16, 3))
+        once, again = self(frames[[0, 0]].astype("uint8"), np.random.default_rng(0))
+        if np.any(once != again):
+            raise ValueError(
+                "`augmentation` must draw all random numbers from Keras's seed "
+                "generators, so that it is alike in all frames. "
+                f"Received: augmentation={layers}"
+            )
+
+    def _start(self):
+        self._process = os.getpid()
+        self._local = threading.local()
+
+    def __call__(self, frames, rng):
+        seeds = rng.integers(2**31, size=len(self._configs))
+        if os.getpid() != self._process:
+            raise RuntimeError(
+                f"Keras layers can lock up in processes forked off from one that uses "
+                f"{keras.backend.backend()}. Use threads, or call "
+                "`multiprocessing.set_start_method('spawn')` first. "
+                "Received: use_multiprocessing=True with start method 'fork'"
+            )
+        with keras.device("cpu"):
+            images = [
+                ops.convert_to_tensor(frame[None], dtype="float32") for frame in frames
+            ]
+            for layer, seed in zip(self._copies(), seeds, strict=True):
+                images = [_apply(layer, image, seed) for image in images]
+            result = np.concatenate([ops.convert_to_numpy(x) for x in images])
+        if result.shape != frames.shape:
+            raise ValueError(
+                f"`augmentation` must keep the size of {frames.shape[1:]}. "
+                f"Received: layers that return {result.shape[1:]}"
+            )
+        return np.rint(np.clip(result, 0, 255)).astype("uint8")
+
+    def _copies(self):
+        if not hasattr(self._local, "layers"):
+            with keras.device("cpu"), _float32():
+                self._local.layers = [_copy(config) for config in self._configs]
+        return self._local.layers
+
+    def __getstate__(self):
+        return {"_configs": self._configs}
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        self._start()
+
+
+def _copy(config):
+    layer = keras.saving.deserialize_keras_object(config)
+    layer.dtype_policy = "float32"
+    return layer
+
+
+def _apply(layer, image, seed):
+    states = [v for v in layer.variables if v.name == "seed_generator_state"]
+    for i, state in enumerate(states):
+        # As `SeedGenerator(seed)` begins.
+        state.assign(np.array([seed + i, 0], "uint32"))
+    return layer(image, training=True)
+
+
+@contextlib.contextmanager
+def _float32():
+    """Layers that a layer makes in itself have the global policy, this thread's."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)

@@ -1,0 +1,161 @@
+"""Batches of several shapes."""
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+
+# Sides of what models encode are multiples of this.
+MULTIPLE = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Bucket:
+    """One size of clips, and how often it is drawn.
+
+    Args:
+        height: int, a multiple of 8. Rows of the clips.
+        width: int, a multiple of 8. Columns of the clips.
+        batch_size: int. Clips in a batch.
+        share: float. Share of the batches, relative to others. Defaults to `1.0`.
+
+    Raises:
+        ValueError: if one of them is not as above.
+
+    Example:
+
+    >>> from keras_regen.data import Bucket
+    >>> Bucket(128, 128, batch_size=8), Bucket(256, 256, batch_size=2, share=0.5)
+    (Bucket(height=128, width=128, batch_size=8, share=1.0), Bucket(height=256, ...))
+    """
+
+    height: int
+    width: int
+    batch_size: int
+    share: float = 1.0
+
+    def __post_init__(self):
+        for name in ("height", "width"):
+            value = getattr(self, name)
+            if not _is_count(value) or value % MULTIPLE:
+                raise ValueError(
+                    f"`{name}` must be a multiple of {MULTIPLE}, at least {MULTIPLE}. "
+                    f"Received: {name}={value}"
+                )
+        if not _is_count(self.batch_size):
+            raise ValueError(
+                "`batch_size` must be an int, 1 or more. "
+                f"Received: batch_size={self.batch_size}"
+            )
+        if not 0 < self.share < math.inf:
+            raise ValueError(f"`share` must be positive. Received: share={self.share}")
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchShape:
+    """What one batch is made of.
+
+    Args:
+        bucket: a `Bucket`.
+        image: bool. Whether it has single images in place of clips.
+    """
+
+    bucket: Bucket
+    image: bool
+
+
+class BatchShapes:
+    """Which batch of an epoch has which shape.
+
+    Keras takes from the first two batches which axes vary, under TensorFlow. So these
+    two are always a pair that differs in every axis in which any two batches differ;
+    there is such a pair always. The others are drawn.
+
+    Args:
+        buckets: sequence of `Bucket`s.
+        image_share: float from 0 to 1. Share of the batches of single images.
+    """
+
+    def __init__(self, buckets, image_share):
+        shares = {}
+        for bucket in buckets:
+            shares[BatchShape(bucket, False)] = bucket.share * (1 - image_share)
+            shares[BatchShape(bucket, True)] = bucket.share * image_share
+        total = sum(shares.values())
+        self.shares = {shape: share / total for shape, share in shares.items() if share}
+        self._shapes = list(self.shares)
+        # Not beyond 1 by rounding.
+        self._limits = np.minimum(np.cumsum(list(self.shares.values())), 1.0)[:-1]
+        self.first = max(
+            itertools.product(self._shapes, repeat=2),
+            key=lambda pair: (
+                sum(map(_differ, *map(_axes, pair))),
+                self.shares[pair[0]] * self.shares[pair[1]],
+            ),
+        )
+
+    def draw(self, index, rng):
+        """The shape of batch `index`, drawn by `rng` unless it is one of the first."""
+        if index < len(self.first):
+            return self.first[index]
+        return self._shapes[np.searchsorted(self._limits, rng.random(), side="right")]
+
+    @property
+    def varied(self):
+        """Whether there are batches of more than one shape."""
+        return len(set(map(_axes, self._shapes))) > 1
+
+
+def make_buckets(size, batch_size):
+    """The buckets that `size` stands for.
+
+    Args:
+        size: int, pair of ints `(height, width)`, `Bucket` or sequence of `Bucket`s.
+        batch_size: int, or None with buckets.
+
+    Returns:
+        Tuple of `Bucket`s.
+
+    Raises:
+        ValueError: if `size` is something else, or sizes of batches are given twice or
+            not at all.
+    """
+    if isinstance(size, Bucket):
+        size = (size,)
+    elif _is_count(size):
+        size = (size, size)
+    if not isinstance(size, (tuple, list)) or not size:
+        size_is_right = False
+    elif all(isinstance(bucket, Bucket) for bucket in size):
+        if batch_size is not None:
+            raise ValueError(
+                "Buckets have their own `batch_size`; it must be None. "
+                f"Received: batch_size={batch_size}"
+            )
+        return tuple(size)
+    else:
+        size_is_right = len(size) == 2
+    if not size_is_right:
+        raise ValueError(
+            "`size` must be an int, a pair (height, width), or `Bucket`s. "
+            f"Received: size={size}"
+        )
+    if batch_size is None:
+        raise ValueError(
+            "Without buckets there must be a `batch_size`. "
+            f"Received: batch_size={batch_size}"
+        )
+    return (Bucket(*size, batch_size),)
+
+
+def _axes(shape):
+    return shape.bucket.height, shape.bucket.width, shape.image
+
+
+def _differ(one, other):
+    return one != other
+
+
+def _is_count(value):
+    return isinstance(value, (int, np.integer)) and value > 0

@@ -1,0 +1,89 @@
+"""Decoded frames to crops of one size."""
+
+import dataclasses
+
+import av
+import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+
+@dataclasses.dataclass(frozen=True)
+class Crop:
+    """Which part of a frame to take, and how large.
+
+    The frame keeps its aspect and covers the crop.
+
+    Args:
+        height: int. Rows of the crop.
+        width: int. Columns of the crop.
+        zoom: float, 1 or more. Size of the resized frame over the smallest that covers
+            the crop. Frames larger than the crop are never enlarged. Defaults to `1.0`.
+        top: float in [0, 1). Where the crop lies. Defaults to `0.5`, the centre.
+        left: float in [0, 1). Defaults to `0.5`, the centre.
+    """
+
+    height: int
+    width: int
+    zoom: float = 1.0
+    top: float = 0.5
+    left: float = 0.5
+
+    def resized(self, height, width):
+        """Size that a frame of `height` and `width` is resized to."""
+        cover = max(self.height / height, self.width / width)
+        scale = max(cover, min(cover * self.zoom, 1.0))
+        return (
+            max(self.height, round(scale * height)),
+            max(self.width, round(scale * width)),
+        )
+
+    def cut(self, frame):
+        """The crop of a resized frame."""
+        top = int(self.top * (frame.shape[0] - self.height + 1))
+        left = int(self.left * (frame.shape[1] - self.width + 1))
+        return frame[top : top + self.height, left : left + self.width]
+
+
+class Cropper:
+    """Takes crops of frames, upright, RGB, with antialiasing.
+
+    FFmpeg's scaler converts and resizes in one step. It keeps its tables while sizes
+    stay the same, as in one clip. One thread at a time.
+    """
+
+    def __init__(self):
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame, crop):
+        """Takes one crop.
+
+        Args:
+            frame: `av.VideoFrame` as decoded, or uint8 array of shape `(H, W, 3)`.
+            crop: a `Crop`.
+
+        Returns:
+            uint8 array of shape `(crop.height, crop.width, 3)`.
+        """
+        if isinstance(frame, np.ndarray):
+            size = crop.resized(*frame.shape[:2])
+            if size == frame.shape[:2]:
+                return crop.cut(frame)
+            frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
+            return crop.cut(self._to_rgb(frame, *size))
+        turns = round(frame.rotation / 90)
+        if turns % 2:
+            width, height = crop.resized(frame.width, frame.height)
+        else:
+            height, width = crop.resized(frame.height, frame.width)
+        return crop.cut(np.rot90(self._to_rgb(frame, height, width), turns))
+
+    def _to_rgb(self, frame, height, width):
+        # The scaler would use all cores, where clips are read side by side.
+        options = {"format": "rgb24", "threads": 1}
+        if (height, width) != (frame.height, frame.width):
+            options |= {
+                "height": height,
+                "width": width,
+                "interpolation": Interpolation.BICUBIC,
+            }
+        return self._reformatter.reformat(frame, **options).to_ndarray()

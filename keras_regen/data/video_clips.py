@@ -1,0 +1,315 @@
+"""Clips of many videos, to train on."""
+
+import math
+import os
+
+import keras
+import numpy as np
+
+from keras_regen.data.augmentation import HorizontalFlip, LayerAugmentation
+from keras_regen.data.bucket import BatchShape, BatchShapes, make_buckets
+from keras_regen.data.clip_arguments import check_arguments
+from keras_regen.data.clip_sampler import DenseSampler, RandomSampler
+from keras_regen.data.crop import Crop
+from keras_regen.data.listing import find_videos
+from keras_regen.data.source import UnreadableError
+from keras_regen.data.video_library import VideoLibrary
+
+# Clips drawn for one place in a batch before there is nothing to be read.
+MAX_DRAWS = 1000
+# What separates the streams of random numbers of one seed.
+ORDER, BATCH, CLIP = range(3)
+
+
+class VideoClips(keras.utils.PyDataset):
+    """Batches of clips, read from video files while the model trains.
+
+    `fit(VideoClips("videos/", 9, size=128, batch_size=8))` trains on any backend.
+
+    With `sampling="random"` clips are drawn: a video with a chance proportional to the
+    square root of its number of frames, then a stretch of it, a size and a place of the
+    crop. With `sampling="dense"` every video is cut into consecutive clips, of which
+    each comes once an epoch, cropped in the centre; a video's last frames, too few for
+    a clip, are left out, and the last batch may be smaller. Dense clips are for
+    evaluation, and for statistics of a whole set.
+
+    Files are opened when needed, and decoded from the keyframe before a clip on. A file
+    that cannot be read, in whole or in part, is noted in `skipped` and logged once, by
+    the logger `keras_regen`; other clips are drawn in place of its clips.
+
+    Batch `i` of epoch `e` depends on the files, the arguments, and (seed, e, i) alone:
+    not on workers, nor on what was read before. `fit` itself shuffles the order of the
+    batches by Python's `random`, unless it is called with `shuffle=False`; to repeat a
+    training exactly, do so, with a model that is built: from one that is not, Keras
+    takes batches before the first epoch, which counts as one.
+
+    Args:
+        source: path of a folder, which is searched with all its subfolders for video
+            files, and where each folder of numbered images is a video; path of a video;
+            a pattern such as `"films/**/*.mp4"`; path of a `.csv` with a column `path`,
+            relative to the CSV, and perhaps `weight`; or a list of these. Sorted by
+            path.
+        num_frames: int. Frames of a clip: k + 1 for a model of temporal compression k.
+        size: int or pair of ints (height, width), multiples of 8; or a `Bucket` or
+            sequence of `Bucket`s, each batch being of one, drawn by their shares.
+        batch_size: int. Clips in a batch; None with buckets, which have their own.
+            Defaults to `None`.
+        sampling: `"random"` or `"dense"`. Defaults to `"random"`.
+        steps_per_epoch: int or None. Batches in an epoch of random clips. Defaults to
+            as many as have as many frames as the videos.
+        strides: tuple of ints. Frames from one of a clip to the next: random clips draw
+            one of them, dense clips take the first. Defaults to `(1,)`.
+        margin: int. Frames before and after the clip that are targets too. Defaults to
+            `0`.
+        image_share: float from 0 to 1. Share of the batches that have single images, to
+            train the first frame of chunks: `batch_size * num_frames` of them, from as
+            many places as a batch of clips, so that it costs about as much. Random
+            sampling only. Defaults to `0.0`.
+        zoom: pair of floats, 1 or more. Range of the size of a frame over the smallest
+            that covers the crop, drawn evenly by its logarithm. Frames are enlarged
+            only where they would not cover the crop. Random sampling only. Defaults to
+            `(1.0, 1.0)`.
+        augmentation: sequence of Keras image preprocessing layers for values in
+            [0, 255], such as `keras.layers.RandomBrightness(0.1)`, which keep the size.
+            They are the same in all frames of a clip. Defaults to mirroring half of the
+            clips, and to nothing for dense sampling.
+        shuffle: bool. Whether dense clips come in a new order in every epoch. Defaults
+            to `False`.
+        seed: int, 0 or more. Defaults to `0`.
+        max_open: int. Files open at once. Defaults to `32`.
+        cache_bytes: int. Bytes of decoded videos to keep in memory, for data that fit.
+            Defaults to `0`.
+        workers: int or None. Threads, or processes, that read batches ahead. Defaults
+            to the number of CPUs, from 2 to 8.
+        use_multiprocessing: bool. Processes in place of threads. Each has its own
+            `skipped`, open files and cache. Reading and scaling are outside Python's
+            lock, so threads are as fast and need less memory. Defaults to `False`.
+        max_queue_size: int. Batches read ahead. Defaults to `10`.
+
+    Attributes:
+        epoch: int. The epoch that is read. `fit` counts it up; set it to go on with an
+            interrupted training, or in a loop of your own.
+        num_videos: int. Videos that clips are taken from.
+        skipped: dict from path, str, to why the file, or a part of it, was skipped.
+        num_skipped: int. Files in `skipped`.
+
+    Returns:
+        Batches `(chunk,)`, or with a margin m `(chunk, target)`: uint8 arrays of shape
+        `(B, num_frames, H, W, 3)` and `(B, num_frames + 2m, H, W, 3)`. Images are
+        `(image,)` or `(image, image)`, of shape `(B * num_frames, 1, H, W, 3)`.
+
+    Raises:
+        ValueError: if there are no videos, none can be read or an argument is not as
+            above; while reading, if of many clips drawn none can be read.
+
+    Example:
+
+    >>> from keras_regen.data import VideoClips, bundled_clip
+    >>> clips = VideoClips(bundled_clip(), 9, size=(64, 96), batch_size=2, margin=1)
+    >>> [(array.shape, array.dtype.name) for array in clips[0]]
+    [((2, 9, 64, 96, 3), 'uint8'), ((2, 11, 64, 96, 3), 'uint8')]
+    >>> dense = VideoClips(bundled_clip(), 9, 64, batch_size=4, sampling="dense")
+    >>> [len(chunk) for chunk, in dense]
+    [4, 2]
+    """
+
+    def __init__(
+        self,
+        source,
+        num_frames,
+        size,
+        batch_size=None,
+        sampling="random",
+        steps_per_epoch=None,
+        strides=(1,),
+        margin=0,
+        image_share=0.0,
+        zoom=(1.0, 1.0),
+        augmentation=None,
+        shuffle=False,
+        seed=0,
+        max_open=32,
+        cache_bytes=0,
+        workers=None,
+        use_multiprocessing=False,
+        max_queue_size=10,
+    ):
+        super().__init__(
+            min(8, max(2, _num_cpus())) if workers is None else workers,
+            use_multiprocessing,
+            max_queue_size,
+        )
+        self.source = source
+        self.num_frames = num_frames
+        self.size = size
+        self.batch_size = batch_size
+        self.sampling = sampling
+        self.steps_per_epoch = steps_per_epoch
+        self.strides = tuple(strides)
+        self.margin = margin
+        self.image_share = image_share
+        self.zoom = tuple(zoom)
+        self.augmentation = augmentation
+        self.shuffle = shuffle
+        self.seed = seed
+        self.max_open = max_open
+        self.cache_bytes = cache_bytes
+        self.epoch = 0
+        self._epoch_began = False
+        self._buckets = make_buckets(size, batch_size)
+        check_arguments(self, self._buckets)
+        self._augment = self._make_augmentation()
+        self._dense = sampling == "dense"
+        stride = self.strides[0] if self._dense else min(self.strides)
+        self._library = VideoLibrary(
+            find_videos(source),
+            stride * (self._length - 1) + 1,
+            self._dense,
+            max_open,
+            cache_bytes,
+        )
+        if self._dense:
+            self._sampler = DenseSampler(self._library, stride, num_frames, margin)
+        else:
+            self._sampler = RandomSampler(self._library, self.strides)
+        self._shapes = BatchShapes(self._buckets, image_share)
+        self._num_batches = self._count_batches()
+        self._order = None
+
+    @property
+    def num_videos(self):
+        """Videos that clips are taken from."""
+        return len(self._library.videos)
+
+    @property
+    def skipped(self):
+        """Dict from path to why the file, or a part of it, was skipped."""
+        return dict(self._library.skipped)
+
+    @property
+    def num_skipped(self):
+        """Files that were skipped, in whole or in part."""
+        return len(self._library.skipped)
+
+    def __len__(self):
+        return self._num_batches
+
+    def on_epoch_begin(self):
+        self._epoch_began = True
+
+    def on_epoch_end(self):
+        # Keras calls it once before the first epoch too. Counting at the beginning
+        # would be too late: the workers are started before `on_epoch_begin`.
+        self.epoch += self._epoch_began
+        self._epoch_began = False
+
+    def __getitem__(self, index):
+        if not 0 <= index < len(self):
+            raise IndexError(f"There are {len(self)} batches. Received: index={index}")
+        if self._dense:
+            shape = BatchShape(self._buckets[0], image=False)
+            size = self._buckets[0].batch_size
+            numbers = self._numbers()[index * size : (index + 1) * size]
+            drawn = [self._sampler.clip(number, self._length) for number in numbers]
+        else:
+            shape = self._shapes.draw(index, self._rng(BATCH, index))
+            drawn = [None] * shape.bucket.batch_size
+        bucket = shape.bucket
+        length = self.num_frames if shape.image else self._length
+        clips = np.empty((len(drawn), length, bucket.height, bucket.width, 3), "uint8")
+        for i, place in enumerate(drawn):
+            self._fill(clips[i], place, shape, self._rng(CLIP, index, i))
+        if shape.image:
+            clips = clips.reshape(-1, 1, *clips.shape[2:])
+            return (clips, clips) if self.margin else (clips,)
+        chunk = clips[:, self.margin : self.margin + self.num_frames]
+        return (chunk, clips) if self.margin else (chunk,)
+
+    # === Clips ===
+
+    @property
+    def _length(self):
+        """Frames of a clip with its margins."""
+        return self.num_frames + 2 * self.margin
+
+    def _rng(self, *key):
+        return np.random.default_rng((self.seed, self.epoch, *key))
+
+    def _numbers(self):
+        """Numbers of the dense clips in the order of this epoch."""
+        if not self.shuffle:
+            return range(len(self._sampler))
+        if self._order is None or self._order[0] != self.epoch:
+            numbers = self._rng(ORDER).permutation(len(self._sampler))
+            self._order = (self.epoch, numbers)
+        return self._order[1]
+
+    def _fill(self, clip, place, shape, rng):
+        """Reads a clip into its place in the batch; another, if it cannot be read."""
+        for _ in range(MAX_DRAWS):
+            # Whatever fails, it fails at the same place of the random stream.
+            try:
+                path, positions = place or self._sampler.draw(
+                    rng, len(clip), shape.image
+                )
+                self._read(clip, path, positions, shape, rng)
+                return
+            except UnreadableError:
+                place = None
+        raise ValueError(
+            f"At least one of {MAX_DRAWS} clips drawn must be readable. "
+            f"Received: source={self.source}; {self._library.reasons()}"
+        )
+
+    def _read(self, clip, path, positions, shape, rng):
+        # Images are cropped and augmented on their own, the frames of a clip alike.
+        parts = clip[:, None] if shape.image else clip[None]
+        crops = [self._crop(shape.bucket, rng) for _ in parts]
+        crops = crops if shape.image else crops * len(clip)
+        self._library.read(path, positions, crops, out=clip)
+        if self._augment is not None:
+            for part in parts:
+                part[:] = self._augment(part, rng)
+
+    def _crop(self, bucket, rng):
+        if self._dense:
+            return Crop(bucket.height, bucket.width)
+        low, high = np.log(self.zoom)
+        zoom, top, left = rng.random(3)
+        return Crop(
+            bucket.height, bucket.width, math.exp(low + zoom * (high - low)), top, left
+        )
+
+    # === Arguments ===
+
+    def _make_augmentation(self):
+        if self.augmentation is None:
+            return None if self.sampling == "dense" else HorizontalFlip()
+        return LayerAugmentation(self.augmentation) if self.augmentation else None
+
+    def _count_batches(self):
+        if self._dense:
+            return math.ceil(len(self._sampler) / self._buckets[0].batch_size)
+        if self.steps_per_epoch is not None:
+            steps = self.steps_per_epoch
+        else:
+            per_batch = sum(
+                share * shape.bucket.batch_size * self.num_frames
+                for shape, share in self._shapes.shares.items()
+            )
+            total = sum(video.num_frames for video in self._library.videos)
+            steps = max(1 + self._shapes.varied, math.ceil(total / per_batch))
+        if steps == 1 and self._shapes.varied:
+            raise ValueError(
+                "With several shapes of batches an epoch must have 2 or more. "
+                f"Received: steps_per_epoch={steps}"
+            )
+        return steps
+
+
+def _num_cpus():
+    """CPUs that this process may use, where the system tells."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1

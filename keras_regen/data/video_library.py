@@ -1,0 +1,177 @@
+"""Many videos, of which some may be broken."""
+
+import concurrent.futures
+import dataclasses
+import logging
+
+import av
+
+from keras_regen.data.crop import Cropper
+from keras_regen.data.frame_access import open_access
+from keras_regen.data.frame_cache import FrameCache
+from keras_regen.data.reader_pool import ReaderPool
+from keras_regen.data.source import UnreadableError
+
+logger = logging.getLogger("keras_regen")
+
+# What a file that is not as it should be makes its reader raise.
+ERRORS = (UnreadableError, OSError, ValueError, MemoryError, av.FFmpegError)
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+    """A video of a library.
+
+    Args:
+        path: str.
+        num_frames: int. By its header, or exactly where the library is indexed.
+        weight: float. How often it is drawn, relative to others of its length.
+    """
+
+    path: str
+    num_frames: int
+    weight: float
+
+
+class VideoLibrary:
+    """Reads frames of many videos, in any order and from several threads.
+
+    Args:
+        weights: dict from path to weight, as `find_videos` returns.
+        min_frames: int. Frames that a video must have.
+        indexed: bool. Whether to find all frames of all videos at once, or only to read
+            headers.
+        max_open: int. Videos open at once, at most.
+        cache_bytes: int. Bytes of decoded videos kept in memory.
+
+    Attributes:
+        videos: list of `Video`s that can be opened and are long enough.
+        skipped: dict from path to why frames of it cannot be read.
+
+    Raises:
+        ValueError: if there is no such video.
+    """
+
+    def __init__(self, weights, min_frames, indexed, max_open, cache_bytes):
+        self._min_frames = min_frames
+        self._pool = ReaderPool(max_open)
+        self._cache = FrameCache(cache_bytes)
+        self._indexes = {}
+        self.skipped = {}
+        # Opening a file is waiting for the disk, and the network.
+        with concurrent.futures.ThreadPoolExecutor(max_workers=16) as threads:
+            lengths = threads.map(lambda path: self._length(path, indexed), weights)
+            self.videos = [
+                Video(path, length, weights[path])
+                for path, length in zip(weights, lengths, strict=True)
+                if length and weights[path] > 0
+            ]
+        if not self.videos:
+            raise ValueError(
+                "There must be a video that can be read, of at least "
+                f"{min_frames} frames. Received: {len(weights)} videos; "
+                f"{self.reasons()}"
+            )
+
+    def index(self, path):
+        """The `FrameIndex` of a video, found the first time that it is asked for.
+
+        Raises:
+            UnreadableError: if the video cannot be read at all or is too short.
+        """
+        if path not in self._indexes:
+            try:
+                with self._pool.reader(path) as reader:
+                    # Another thread may have been there, while this one waited.
+                    index = self._indexes.get(path) or reader.index()
+                self._check_length(index.num_frames, index.damage)
+            except ERRORS as error:
+                index = self.skip(path, error)
+            else:
+                if index.damage:
+                    self.skip(path, index.damage)
+            self._indexes[path] = index
+        if self._indexes[path] is None:
+            raise UnreadableError(self.skipped[path])
+        return self._indexes[path]
+
+    def read(self, path, positions, crops, out):
+        """Reads crops of frames of a video.
+
+        Args:
+            path: str.
+            positions: ints, ascending.
+            crops: a `Crop` for each of them.
+            out: uint8 array of shape `(T, H, W, 3)` to write to.
+
+        Raises:
+            UnreadableError: if one of the frames cannot be read.
+        """
+        index = self.index(path)
+        try:
+            with self._pool.reader(path) as reader:
+                frames = self._cached(path, reader, index)
+                if frames is None:
+                    _crop(reader.frames(positions, index), crops, out)
+                    return
+            _crop((frames[position] for position in positions), crops, out)
+        except ERRORS as error:
+            self.skip(path, error)
+            raise UnreadableError(self.skipped[path]) from error
+
+    def skip(self, path, reason):
+        """Notes, and says once, that frames of a video are skipped, and why."""
+        reason = getattr(reason, "strerror", None) or str(reason)
+        if path in self.skipped or self.skipped.setdefault(path, reason) is not reason:
+            return
+        logger.warning("Skipping what cannot be read of %s: %s", path, reason)
+
+    def reasons(self, count=3):
+        """Text: the first few of `skipped`."""
+        reasons = [f"{p}: {self.skipped[p]}" for p in sorted(self.skipped)[:count]]
+        more = len(self.skipped) - count
+        return "; ".join(reasons) + (f"; and {more} more" if more > 0 else "")
+
+    def close(self):
+        """Closes the videos."""
+        self._pool.close()
+
+    def _length(self, path, indexed):
+        """Frames of a video, or 0 if it is skipped."""
+        try:
+            if not indexed:
+                access = open_access(path)
+                access.close()
+                # An estimate may say too few.
+                if (access.num_frames or 0) >= self._min_frames:
+                    return access.num_frames
+            return self.index(path).num_frames
+        except ERRORS as error:
+            self.skip(path, error)
+            return 0
+
+    def _check_length(self, length, damage):
+        if length < self._min_frames:
+            raise UnreadableError(
+                damage or f"it has {length} frames, and a clip {self._min_frames}"
+            )
+
+    def _cached(self, path, reader, index):
+        try:
+            return self._cache.frames(path, reader, index)
+        except ERRORS:
+            # Other frames than those asked for may be damaged.
+            return None
+
+
+def _crop(frames, crops, out):
+    cropper, size = Cropper(), None
+    for i, (frame, crop) in enumerate(zip(frames, crops, strict=True)):
+        shape = getattr(frame, "shape", None) or (frame.height, frame.width)
+        size = size or shape[:2]
+        if shape[:2] != size:
+            raise UnreadableError(
+                f"a frame is {shape[0]}x{shape[1]} pixels after frames of "
+                f"{size[0]}x{size[1]}"
+            )
+        out[i] = cropper(frame, crop)

@@ -1,0 +1,87 @@
+"""Whatever Keras's `fit` takes, trains."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_regen.data import VideoClips, bundled_clip
+from tests.models.conftest import make_regen
+
+
+@pytest.fixture(scope="module")
+def batches():
+    clips = VideoClips(
+        bundled_clip(), 5, 16, batch_size=2, margin=1, steps_per_epoch=2, workers=1
+    )
+    return list(clips)
+
+
+def fit(data, **kwargs):
+    regen = make_regen()
+    before = [weight.numpy().copy() for weight in regen.trainable_variables]
+    regen.compile(optimizer="adam")
+    # Keras warns that it does not shuffle these itself.
+    history = regen.fit(data, shuffle=False, verbose=0, **kwargs)
+    assert np.isfinite(history.history["loss"][0])
+    assert any(
+        np.any(old != new.numpy())
+        for old, new in zip(before, regen.trainable_variables, strict=True)
+    )
+
+
+def test_tf_data(batches):
+    tf = pytest.importorskip("tensorflow")
+    x, y = map(np.concatenate, zip(*batches, strict=True))
+    fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(2))
+    fit(tf.data.Dataset.from_tensor_slices(x).batch(2).map(lambda x: (x,)))
+
+
+def test_torch_data_loader(batches):
+    torch = pytest.importorskip("torch")
+    x, y = map(np.concatenate, zip(*batches, strict=True))
+    dataset = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    fit(torch.utils.data.DataLoader(dataset, batch_size=2))
+
+
+@pytest.mark.parametrize("kind", ["map", "iter", "loader"])
+def test_grain(batches, kind):
+    grain = pytest.importorskip("grain")
+    x, y = map(np.concatenate, zip(*batches, strict=True))
+    samples = list(zip(x, y, strict=True))
+    if kind == "loader":
+        data = grain.DataLoader(
+            data_source=samples,
+            sampler=grain.samplers.IndexSampler(len(samples), num_epochs=1),
+            operations=[grain.transforms.Batch(2)],
+        )
+    else:
+        data = grain.MapDataset.source(samples).batch(2)
+        if kind == "iter":
+            data = data.to_iter_dataset()
+    # Keras does not ask grain for the number of batches.
+    fit(data, steps_per_epoch=len(batches))
+
+
+def test_keras_cv(batches):
+    """A layer of KerasCV in a tf.data pipeline, on the TensorFlow backend."""
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("KerasCV's augmentation is TensorFlow's")
+    tf = pytest.importorskip("tensorflow")
+    keras_cv = pytest.importorskip("keras_cv")
+    flip = keras_cv.layers.RandomFlip("horizontal", rate=1.0)
+    x = np.concatenate([chunk for chunk, _ in batches])
+    dataset = tf.data.Dataset.from_tensor_slices(x)
+
+    # The frames of a clip as a batch of images would each be drawn for: as channels of
+    # one image they are alike.
+    def augment(clip):
+        frames, height, width, channels = clip.shape
+        image = tf.reshape(tf.transpose(clip, (1, 2, 0, 3)), (height, width, -1))
+        image = tf.cast(flip(image, training=True), "uint8")
+        clip = tf.reshape(image, (height, width, frames, channels))
+        return tf.transpose(clip, (2, 0, 1, 3))
+
+    dataset = dataset.map(augment).batch(2)
+    flipped = np.concatenate(list(dataset.as_numpy_iterator()))
+    np.testing.assert_array_equal(flipped, x[..., ::-1, :])
+    fit(dataset)

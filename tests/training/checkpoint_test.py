@@ -1,0 +1,105 @@
+import json
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from keras_regen.training import Checkpoint, GradientGuard
+from tests.models.conftest import make_regen
+from tests.models.regen_test import moving_squares
+
+
+def compiled(seed=0, **encoder):
+    keras.utils.set_random_seed(seed)
+    regen = make_regen(encoder=encoder)
+    regen.compile(GradientGuard(keras.optimizers.AdamW(1e-2, use_ema=True)))
+    return regen
+
+
+def fit(regen, checkpoint, epochs):
+    regen.fit(
+        moving_squares(8),
+        batch_size=4,
+        epochs=epochs,
+        initial_epoch=checkpoint.epochs,
+        shuffle=False,
+        callbacks=[checkpoint],
+        verbose=0,
+    )
+
+
+def test_going_on_is_as_if_nothing_had_happened(tmp_path):
+    # Draws in the encoder as well as times and noise.
+    whole = Checkpoint(tmp_path / "whole.h5")
+    fit(compiled(regularization="kl"), whole, 4)
+
+    path = tmp_path / "checkpoint.h5"
+    fit(compiled(regularization="kl"), Checkpoint(path), 2)
+    regen, checkpoint = compiled(seed=1, regularization="kl"), Checkpoint(path)
+    assert checkpoint.restore(regen) == 2
+    fit(regen, checkpoint, 4)
+    losses = [[logs["loss"] for logs in c.history] for c in (whole, checkpoint)]
+    assert len(losses[0]) == 4
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-6)
+    with h5py.File(whole.path) as a, h5py.File(checkpoint.path) as b:
+        for group in ("model", "optimizer"):
+            assert len(a[group]) == len(b[group]) > 0
+            for name in a[group]:
+                np.testing.assert_allclose(
+                    b[group][name][()], a[group][name][()], rtol=1e-5, atol=1e-7
+                )
+
+
+def test_without_a_file(tmp_path):
+    checkpoint = Checkpoint(tmp_path / "checkpoint.h5")
+    assert checkpoint.restore(compiled()) == 0
+
+
+def test_only_the_chief_writes(tmp_path):
+    fit(compiled(), Checkpoint(tmp_path / "checkpoint.h5", write=False), 1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_last_one(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.h5"
+    checkpoint, regen = Checkpoint(path), compiled()
+    fit(regen, checkpoint, 1)
+    before = path.read_bytes()
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(ValueError, match="No space left on device"):
+        fit(regen, checkpoint, 2)
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.h5"]
+
+
+def test_of_another_model(tmp_path):
+    path = tmp_path / "checkpoint.h5"
+    fit(compiled(), Checkpoint(path), 1)
+    with pytest.raises(ValueError, match=r"variables of the model.*Received: path="):
+        Checkpoint(path).restore(compiled(regularization="kl"))
+    with pytest.raises(ValueError, match=r"has shape .*48, 8\), stem/kernel .*48, 4\)"):
+        Checkpoint(path).restore(compiled(widths=(4,)))
+    other = compiled()
+    other.compile(GradientGuard(keras.optimizers.SGD()))
+    with pytest.raises(ValueError, match="variables of the optimizer"):
+        Checkpoint(path).restore(other)
+
+
+@pytest.mark.parametrize("content", [b"", b"not HDF5"])
+def test_not_a_checkpoint(tmp_path, content):
+    path = tmp_path / "checkpoint.h5"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="Cannot go on from the checkpoint"):
+        Checkpoint(path).restore(compiled())
+
+
+def test_the_history_is_json(tmp_path):
+    path = tmp_path / "checkpoint.h5"
+    fit(compiled(), Checkpoint(path), 1)
+    with h5py.File(path) as file:
+        assert json.loads(file["history"][()])[0].keys() == {"loss"}

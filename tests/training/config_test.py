@@ -1,0 +1,70 @@
+import dataclasses
+
+import pytest
+
+from keras_regen.training import TrainingConfig
+
+
+def test_what_is_saved_is_loaded(tmp_path):
+    config = TrainingConfig(
+        data=["a", "b"], resolution=[64, 96], steps=200, remat=True, learning_rate=3e-4
+    )
+    config.save(tmp_path / "config.toml")
+    assert TrainingConfig.load(tmp_path / "config.toml") == config
+    # Every setting is there, those that were left at their defaults too.
+    text = (tmp_path / "config.toml").read_text()
+    assert all(f"{f.name} = " in text for f in dataclasses.fields(TrainingConfig))
+
+
+def test_overrides_have_the_last_word(tmp_path):
+    (tmp_path / "c.toml").write_text('data = ["a"]\nsteps = 300\nlearning_rate = 1\n')
+    config = TrainingConfig.load(tmp_path / "c.toml", steps=400)
+    assert (config.steps, config.learning_rate, config.data) == (400, 1.0, ["a"])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("steps = 'many'", "`steps` must be of type int.*'many'"),
+        ("resolution = [1.5]", r"of type list\[int\]"),
+        ("remat = 1", "of type bool"),
+        ("stepps = 1", "Received: stepps"),
+        ("steps =", "Cannot read the configuration"),
+    ],
+)
+def test_bad_files(tmp_path, text, message):
+    (tmp_path / "c.toml").write_text(f'data = ["a"]\n{text}\n')
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig.load(tmp_path / "c.toml")
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(ValueError, match="No such file.*nothing.toml"):
+        TrainingConfig.load(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"data": []}, "videos to train on"),
+        ({"regularization": "l2"}, "none, layer_norm, kl.*regularization=l2"),
+        ({"precision": "float64"}, "precision=float64"),
+        ({"batch_size": 0}, "from 1 to inf. Received: batch_size=0"),
+        ({"image_share": 1.5}, "from 0 to 1. Received: image_share=1.5"),
+        ({"steps": 150}, "multiple of `steps_per_epoch`.*steps=150"),
+        ({"accumulation": 3}, "multiple of `accumulation`"),
+        ({"steps_per_execution": 7}, "multiple of `steps_per_execution`"),
+        ({"resolution": []}, "resolution"),
+        ({"resolution": [60]}, "multiples of 8.*60"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        TrainingConfig(**{"data": ["a"], **settings})
+
+
+def test_what_may_change_in_a_run():
+    config = TrainingConfig(data=["a"])
+    dataclasses.replace(config, workers=7).check_continues(config)
+    with pytest.raises(ValueError, match=r"seed=1, not 0; |steps=200, not 10000"):
+        dataclasses.replace(config, steps=200).check_continues(config)

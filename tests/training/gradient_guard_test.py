@@ -1,0 +1,82 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_regen.training import GradientGuard, SkippedSteps
+from tests.models.conftest import make_regen
+from tests.models.regen_test import moving_squares
+
+
+def weights_of(model):
+    return [v.numpy().copy() for v in model.trainable_variables]
+
+
+def fit(clips, optimizer, **kwargs):
+    keras.utils.set_random_seed(0)
+    regen = make_regen()
+    regen.compile(optimizer=optimizer)
+    before = weights_of(regen)
+    regen.fit(clips, batch_size=4, shuffle=False, verbose=0, **kwargs)
+    return regen, before
+
+
+def test_a_step_that_is_not_finite_is_skipped():
+    clips = moving_squares(16)
+    clips[4:8] = np.nan
+    optimizer = GradientGuard(keras.optimizers.AdamW(1e-2, use_ema=True))
+    regen, before = fit(clips, optimizer, epochs=2)
+    assert int(optimizer.skipped) == 2 and int(optimizer.skipped_in_a_row) == 0
+    # Neither the schedule nor anything else saw it.
+    assert int(optimizer.iterations) == 6
+    after = weights_of(regen)
+    assert all(np.all(np.isfinite(w)) for w in after)
+    assert any(np.any(a != b) for a, b in zip(after, before, strict=True))
+
+
+def test_nothing_but_the_skipped_steps_is_different():
+    clips = moving_squares(12)
+    guarded, _ = fit(clips, GradientGuard(keras.optimizers.SGD(0.1)))
+    plain, _ = fit(clips, keras.optimizers.SGD(0.1))
+    for ours, theirs in zip(weights_of(guarded), weights_of(plain), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_a_run_of_them_ends_the_training():
+    clips = moving_squares(16)
+    clips[4:] = np.nan
+    optimizer = GradientGuard(keras.optimizers.SGD(0.1))
+    with pytest.raises(FloatingPointError, match="Lower the learning rate.*limit=3"):
+        fit(clips, optimizer, epochs=3, callbacks=[SkippedSteps(3)])
+
+
+def test_the_count_is_logged_and_the_scale_set_back():
+    clips = moving_squares(8)
+    clips[:4] = np.nan
+    optimizer = GradientGuard(keras.optimizers.SGD(0.1))
+    counts, scales = [], []
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: (
+            scales.append(float(optimizer.dynamic_scale)) if optimizer.built else None
+        ),
+        on_epoch_end=lambda epoch, logs: counts.append(logs["skipped"]),
+    )
+    fit(clips, optimizer, epochs=3, callbacks=[SkippedSteps(5), record])
+    assert counts == [1, 2, 3]
+    assert scales and set(scales) == {1.0}
+
+
+def test_float16_keeps_its_scale():
+    optimizer = GradientGuard(keras.optimizers.SGD(0.1), 2.0**15, 2000)
+    optimizer.build([keras.Variable([1.0])])
+    optimizer.dynamic_scale.assign(2.0**12)
+    optimizer.reset_scale()
+    assert float(optimizer.dynamic_scale) == 2.0**12
+
+
+def test_config():
+    optimizer = GradientGuard(keras.optimizers.AdamW(1e-3, use_ema=True))
+    config = keras.optimizers.serialize(optimizer)
+    copy = keras.optimizers.deserialize(config)
+    assert isinstance(copy, GradientGuard)
+    assert copy.inner_optimizer.use_ema
+    assert copy.dynamic_growth_steps == optimizer.dynamic_growth_steps

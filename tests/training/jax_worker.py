@@ -1,0 +1,48 @@
+"""Trains on one of eight CPU devices, on all, and on 2x4 that share the weights."""
+
+import os
+import sys
+
+os.environ["KERAS_BACKEND"] = "jax"
+os.environ["XLA_FLAGS"] = (
+    "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+)
+
+import numpy as np
+
+from keras_regen.training import distribution
+from tests.training.toy import Clips, toy_regen, train
+
+
+def shardings(regen):
+    """Where each weight lies; each of its slots must lie alike."""
+    slots = regen.optimizer.inner_optimizer
+    found = {}
+    for variable, *others in zip(
+        regen.trainable_variables,
+        slots._momentums,
+        slots._velocities,
+        slots._model_variables_moving_average,
+        strict=True,
+    ):
+        spec = variable.value.sharding.spec
+        assert all(other.value.sharding.spec == spec for other in others)
+        found[variable.path] = np.array(variable.value.addressable_shards[0].data.shape)
+    return found
+
+
+def main(folder):
+    np.savez(f"{folder}/single.npz", **train(toy_regen(), Clips()))
+    for name, model_parallel, replicas in (("data", 1, 8), ("model", 4, 2)):
+        with distribution.scope(model_parallel):
+            assert distribution.num_replicas() == replicas
+            assert distribution.local_batch_size(8) == 8
+            regen = toy_regen()
+            np.savez(f"{folder}/{name}.npz", **train(regen, Clips()))
+            clips = Clips()[0][:1]
+            assert regen.encode(clips).shape == (1, 2, 2, 2, 8)
+        np.savez(f"{folder}/{name}_shards.npz", **shardings(regen))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

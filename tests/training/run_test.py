@@ -1,0 +1,198 @@
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import keras_regen
+from keras_regen import Regen
+from keras_regen.data import VideoReader
+from keras_regen.models import preset_metadata
+from keras_regen.training import TrainingConfig, train
+
+SETTINGS = dict(
+    size="toy",
+    temporal_compression=4,
+    resolution=[16, 24],
+    batch_size=4,
+    image_share=0.2,
+    margin=1,
+    steps=12,
+    steps_per_epoch=4,
+    precision="float32",
+    samples=2,
+)
+
+
+def config(folder, **settings):
+    return TrainingConfig(data=[str(folder)], **{**SETTINGS, **settings})
+
+
+def history(run):
+    return json.loads((run / "history.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def run(folder, tmp_path_factory):
+    """A whole run: its directory and the model."""
+    with pytest.MonkeyPatch.context() as patch:
+        from tests.training.conftest import ARCHITECTURES, TOY
+
+        patch.setitem(ARCHITECTURES, "toy", TOY)
+        directory = tmp_path_factory.mktemp("runs") / "whole"
+        return directory, train(config(folder, validation=[str(folder)]), directory)
+
+
+def test_what_a_run_leaves(run, folder):
+    directory, regen = run
+    assert {p.name for p in directory.iterdir()} == {
+        "checkpoint.h5",
+        "config.toml",
+        "history.json",
+        "history.png",
+        "preset",
+        "samples.mp4",
+        "tensorboard",
+    }
+    rows = history(directory)
+    assert [row["step"] for row in rows] == [4, 8, 12]
+    assert rows[-1]["learning_rate"] < rows[0]["learning_rate"]
+    assert all(row["loss"] > 0 and row["psnr"] > 0 for row in rows)
+    recorded = TrainingConfig.load(directory / "config.toml")
+    assert recorded == config(folder, validation=[str(folder)])
+    with VideoReader(directory / "samples.mp4") as reader:
+        frames = list(reader)
+        assert len(frames) == 2 * 5 and frames[0].shape == (16, 32, 3)
+
+
+def test_the_preset(run, folder):
+    directory, regen = run
+    preset = Regen.from_preset(directory / "preset")
+    clip = np.zeros((1, 5, 16, 16, 3), "uint8")
+    np.testing.assert_array_equal(preset.reconstruct(clip), regen.reconstruct(clip))
+    metadata = preset_metadata(directory / "preset")
+    assert metadata["videos"] == 3 and metadata["data"] == [folder.name]
+    (sitting,) = metadata["training"]
+    assert sitting["steps"] == 12 and sitting["backend"] == keras.backend.backend()
+    statistics = metadata["latent_statistics"]
+    assert statistics["chunks"] == 48
+    assert np.shape(statistics["mean"]) == np.shape(statistics["std"]) == (2, 8)
+    assert np.all(np.array(statistics["std"]) > 0)
+
+
+def test_a_finished_run_stays(run, folder):
+    directory, regen = run
+    again = train(config(folder, validation=[str(folder)]), directory)
+    for ours, theirs in zip(again.get_weights(), regen.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert len(history(directory)) == 3
+
+
+def test_other_settings_are_refused(run, folder):
+    with pytest.raises(ValueError, match="seed=1, not 0"):
+        train(config(folder, seed=1, validation=[str(folder)]), run[0])
+
+
+def test_the_second_stage_leaves_the_encoder(run, folder, tmp_path):
+    directory, _ = run
+    settings = {"init": str(directory / "preset"), "decoder_only": True}
+    regen = train(
+        config(folder, **settings, resolution=[32], steps=4), tmp_path / "second"
+    )
+    first = Regen.from_preset(directory / "preset")
+    assert regen.encoder.fingerprint() == first.encoder.fingerprint()
+    changed = [
+        np.any(a != b)
+        for a, b in zip(
+            regen.decoder.get_weights(), first.decoder.get_weights(), strict=True
+        )
+    ]
+    assert any(changed)
+    assert len(preset_metadata(tmp_path / "second" / "preset")["training"]) == 2
+
+
+def test_options_of_the_optimisation(folder, tmp_path):
+    # Keras has it for backends that compile.
+    steps_per_execution = 1 if keras.backend.backend() == "torch" else 2
+    regen = train(
+        config(
+            folder,
+            accumulation=2,
+            steps_per_execution=steps_per_execution,
+            remat=True,
+            precision="mixed_float16",
+            regularization="layer_norm",
+            stride=[1, 2],
+            ema_momentum=0.0,
+            samples=0,
+            image_share=0.0,
+            resolution=[16],
+            steps=4,
+        ),
+        tmp_path / "run",
+    )
+    optimizer = regen.optimizer.inner_optimizer
+    assert optimizer.gradient_accumulation_steps == 2 and not optimizer.use_ema
+    assert regen.steps_per_execution == steps_per_execution
+    assert regen.decoder.remat and regen.encoder.regularization == "layer_norm"
+    assert float(regen.optimizer.dynamic_scale) > 1
+    assert all(np.all(np.isfinite(w)) for w in regen.get_weights())
+    assert "psnr" not in history(tmp_path / "run")[0]
+
+
+WORKER = """
+import sys
+from keras_regen.models import ARCHITECTURES
+from tests.training.conftest import TOY
+ARCHITECTURES["toy"] = TOY
+from keras_regen.cli import main
+main(sys.argv[1:])
+"""
+
+
+class TestKilled:
+    def command(self, folder, run):
+        options = {"data": folder, "output": run, "seed": 5, **SETTINGS}
+        del options["image_share"], options["resolution"]
+        words = ["train", "--resolution", "16"]
+        for name, value in options.items():
+            words += [f"--{name.replace('_', '-')}", str(value)]
+        root = pathlib.Path(keras_regen.__file__).parents[1]
+        return subprocess.Popen(
+            [sys.executable, "-c", WORKER, *words],
+            cwd=root,
+            env={**os.environ, "KERAS_BACKEND": keras.backend.backend()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def test_the_same_command_goes_on(self, folder, tmp_path):
+        whole, killed = tmp_path / "whole", tmp_path / "killed"
+        process = self.command(folder, whole)
+        stdout, stderr = process.communicate()
+        assert (process.returncode, stderr) == (0, "")
+        assert stdout.count("samples/s") == 3 and "step 12/12, loss" in stdout
+
+        process = self.command(folder, killed)
+        while not (killed / "history.json").exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        done = len(history(killed))
+        process = self.command(folder, killed)
+        stdout, stderr = process.communicate()
+        assert (process.returncode, stderr) == (0, "")
+        assert stdout.count("samples/s") == 3 - done
+        rows = [[row["loss"] for row in history(run)] for run in (whole, killed)]
+        np.testing.assert_allclose(rows[1], rows[0], rtol=1e-6)
+        models = [Regen.from_preset(run / "preset") for run in (whole, killed)]
+        for a, b in zip(*(m.get_weights() for m in models), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)

@@ -1,0 +1,39 @@
+"""Trains as one of two processes that torchrun has started, or alone."""
+
+import os
+import sys
+
+os.environ["KERAS_BACKEND"] = "torch"
+
+import keras
+import numpy as np
+
+from keras_regen.training import distribution
+from tests.training.toy import BATCH, Clips, toy_regen, train
+
+
+def main(folder):
+    with distribution.scope():
+        rank, size = distribution.rank(), distribution.world_size()
+        assert size == distribution.num_replicas() == int(os.environ["WORLD_SIZE"])
+        assert distribution.local_batch_size(BATCH) == BATCH // size
+        assert distribution.is_chief() == (rank == 0)
+
+        regen = toy_regen(noise=False)
+        if rank == 1:
+            # The weights of the first process are the ones that are trained.
+            regen.set_weights([0.5 * weight for weight in regen.get_weights()])
+        out = train(regen, Clips(rank, size))
+        np.savez(f"{folder}/{size}_{rank}.npz", **out)
+
+        draw = keras.random.normal((8,), seed=regen.seed_generator)
+        np.save(f"{folder}/{size}_{rank}_draw.npy", keras.ops.convert_to_numpy(draw))
+
+        # Half precision, whose losses are scaled.
+        half = toy_regen("mixed_float16", noise=False)
+        out = train(half, Clips(rank, size))
+        np.savez(f"{folder}/{size}_{rank}_half.npz", **out)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

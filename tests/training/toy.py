@@ -1,0 +1,108 @@
+"""What the workers of the distribution tests train."""
+
+import keras
+import numpy as np
+
+from keras_regen.diffusion import UniformTimes
+from keras_regen.models import DiTDecoder, Regen, VideoEncoder
+from keras_regen.training import distribution
+from keras_regen.training.gradient_guard import GradientGuard
+from tests.test_case import random
+
+BATCH, STEPS = 8, 3
+
+
+def toy_regen(dtype=None, noise=True):
+    """A toy whose every axis four devices can share.
+
+    Args:
+        dtype: dtype policy.
+        noise: bool. Without it the decoder is blind to what it denoises, always at
+            t = 1, so the loss depends on the clips alone.
+    """
+    keras.utils.set_random_seed(0)
+    encoder = VideoEncoder(
+        2, stem_patch_size=4, widths=(8,), num_blocks=(1,), dtype=dtype, name="encoder"
+    )
+    decoder = DiTDecoder(
+        2,
+        units=16,
+        depth=1,
+        num_heads=4,
+        siren_features=8,
+        dtype=dtype,
+        name="decoder",
+    )
+    regen = Regen(encoder, decoder, time_distribution=UniformTimes(0.5 if noise else 1))
+    # What starts at zero would keep most gradients at zero.
+    rng = np.random.default_rng(0)
+    for variable in regen.trainable_variables:
+        if not variable.numpy().any():
+            variable.assign(rng.normal(0, 0.2, variable.shape))
+    if not noise:
+        embedding = decoder.get_layer("patch_embedding")
+        embedding.projection.kernel.assign(np.zeros((192, 16)))
+        embedding.trainable = False
+    return regen
+
+
+class Clips(keras.utils.PyDataset):
+    """A share of `STEPS` batches of clips, no two of them alike.
+
+    In the second batch the last clip is broken: that step must be skipped.
+    """
+
+    def __init__(self, rank=0, world_size=1):
+        super().__init__()
+        # Brighter from clip to clip: no half of a batch has the gradient of the whole.
+        scale = np.linspace(0.1, 1.0, BATCH * STEPS).reshape(-1, 1, 1, 1, 1)
+        clips = (scale * random(BATCH * STEPS, 3, 16, 16, 3)).astype("float32")
+        clips[2 * BATCH - 1] = np.nan
+        batches = np.split(clips, STEPS)
+        self.batches = [np.split(batch, world_size)[rank] for batch in batches]
+
+    def __len__(self):
+        return STEPS
+
+    def __getitem__(self, index):
+        return self.batches[index]
+
+
+class Losses(keras.callbacks.Callback):
+    """The loss of every step."""
+
+    def on_train_begin(self, logs=None):
+        self.values = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.values.append(logs["loss"])
+        self.model.reset_metrics()
+
+
+def optimizer(scale=1.0):
+    """One that clips by the norm of the whole gradient, and skips what is not finite.
+
+    A large epsilon: where the gradient is nearly zero its sign means nothing.
+    """
+    adamw = keras.optimizers.AdamW(
+        1e-2, epsilon=1e-3, global_clipnorm=0.1, use_ema=True, ema_momentum=0.5
+    )
+    return GradientGuard(adamw, scale)
+
+
+def train(regen, clips):
+    """Compiles, distributes and trains a model.
+
+    Returns:
+        Dict of the losses, an array, and the weights by their paths.
+    """
+    before = [v.numpy().copy() for v in regen.trainable_variables]
+    half = regen.dtype_policy.name == "mixed_float16"
+    regen.compile(optimizer=optimizer(2.0**15 if half else 1.0))
+    distribution.distribute(regen)
+    losses = Losses()
+    regen.fit(clips, callbacks=[losses], shuffle=False, verbose=0)
+    weights = {v.path: v.numpy() for v in regen.trainable_variables}
+    for old, new in zip(before, weights.values(), strict=True):
+        assert np.any(old != new)
+    return {"losses": np.array(losses.values), **weights}
