@@ -35,7 +35,7 @@ def main(arguments=None):
         status = app(arguments, prog_name="keras-regen", standalone_mode=False)
     except TyperException as error:
         _fail(error.format_message())
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, FloatingPointError) as error:
         _fail(str(error))
     sys.exit(status)
 

@@ -134,7 +134,10 @@ class LatentDataset:
                 }
             )
         if not rows:
-            raise ValueError(f"There are no latents. Received: {self.directory}")
+            reasons = "; ".join(self.skipped.values()) or "nothing was encoded"
+            raise ValueError(
+                f"There are no latents: {reasons}. Received: {self.directory}"
+            )
         index = {"files": rows, "latent_statistics": statistics.result()}
         output = AtomicOutput(self.directory / INDEX, "index")
         try:

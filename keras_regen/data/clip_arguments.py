@@ -9,6 +9,7 @@ COUNTS = {
     "num_frames": 1,
     "margin": 0,
     "seed": 0,
+    "replica": 0,
     "max_open": 1,
     "cache_bytes": 0,
     "steps_per_epoch": 1,

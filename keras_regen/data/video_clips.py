@@ -76,6 +76,9 @@ class VideoClips(keras.utils.PyDataset):
         shuffle: bool. Whether dense clips come in a new order in every epoch. Defaults
             to `False`.
         seed: int, 0 or more. Defaults to `0`.
+        replica: int, 0 or more. Which of the processes that train together this is:
+            each draws clips of its own, in batches of the shapes that all have.
+            Defaults to `0`.
         max_open: int. Files open at once. Defaults to `32`.
         cache_bytes: int. Bytes of decoded videos to keep in memory, for data that fit.
             Defaults to `0`.
@@ -128,6 +131,7 @@ class VideoClips(keras.utils.PyDataset):
         augmentation=None,
         shuffle=False,
         seed=0,
+        replica=0,
         max_open=32,
         cache_bytes=0,
         workers=None,
@@ -152,6 +156,7 @@ class VideoClips(keras.utils.PyDataset):
         self.augmentation = augmentation
         self.shuffle = shuffle
         self.seed = seed
+        self.replica = replica
         self.max_open = max_open
         self.cache_bytes = cache_bytes
         self.epoch = 0
@@ -218,7 +223,7 @@ class VideoClips(keras.utils.PyDataset):
         length = self.num_frames if shape.image else self._length
         clips = np.empty((len(drawn), length, bucket.height, bucket.width, 3), "uint8")
         for i, place in enumerate(drawn):
-            self._fill(clips[i], place, shape, self._rng(CLIP, index, i))
+            self._fill(clips[i], place, shape, self._rng(CLIP, index, i, self.replica))
         if shape.image:
             clips = clips.reshape(-1, 1, *clips.shape[2:])
             return (clips, clips) if self.margin else (clips,)

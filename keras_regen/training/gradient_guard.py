@@ -28,11 +28,10 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
 
     Example:
 
-    >>> optimizer = GradientGuard(keras.optimizers.SGD(1.0))
-    >>> weight = keras.Variable([1.0])
-    >>> optimizer.apply([keras.ops.array([float("nan")])], [weight])
-    >>> float(weight[0]), int(optimizer.skipped)
-    (1.0, 1)
+    ```python
+    regen.compile(GradientGuard(keras.optimizers.AdamW(1e-4, use_ema=True)))
+    regen.fit(clips, callbacks=[SkippedSteps(limit=25)])
+    ```
 
     Reference:
         Micikevicius et al. 2018, *Mixed Precision Training*, section 3.2.

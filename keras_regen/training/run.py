@@ -66,9 +66,14 @@ class _TrainingRun:
         self.config = config
         self.directory = directory
         self.console = console
-        self._record_config()
 
     def __call__(self):
+        if self.config.samples and not self._alone:
+            raise ValueError(
+                "Processes of JAX compute together, and samples are looked at by one: "
+                f"`samples` must be 0. Received: samples={self.config.samples}"
+            )
+        self._record_config()
         keras.utils.set_random_seed(self.config.seed)
         regen = self._model()
         checkpoint = Checkpoint(self.directory / CHECKPOINT, distribution.is_chief())
@@ -100,6 +105,11 @@ class _TrainingRun:
         if distribution.is_chief():
             self.directory.mkdir(parents=True, exist_ok=True)
             self.config.save(path)
+
+    @property
+    def _alone(self):
+        """Whether this process can compute without the others, as all of JAX cannot."""
+        return keras.backend.backend() != "jax" or distribution.world_size() == 1
 
     # === Model ===
 
@@ -155,8 +165,6 @@ class _TrainingRun:
 
     def _training_clips(self):
         config = self.config
-        # Each process draws clips of its own.
-        seed = np.random.SeedSequence([config.seed, distribution.rank()])
         return VideoClips(
             config.data,
             config.temporal_compression + 1,
@@ -166,7 +174,8 @@ class _TrainingRun:
             margin=config.margin,
             image_share=config.image_share,
             zoom=(1.0, config.zoom),
-            seed=int(seed.generate_state(1)[0]),
+            seed=config.seed,
+            replica=distribution.rank(),
             cache_bytes=parse_memory(config.cache) if config.cache else 0,
             workers=config.workers,
         )
@@ -247,7 +256,16 @@ class _TrainingRun:
         plot_history(history, self.config.steps_per_epoch, self.directory / PLOT)
         if samples is not None:
             self._write_samples(regen, samples)
-        statistics = LatentStatistics()
+        metadata = {
+            "description": self._description(regen),
+            "data": [pathlib.Path(source).name for source in self.config.data],
+            "training": [*self._earlier(), self._sitting(history)],
+        }
+        if self._alone:
+            metadata["latent_statistics"] = self._latent_statistics(regen)
+        regen.save_to_preset(self.directory / PRESET, metadata)
+
+    def _latent_statistics(self, regen):
         trained = self.config.steps * self.config.batch_size
         clips = self._plain_clips(
             self.config.data,
@@ -255,18 +273,10 @@ class _TrainingRun:
             steps_per_epoch=-(-min(STATISTICS_CLIPS, trained) // STATISTICS_BATCH),
             seed=APART,
         )
+        statistics = LatentStatistics()
         for (batch,) in clips:
             statistics.update(regen.encode(batch))
-        regen.save_to_preset(
-            self.directory / PRESET,
-            {
-                "description": self._description(regen),
-                "data": [pathlib.Path(source).name for source in self.config.data],
-                "videos": clips.num_videos,
-                "training": [*self._earlier(), self._sitting(history)],
-                "latent_statistics": statistics.result(),
-            },
-        )
+        return statistics.result()
 
     def _write_samples(self, regen, samples):
         with VideoWriter(self.directory / VIDEO, FPS) as writer:

@@ -1,79 +1,18 @@
 import dataclasses
 import json
 import os
-import pathlib
 import shutil
-import signal
-import subprocess
-import sys
-import time
 
 import keras
 import numpy as np
 import pytest
 
 import keras_regen
-from keras_regen.cli import main
 from keras_regen.codec import Latents, VideoCodec
-from keras_regen.data import VideoReader, VideoWriter, bundled_clip
+from keras_regen.data import VideoReader, bundled_clip
 from keras_regen.metrics import psnr, ssim
+from tests.cli.conftest import FRAMES, HEIGHT, WIDTH, K, assert_user_error
 from tests.models.conftest import awaken, make_regen
-
-K = 4
-FRAMES, HEIGHT, WIDTH = 7, 18, 26
-METADATA = {
-    "description": "A toy",
-    "licence": "Apache-2.0",
-    "training": {"data": ["clouds", "rain"], "steps": 3, "learning_rate": 1e-3},
-    "scores": {
-        "clouds": {"chunks": 5, "one_step": {"psnr": 21.23456, "ssim": 0.5}},
-        "mean": {"one_step": {"psnr": 20.0, "ssim": 0.25}},
-    },
-}
-
-
-@pytest.fixture(scope="module")
-def preset(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("presets") / "toy"
-    awaken(make_regen(K)).save_to_preset(directory, METADATA)
-    return directory
-
-
-@pytest.fixture
-def video(tmp_path):
-    path = tmp_path / "in.mp4"
-    rng = np.random.default_rng(0)
-    with VideoWriter(path, 12.5) as writer:
-        for _ in range(FRAMES):
-            writer.write(rng.integers(0, 256, (HEIGHT, WIDTH, 3), "uint8"))
-    return path
-
-
-@pytest.fixture(autouse=True)
-def working_directory(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-
-@pytest.fixture
-def run(capsys):
-    """Runs the command line: its status, stdout and stderr."""
-
-    def run(*arguments):
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as caught:
-            main([str(argument) for argument in arguments])
-        return caught.value.code or 0, *capsys.readouterr()
-
-    return run
-
-
-def assert_user_error(result, message):
-    status, _, stderr = result
-    assert status == 2
-    assert message in stderr
-    assert stderr.startswith("keras-regen: ")
-    assert stderr.count("\n") == 1
 
 
 class TestReconstruct:
@@ -288,124 +227,3 @@ class TestEncodeAndDecode:
         assert_user_error(run("decode", "bare.h5"), "give --preset")
         assert run("decode", "bare.h5", "--preset", latents.preset)[0] == 0
         assert os.path.exists("bare.mp4")
-
-
-class TestInfo:
-    def test_overview(self, run, preset, tmp_path, monkeypatch):
-        shutil.copytree(preset, tmp_path / "presets" / "a_toy_preset")
-        monkeypatch.setattr("keras_regen.models.presets.BUNDLED", tmp_path / "presets")
-        status, stdout, stderr = run("info")
-        assert (status, stderr) == (0, "")
-        assert "a_toy_preset" in stdout and "A toy" in stdout
-        for name in ("tiny", "small", "base", "paper"):
-            assert f" {name} " in stdout
-        assert "units 2048" in stdout
-
-    def test_preset(self, run, preset):
-        status, stdout, stderr = run("info", preset)
-        assert (status, stderr) == (0, "")
-        regen = make_regen(K)
-        words = " ".join(stdout.split())
-        for text in (
-            f"temporal compression, k {K}",
-            "latent channels 8",
-            f"encoder parameters {regen.encoder.count_params():,}",
-            f"decoder parameters {regen.decoder.count_params():,}",
-            type(regen.diffusion_path).__name__,
-            type(regen.weighting).__name__,
-            "licence Apache-2.0",
-            "data clouds, rain, steps 3, learning rate 0.001",
-            "Scores: psnr, ssim",
-            "clouds 5 21.23, 0.5",
-            "mean 20, 0.25",
-        ):
-            assert text in words
-
-    def test_preset_without_metadata(self, run, tmp_path):
-        make_regen(K).save_to_preset(tmp_path / "bare")
-        status, stdout, _ = run("info", "bare")
-        assert status == 0
-        assert "Metadata" not in stdout and "Scores" not in stdout
-
-    def test_unknown_preset(self, run):
-        assert_user_error(run("info", "nonsense"), "Received: 'nonsense'")
-
-
-class TestProgram:
-    def test_version(self, run):
-        assert run("--version") == (0, f"keras-regen {keras_regen.__version__}\n", "")
-
-    @pytest.mark.parametrize("arguments", [[], ["--help"]])
-    def test_help(self, run, arguments):
-        status, stdout, stderr = run(*arguments)
-        assert (status, stderr) == (0, "")
-        assert "reconstruct" in stdout and "info" in stdout
-
-    def test_unknown_command(self, run):
-        assert_user_error(run("nonsense"), "nonsense")
-
-    def test_in_a_process_of_its_own(self, preset, video):
-        result = self._process("reconstruct", video, "--preset", preset)
-        # Not even TensorFlow says anything.
-        assert (result.returncode, result.stderr) == (0, "")
-        assert result.stdout.startswith(f"Backend: {keras.config.backend()}\n")
-        with VideoReader("in_regen.mp4") as reader:
-            assert reader.width == 2 * WIDTH
-
-    def test_unknown_backend(self, video):
-        result = self._process("reconstruct", video, KERAS_BACKEND="theano")
-        assert_user_error(
-            (result.returncode, result.stdout, result.stderr),
-            "Received: KERAS_BACKEND=theano",
-        )
-        assert os.listdir() == ["in.mp4"]
-
-    @pytest.mark.parametrize("command", ["encode", "decode", "reconstruct"])
-    @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
-    def test_killed(self, run, preset, tmp_path, command, signum):
-        source = np.zeros((4000, 64, 64, 3), "uint8")
-        np.save("in.npy", source)
-        if command == "decode":
-            codec = VideoCodec(keras_regen.Regen.from_preset(preset))
-            codec.encode("in.npy", "in.h5")
-        output = {"encode": "out.h5"}.get(command, "out.npy")
-        pathlib.Path(output).write_bytes(b"what was there")
-        before = set(os.listdir())
-        process = self._start(
-            command,
-            "in.h5" if command == "decode" else "in.npy",
-            *("-o", output, "--preset", preset),
-        )
-        # Until it writes.
-        while not any(
-            (tmp_path / name).stat().st_size > 1000
-            for name in set(os.listdir()) - before
-        ):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.02)
-        process.send_signal(signum)
-        _, stderr = process.communicate(timeout=60)
-        assert pathlib.Path(output).read_bytes() == b"what was there"
-        if signum == signal.SIGINT:
-            assert (process.returncode, stderr) == (130, "")
-            assert set(os.listdir()) == before
-        else:
-            assert process.returncode == -signal.SIGKILL
-
-    def _process(self, *arguments, **variables):
-        process = self._start(*arguments, **variables)
-        stdout, stderr = process.communicate()
-        return subprocess.CompletedProcess(
-            process.args, process.returncode, stdout, stderr
-        )
-
-    def _start(self, *arguments, **variables):
-        root = os.path.dirname(os.path.dirname(keras_regen.__file__))
-        variables = {"KERAS_BACKEND": keras.config.backend(), **variables}
-        return subprocess.Popen(
-            [sys.executable, "-m", "keras_regen.cli", *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": root, **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )

@@ -1,0 +1,123 @@
+import json
+
+import numpy as np
+import pytest
+
+from keras_regen import Latents, Regen, VideoCodec
+from keras_regen.codec import LatentDataset
+from keras_regen.data import VideoReader
+from tests.cli.conftest import assert_user_error
+from tests.data.videos import moving_ramp, write
+from tests.models.conftest import awaken, make_regen
+
+K = 4
+
+
+@pytest.fixture
+def videos(tmp_path):
+    folder = tmp_path / "videos"
+    (folder / "more").mkdir(parents=True)
+    write(folder / "a.mp4", moving_ramp(7, 18, 26))
+    write(folder / "more" / "a.mkv", moving_ramp(12, 16, 16))
+    write(folder / "more" / "b.mp4", moving_ramp(3, 16, 16))
+    return folder
+
+
+def stored(folder):
+    return {str(p.relative_to(folder)): p.stat().st_mtime_ns for p in folder.rglob("*")}
+
+
+def test_every_video_has_its_latents(run, preset, videos):
+    status, stdout, stderr = run(
+        "encode", "--dataset", videos, "-o", "z", "--preset", preset
+    )
+    assert (status, stderr) == (0, "")
+    words = " ".join(stdout.split())
+    assert "3/3 videos" in words and "videos 3 encoded, 0 there" in words
+    assert "latents 3 files, 6 chunks" in words
+    codec = VideoCodec(Regen.from_preset(preset))
+    arrays = []
+    for name in ("a.mp4", "more/a.mkv", "more/b.mp4"):
+        latents = Latents.load(f"z/{name}.h5")
+        expected = codec.encode(videos / name)
+        np.testing.assert_allclose(latents.array, expected.array, atol=5e-3)
+        with VideoReader(videos / name) as reader:
+            assert len(latents) == len(list(reader))
+        arrays.append(
+            latents.array.astype("float64").reshape(-1, 2, *expected.array.shape[1:])
+        )
+    with open("z/index.json") as file:
+        index = json.load(file)
+    assert [row["num_frames"] for row in index["files"]] == [7, 12, 3]
+    # Every value counts alike, whatever the size of its video.
+    values = np.concatenate(
+        [a.transpose(0, 2, 3, 1, 4).reshape(-1, 2, 8) for a in arrays]
+    )
+    statistics = index["latent_statistics"]
+    np.testing.assert_allclose(statistics["mean"], values.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(statistics["std"], values.std(axis=0), rtol=1e-6)
+
+
+def test_what_is_there_stays(run, preset, videos, tmp_path):
+    arguments = ("encode", "--dataset", videos, "-o", "z", "--preset", preset)
+    run(*arguments, "--shard", "1/2")
+    before = stored(tmp_path / "z")
+    assert "more/a.mkv.h5" in before and "a.mp4.h5" not in before
+    status, stdout, _ = run(*arguments)
+    assert status == 0 and "2 encoded, 1 there" in stdout
+    after = stored(tmp_path / "z")
+    assert after["more/a.mkv.h5"] == before["more/a.mkv.h5"]
+    assert {"a.mp4.h5", "more/b.mp4.h5"} <= set(after)
+
+
+def test_what_cannot_be_read_is_skipped(run, preset, videos, caplog):
+    (videos / "broken.mp4").write_bytes(b"no video")
+    status, stdout, _ = run(
+        "encode", "--dataset", videos, "-o", "z", "--preset", preset
+    )
+    assert status == 0
+    words = " ".join(stdout.split())
+    assert "3 encoded, 0 there skipped 1, which cannot be read" in words
+    assert [r for r in caplog.messages if "broken.mp4" in r]
+
+
+def test_an_interrupted_video_is_encoded_again(preset, videos, tmp_path, monkeypatch):
+    codec = VideoCodec(Regen.from_preset(preset))
+    dataset = LatentDataset(codec, videos, tmp_path / "z")
+
+    def interrupted(reader):
+        yield from encode_stream(reader)
+        raise KeyboardInterrupt
+
+    encode_stream = codec.encode_stream
+    monkeypatch.setattr(codec, "encode_stream", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        list(dataset.encode())
+    assert not [p for p in (tmp_path / "z").rglob("*") if p.is_file()]
+    monkeypatch.undo()
+    assert [frames for _, frames in dataset.encode()] == [7, 12, 3]
+    assert [frames for _, frames in dataset.encode()] == [0, 0, 0]
+
+
+def test_another_encoder(run, preset, videos, tmp_path):
+    run("encode", "--dataset", videos, "-o", "z", "--preset", preset)
+    other = awaken(make_regen(K))
+    other.encoder.weights[0].assign(other.encoder.weights[0] + 1)
+    other.save_to_preset(tmp_path / "other")
+    result = run("encode", "--dataset", videos, "-o", "z", "--preset", "other")
+    assert_user_error(result, "another encoder's")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["encode"], "a video or --dataset DIR"),
+        (["encode", "a.mp4", "--dataset", "d", "-o", "z"], "neither IN"),
+        (["encode", "--dataset", "d"], "OUT=None"),
+        (["encode", "--dataset", "d", "-o", "z", "--shard", "2/2"], "shard=2/2"),
+        (["encode", "--dataset", "d", "-o", "z", "--shard", "x"], "shard=x"),
+        (["encode", "--dataset", "nothing", "-o", "z"], "nothing"),
+    ],
+)
+def test_errors(run, arguments, message):
+    assert_user_error(run(*arguments), message)

@@ -1,0 +1,45 @@
+import shutil
+
+from tests.cli.conftest import K, assert_user_error
+from tests.models.conftest import make_regen
+
+
+class TestInfo:
+    def test_overview(self, run, preset, tmp_path, monkeypatch):
+        shutil.copytree(preset, tmp_path / "presets" / "a_toy_preset")
+        monkeypatch.setattr("keras_regen.models.presets.BUNDLED", tmp_path / "presets")
+        status, stdout, stderr = run("info")
+        assert (status, stderr) == (0, "")
+        assert "a_toy_preset" in stdout and "A toy" in stdout
+        for name in ("tiny", "small", "base", "paper"):
+            assert f" {name} " in stdout
+        assert "units 2048" in stdout
+
+    def test_preset(self, run, preset):
+        status, stdout, stderr = run("info", preset)
+        assert (status, stderr) == (0, "")
+        regen = make_regen(K)
+        words = " ".join(stdout.split())
+        for text in (
+            f"temporal compression, k {K}",
+            "latent channels 8",
+            f"encoder parameters {regen.encoder.count_params():,}",
+            f"decoder parameters {regen.decoder.count_params():,}",
+            type(regen.diffusion_path).__name__,
+            type(regen.weighting).__name__,
+            "licence Apache-2.0",
+            "data clouds, rain, steps 3, learning rate 0.001",
+            "Scores: psnr, ssim",
+            "clouds 5 21.23, 0.5",
+            "mean 20, 0.25",
+        ):
+            assert text in words
+
+    def test_preset_without_metadata(self, run, tmp_path):
+        make_regen(K).save_to_preset(tmp_path / "bare")
+        status, stdout, _ = run("info", "bare")
+        assert status == 0
+        assert "Metadata" not in stdout and "Scores" not in stdout
+
+    def test_unknown_preset(self, run):
+        assert_user_error(run("info", "nonsense"), "Received: 'nonsense'")

@@ -1,0 +1,95 @@
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+import pytest
+
+import keras_regen
+from keras_regen.codec import VideoCodec
+from keras_regen.data import VideoReader
+from tests.cli.conftest import WIDTH, assert_user_error
+
+
+class TestProgram:
+    def test_version(self, run):
+        assert run("--version") == (0, f"keras-regen {keras_regen.__version__}\n", "")
+
+    @pytest.mark.parametrize("arguments", [[], ["--help"]])
+    def test_help(self, run, arguments):
+        status, stdout, stderr = run(*arguments)
+        assert (status, stderr) == (0, "")
+        assert "reconstruct" in stdout and "info" in stdout
+
+    def test_unknown_command(self, run):
+        assert_user_error(run("nonsense"), "nonsense")
+
+    def test_in_a_process_of_its_own(self, preset, video):
+        result = self._process("reconstruct", video, "--preset", preset)
+        # Not even TensorFlow says anything.
+        assert (result.returncode, result.stderr) == (0, "")
+        assert result.stdout.startswith(f"Backend: {keras.config.backend()}\n")
+        with VideoReader("in_regen.mp4") as reader:
+            assert reader.width == 2 * WIDTH
+
+    def test_unknown_backend(self, video):
+        result = self._process("reconstruct", video, KERAS_BACKEND="theano")
+        assert_user_error(
+            (result.returncode, result.stdout, result.stderr),
+            "Received: KERAS_BACKEND=theano",
+        )
+        assert os.listdir() == ["in.mp4"]
+
+    @pytest.mark.parametrize("command", ["encode", "decode", "reconstruct"])
+    @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+    def test_killed(self, run, preset, tmp_path, command, signum):
+        source = np.zeros((4000, 64, 64, 3), "uint8")
+        np.save("in.npy", source)
+        if command == "decode":
+            codec = VideoCodec(keras_regen.Regen.from_preset(preset))
+            codec.encode("in.npy", "in.h5")
+        output = {"encode": "out.h5"}.get(command, "out.npy")
+        pathlib.Path(output).write_bytes(b"what was there")
+        before = set(os.listdir())
+        process = self._start(
+            command,
+            "in.h5" if command == "decode" else "in.npy",
+            *("-o", output, "--preset", preset),
+        )
+        # Until it writes.
+        while not any(
+            (tmp_path / name).stat().st_size > 1000
+            for name in set(os.listdir()) - before
+        ):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        process.send_signal(signum)
+        _, stderr = process.communicate(timeout=60)
+        assert pathlib.Path(output).read_bytes() == b"what was there"
+        if signum == signal.SIGINT:
+            assert (process.returncode, stderr) == (130, "")
+            assert set(os.listdir()) == before
+        else:
+            assert process.returncode == -signal.SIGKILL
+
+    def _process(self, *arguments, **variables):
+        process = self._start(*arguments, **variables)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(
+            process.args, process.returncode, stdout, stderr
+        )
+
+    def _start(self, *arguments, **variables):
+        root = os.path.dirname(os.path.dirname(keras_regen.__file__))
+        variables = {"KERAS_BACKEND": keras.config.backend(), **variables}
+        return subprocess.Popen(
+            [sys.executable, "-m", "keras_regen.cli", *map(str, arguments)],
+            env={**os.environ, "PYTHONPATH": root, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )

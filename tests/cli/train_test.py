@@ -1,0 +1,43 @@
+import dataclasses
+
+from keras_regen.training import TrainingConfig
+from tests.cli.conftest import assert_user_error
+
+
+def test_every_setting_is_an_option(run):
+    status, stdout, _ = run("train", "--help")
+    assert status == 0
+    for field in dataclasses.fields(TrainingConfig):
+        assert f"--{field.name.replace('_', '-')} " in stdout
+
+
+def test_a_file_and_options(run, tmp_path, monkeypatch):
+    (tmp_path / "c.toml").write_text('data = ["a"]\nsteps = 300\nresolution = [64]\n')
+    seen = []
+    monkeypatch.setattr(
+        "keras_regen.training.run.train", lambda *arguments: seen.append(arguments)
+    )
+    options = ("--steps", 200, "--resolution", 32, "--resolution", 48, "--remat")
+    status, stdout, _ = run("train", "--config", "c.toml", "-o", "run", *options)
+    assert status == 0 and "Preset: run/preset" in stdout
+    ((config, output, _),) = seen
+    assert str(output) == "run"
+    assert config == TrainingConfig(
+        data=["a"], steps=200, resolution=[32, 48], remat=True
+    )
+
+
+def test_errors(run, tmp_path, monkeypatch):
+    assert_user_error(run("train", "-o", "run"), "videos to train on")
+    options = ("--data", "nothing", "--steps", "x")
+    assert_user_error(run("train", "-o", "run", *options), "'--steps'")
+    options = ("--data", "nothing", "--steps", 150)
+    assert_user_error(run("train", "-o", "run", *options), "steps=150")
+    # Only what is worth going on from is left.
+    assert not (tmp_path / "run").exists()
+
+    def diverge(*arguments):
+        raise FloatingPointError("The gradients were not finite")
+
+    monkeypatch.setattr("keras_regen.training.run.train", diverge)
+    assert_user_error(run("train", "-o", "run", "--data", "a"), "were not finite")
