@@ -14,10 +14,11 @@ import time
 
 import keras
 import numpy as np
-from clips import Bucket, RandomClips, videos_in
 from protocol import reconstruct, score, validation_chunks
 
 from keras_regen import diffusion
+from keras_regen.codec.memory import parse_memory
+from keras_regen.data import VideoClips
 from keras_regen.models import DiTDecoder, Regen, VideoEncoder, architecture
 
 # Name: (prediction, path, weighting, share at t = 1, changes to either part).
@@ -78,12 +79,15 @@ def main():
     keras.config.set_dtype_policy("mixed_bfloat16")
     k, epochs = 8, 5
     chunks = validation_chunks(args.data / "valid", k + 1, max_chunks=8)
-    clips = RandomClips(
-        videos_in(args.data / "train"),
-        [Bucket(k + 1, 64, args.batch_size)],
-        args.steps // epochs,
-        workers=4,
-        max_queue_size=16,
+    clips = VideoClips(
+        args.data / "train",
+        k + 1,
+        size=64,
+        batch_size=args.batch_size,
+        steps_per_epoch=args.steps // epochs,
+        strides=(1, 2),
+        zoom=(2.0, 4.0),
+        cache_bytes=parse_memory("8GB"),
     )
     names = list(RECIPES)
     rows = {}
@@ -102,7 +106,7 @@ def main():
         )
         clips.epoch = 0
         start = time.time()
-        history = regen.fit(clips, epochs=epochs, verbose=2)
+        history = regen.fit(clips, epochs=epochs, shuffle=False, verbose=2)
         seconds = time.time() - start
         row = {"loss": history.history["loss"][-1], "seconds": seconds}
         for num_steps in (1, 4):

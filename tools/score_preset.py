@@ -1,6 +1,8 @@
 """Scores a preset on the validation clips, beside two anchors, into its metadata.
 
-python score_preset.py PRESET DATA/valid
+    python score_preset.py PRESET DATA/valid [BUNDLE]
+
+With BUNDLE the preset is stored there, its weights as float16, and scored as stored.
 """
 
 import json
@@ -46,15 +48,6 @@ def evaluate(regen, chunks):
     return {**table, "mean": mean}
 
 
-def latent_statistics(regen, chunks):
-    """Mean and standard deviation of each latent channel, content then motion."""
-    latents = np.concatenate([regen.encode(x) for x in chunks.values()])
-    return {
-        "mean": latents.mean(axis=(0, 2, 3)).tolist(),
-        "std": latents.std(axis=(0, 2, 3)).tolist(),
-    }
-
-
 def score_preset(preset, folder):
     """Scores the preset as it is stored, in float32, and rewrites its metadata."""
     keras.config.set_dtype_policy("float32")
@@ -62,7 +55,6 @@ def score_preset(preset, folder):
     chunks = validation_chunks(folder, regen.temporal_compression + 1)
     metadata = {
         **preset_metadata(preset),
-        "latent_statistics": latent_statistics(regen, chunks),
         "protocol": PROTOCOL,
         "scores": evaluate(regen, chunks),
     }
@@ -73,4 +65,9 @@ def score_preset(preset, folder):
 
 
 if __name__ == "__main__":
-    score_preset(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]))
+    preset, folder, *bundle = map(pathlib.Path, sys.argv[1:])
+    for directory in bundle:
+        regen = Regen.from_preset(preset)
+        regen.save_to_preset(directory, preset_metadata(preset), dtype="float16")
+        preset = directory
+    score_preset(preset, folder)

@@ -34,7 +34,6 @@ def train(output, config, **settings):
         # To write a preset, Keras asks after TensorFlow, which greets on import.
         keras.saving.serialize_keras_object(keras.initializers.Zeros())
     training.train(training_config, output, console)
-    console.print(f"Preset: {output / 'preset'}")
 
 
 def _parameters():

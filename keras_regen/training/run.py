@@ -6,6 +6,7 @@ import pathlib
 
 import keras
 import numpy as np
+import rich.console
 
 from keras_regen.codec import LatentStatistics
 from keras_regen.codec.memory import parse_memory
@@ -65,7 +66,7 @@ class _TrainingRun:
     def __init__(self, config, directory, console=None):
         self.config = config
         self.directory = directory
-        self.console = console
+        self.console = console or rich.console.Console()
 
     def __call__(self):
         if self.config.samples and not self._alone:
@@ -264,6 +265,7 @@ class _TrainingRun:
         if self._alone:
             metadata["latent_statistics"] = self._latent_statistics(regen)
         regen.save_to_preset(self.directory / PRESET, metadata)
+        self.console.print(f"Preset: {self.directory / PRESET}")
 
     def _latent_statistics(self, regen):
         trained = self.config.steps * self.config.batch_size
