@@ -2,8 +2,8 @@
 
     python kill_training.py OUT --kills 2 -- --data DATA/train --steps 200 ...
 
-What stands behind `--` are options of `keras-regen train`, but for its output, which are
-`OUT/whole` and `OUT/killed`. The kills, SIGKILL each, come at random moments of different
+What stands behind `--` are options of `keras-regen train`, but for its output: that is
+`OUT/whole` and `OUT/killed`. The kills, SIGKILL each, come at random moments of several
 epochs. Writes `OUT/killed.png`, and prints how far apart the two runs are.
 """
 
