@@ -1,6 +1,7 @@
 """One training run, from its settings to a preset."""
 
 import dataclasses
+import importlib.util
 import json
 import pathlib
 
@@ -27,6 +28,8 @@ from keras_regen.training.watch import FPS, Watch
 # What of a run's output has which name.
 CONFIG, CHECKPOINT, HISTORY = "config.toml", "checkpoint.h5", "history.json"
 PRESET, PLOT, LOG, VIDEO = "preset", "history.png", "tensorboard", "samples.mp4"
+# What writes them, beside the package's own dependencies.
+EXTRAS = ("matplotlib", "tensorboardX", "tomli_w")
 # Clips that latent statistics are taken from.
 STATISTICS_CLIPS, STATISTICS_BATCH = 512, 8
 # The seed of clips that are drawn for other ends than training.
@@ -51,10 +54,16 @@ def train(config, output, console=None):
         The trained `Regen`.
 
     Raises:
+        ImportError: if what the extra `train` installs is missing.
         ValueError: if the settings cannot be met, or are not those that the run was
             begun with.
         FloatingPointError: if the gradients stay infinite or NaN.
     """
+    missing = [name for name in EXTRAS if not importlib.util.find_spec(name)]
+    if missing:
+        raise ImportError(
+            f"Training runs need {', '.join(missing)}: pip install keras-regen[train]"
+        )
     run = _TrainingRun(config, pathlib.Path(output), console)
     with distribution.scope(config.model_parallel):
         return run()

@@ -94,6 +94,13 @@ def test_a_finished_run_stays(run, folder):
     assert len(history(directory)) == 3
 
 
+def test_missing_extras(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("keras_regen.training.run.EXTRAS", ("numpy", "no_such_thing"))
+    with pytest.raises(ImportError, match=r"no_such_thing: pip .*keras-regen\[train\]"):
+        train(config(folder), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_other_settings_are_refused(run, folder):
     with pytest.raises(ValueError, match="seed=1, not 0"):
         train(config(folder, seed=1, validation=[str(folder)]), run[0])
