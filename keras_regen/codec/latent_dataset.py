@@ -139,10 +139,6 @@ class LatentDataset:
                 f"There are no latents: {reasons}. Received: {self.directory}"
             )
         index = {"files": rows, "latent_statistics": statistics.result()}
-        output = AtomicOutput(self.directory / INDEX, "index")
-        try:
+        with AtomicOutput(self.directory / INDEX, "index") as output:
             output.temporary.write_text(json.dumps(index, indent=1) + "\n")
-            output.commit()
-        finally:
-            output.discard()
         return index

@@ -10,7 +10,8 @@ class AtomicOutput:
 
     Until `commit`, and after anything that prevents it, whatever was at the destination
     stays as it was: an error and Ctrl-C remove what was begun, and a killed process
-    leaves it under a hidden name.
+    leaves it under a hidden name. As a context it commits where the block ends well,
+    and an OSError in it becomes the ValueError that `error` makes.
 
     Args:
         path: path of the destination.
@@ -46,6 +47,25 @@ class AtomicOutput:
                 self.temporary.touch(exist_ok=False)
         except OSError as error:
             raise self.error(error.strerror) from error
+
+    @staticmethod
+    def remove_leftovers(path):
+        """Removes what killed processes left beside a destination, while none writes."""
+        path = pathlib.Path(path)
+        for leftover in path.parent.glob(f".{path.stem}-????????{path.suffix}"):
+            leftover.unlink(missing_ok=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        try:
+            if kind is None:
+                self.commit()
+        finally:
+            self.discard()
+        if isinstance(error, OSError):
+            raise self.error(error.strerror or str(error)) from error
 
     def commit(self):
         """Puts what was written in its place."""

@@ -76,8 +76,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._save()
 
     def _save(self):
-        output = AtomicOutput(self.path, "checkpoint")
-        try:
+        with AtomicOutput(self.path, "checkpoint") as output:
             with h5py.File(output.temporary, "w") as file:
                 file.attrs["format"] = FORMAT
                 file.attrs["version"] = VERSION
@@ -90,11 +89,6 @@ class Checkpoint(keras.callbacks.Callback):
             # A power cut must not leave a renamed file without its content.
             with output.temporary.open("rb") as file:
                 os.fsync(file.fileno())
-            output.commit()
-        except OSError as error:
-            raise output.error(error.strerror or str(error)) from error
-        finally:
-            output.discard()
 
     def _read(self, file, model):
         if file.attrs.get("format") != FORMAT or file.attrs["version"] != VERSION:

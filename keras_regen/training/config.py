@@ -139,12 +139,8 @@ class TrainingConfig:
         """Writes a TOML file with every setting, in the place of any other."""
         import tomli_w
 
-        output = AtomicOutput(path, "configuration")
-        try:
+        with AtomicOutput(path, "configuration") as output:
             output.temporary.write_text(tomli_w.dumps(dataclasses.asdict(self)))
-            output.commit()
-        finally:
-            output.discard()
 
     def check_continues(self, other):
         """Raises ValueError unless a run begun with `other` can go on with this."""

@@ -1,7 +1,5 @@
 """A picture of a training."""
 
-import pathlib
-
 from keras_regen.data.atomic_output import AtomicOutput
 
 
@@ -49,9 +47,5 @@ def plot_history(history, steps_per_epoch, path):
             axes.set_yscale("log")
         if len(curves) > 1:
             axes.legend(title="t", fontsize="small")
-    output = AtomicOutput(pathlib.Path(path), "plot")
-    try:
+    with AtomicOutput(path, "plot") as output:
         figure.savefig(output.temporary, dpi=100)
-        output.commit()
-    finally:
-        output.discard()

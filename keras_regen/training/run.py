@@ -115,6 +115,8 @@ class _TrainingRun:
         if distribution.is_chief():
             self.directory.mkdir(parents=True, exist_ok=True)
             self.config.save(path)
+            for name in (CONFIG, CHECKPOINT, HISTORY):
+                AtomicOutput.remove_leftovers(self.directory / name)
 
     @property
     def _alone(self):
@@ -252,12 +254,8 @@ class _TrainingRun:
         rows = [
             {"step": steps * (epoch + 1), **logs} for epoch, logs in enumerate(history)
         ]
-        output = AtomicOutput(self.directory / HISTORY, "history")
-        try:
+        with AtomicOutput(self.directory / HISTORY, "history") as output:
             output.temporary.write_text(json.dumps(rows, indent=1) + "\n")
-            output.commit()
-        finally:
-            output.discard()
 
     # === At the end ===
 
