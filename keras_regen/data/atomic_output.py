@@ -50,7 +50,7 @@ class AtomicOutput:
 
     @staticmethod
     def remove_leftovers(path):
-        """Removes what killed processes left beside a destination, while none writes."""
+        """Removes what killed processes left beside a path, while none writes."""
         path = pathlib.Path(path)
         for leftover in path.parent.glob(f".{path.stem}-????????{path.suffix}"):
             leftover.unlink(missing_ok=True)
