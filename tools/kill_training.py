@@ -1,8 +1,8 @@
 """Trains once in one go and once killed again and again, and draws both losses.
 
-    python kill_training.py OUT --kills 2 -- --data DATA/train --steps 200 ...
+    python kill_training.py --kills 2 OUT --data DATA/train --steps 200 ...
 
-What stands behind `--` are options of `keras-regen train`, but for its output: that is
+What stands behind OUT are options of `keras-regen train`, but for its output: that is
 `OUT/whole` and `OUT/killed`. The kills, SIGKILL each, come at random moments of several
 epochs. Writes `OUT/killed.png`, and prints how far apart the two runs are.
 """
@@ -78,7 +78,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=pathlib.Path)
     parser.add_argument("--kills", type=int, default=2)
-    parser.add_argument("options", nargs="*")
+    parser.add_argument("options", nargs=argparse.REMAINDER)
     args = parser.parse_args()
     runs = {name: args.output / name for name in ("whole", "killed")}
     subprocess.run(command(args.options, runs["whole"]), check=True)
