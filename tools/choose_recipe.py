@@ -53,10 +53,10 @@ RECIPES = {
 }  # fmt: skip
 
 
-def build(recipe, k):
+def build(recipe, k, seed):
     prediction, path, weighting, share, changes = recipe
     config = architecture("tiny")
-    keras.utils.set_random_seed(0)
+    keras.utils.set_random_seed(seed)
     return Regen(
         VideoEncoder(k, **config["encoder"] | changes.get("encoder", {})),
         DiTDecoder(k, **config["decoder"] | changes.get("decoder", {})),
@@ -64,6 +64,7 @@ def build(recipe, k):
         prediction=prediction,
         weighting=weighting,
         time_distribution=diffusion.UniformTimes(share),
+        seed=seed,
     )
 
 
@@ -74,6 +75,7 @@ def main():
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--recipes", nargs="*", type=int, help="indices; all if absent")
     args = parser.parse_args()
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -87,12 +89,13 @@ def main():
         steps_per_epoch=args.steps // epochs,
         strides=(1, 2),
         zoom=(2.0, 4.0),
+        seed=args.seed,
         cache_bytes=parse_memory("8GB"),
     )
     names = list(RECIPES)
     rows = {}
     for name in [names[i] for i in args.recipes or range(len(names))]:
-        regen = build(RECIPES[name], k)
+        regen = build(RECIPES[name], k, args.seed)
         schedule = keras.optimizers.schedules.CosineDecay(
             0.0,
             args.steps - args.steps // 10,
