@@ -33,7 +33,9 @@ class RampModel:
             predict_on_batch=self._encode,
             fingerprint=lambda: "0123456789abcdef",
         )
-        self.decoder = types.SimpleNamespace(units=8, mlp_ratio=4, num_heads=1)
+        self.decoder = types.SimpleNamespace(
+            units=8, mlp_ratio=4, num_heads=1, compute_dtype="float32"
+        )
         self.decoded = []
 
     def _encode(self, chunks):
