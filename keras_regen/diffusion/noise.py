@@ -73,7 +73,8 @@ def noise_canvas(seed, times, rows, columns, channels=3):
 
 def _block(seed, tick, row, column, channels):
     # The lowest word of the counter runs through the block; the others are its address.
-    counter = [0, tick % 2**64, row, column]
+    # A list of such numbers NumPy would round to float64.
+    counter = np.array([0, tick % 2**64, row, column], "uint64")
     generator = np.random.Philox(key=seed, counter=counter)
     raw = generator.random_raw(BLOCK * BLOCK * channels // 2)
     scale = np.float32(2.0**-32)

@@ -61,3 +61,11 @@ def test_bad_input(kwargs, message):
     good = {"seed": 0, "times": [0.0], "rows": (0, 8), "columns": (0, 8)}
     with pytest.raises(ValueError, match=f"Received: {message}"):
         noise_canvas(**{**good, **kwargs})
+
+
+def test_times_just_before_the_first_frame():
+    ticks = np.array([-1, -2, -1024, 0]) / 65536
+    canvas = noise_canvas(0, ticks, (0, 8), (0, 8))
+    for i in range(len(ticks)):
+        for j in range(i):
+            assert np.abs(canvas[i] - canvas[j]).mean() > 0.5
