@@ -7,6 +7,8 @@ __version__ = "0.1.0"
 
 _MODULES = ("codec", "data", "diffusion", "layers", "metrics", "models", "training")
 _CLASSES = {
+    "ConvAutoencoder": "models",
+    "ConvDecoder": "models",
     "DiTDecoder": "models",
     "Latents": "codec",
     "Regen": "models",

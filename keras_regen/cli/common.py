@@ -26,11 +26,11 @@ def load_keras(console):
 
 def load_regen(preset):
     """Loads a preset, once Keras is, or raises ValueError."""
-    from keras_regen.models import Regen
+    from keras_regen.models import load_model
 
     try:
         with quiet_start():
-            return Regen.from_preset(preset)
+            return load_model(preset)
     except (TypeError, KeyError) as error:
         raise ValueError(
             f"The preset {preset} is not one that keras-regen "

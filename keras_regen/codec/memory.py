@@ -4,7 +4,9 @@ import re
 
 import numpy as np
 
+from keras_regen.layers import CausalConv3D, CausalUpsample3D
 from keras_regen.layers.attention import QUERY_BLOCK, materializes_logits
+from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
 
 # Beside the frames of one chunk, where no budget is given.
@@ -52,6 +54,8 @@ def encoder_bytes(encoder, rows, columns):
 
 def decoder_bytes(decoder, frames, rows, columns):
     """Memory to decode one chunk of so many frames of latents."""
+    if isinstance(decoder, ConvDecoder):
+        return int(MARGIN * FLOAT32 * rows * columns * _most_values(decoder))
     tokens = frames * rows * columns
     # The MLP's hidden layer and its activation beside the residual stream.
     values = tokens * decoder.units * (2 * decoder.mlp_ratio + 8)
@@ -59,6 +63,22 @@ def decoder_bytes(decoder, frames, rows, columns):
         values += 2 * decoder.num_heads * min(tokens, QUERY_BLOCK) * tokens
     pixels = 6 * tokens * SPATIAL_COMPRESSION**2 * 3
     return int(MARGIN * FLOAT32 * (values + pixels))
+
+
+def _most_values(decoder):
+    """Values that one convolution holds, for a column of latents, and the frames."""
+    frames, side, most = 2, SPATIAL_COMPRESSION, 0
+    for layer in decoder.layers:
+        upsamples = isinstance(layer, CausalUpsample3D)
+        for conv in [layer.conv] if upsamples else getattr(layer, "convs", [layer]):
+            if isinstance(conv, CausalConv3D):
+                taps, *_, channels, filters = conv.kernel.shape
+                values = channels * (1 + taps * (taps > 1)) + 2 * filters
+                most = max(most, frames * (SPATIAL_COMPRESSION / side) ** 2 * values)
+        if upsamples:
+            time, space = layer.strides
+            frames, side = (frames - 1) * time + 1, side // space
+    return most + 6 * frames * SPATIAL_COMPRESSION**2 * 3
 
 
 def frame_bytes(frames, height, width):

@@ -38,7 +38,7 @@ class VideoCodec:
     decodes to does not depend on what is decoded beside it.
 
     Args:
-        regen: a `Regen`.
+        regen: a `Regen`, or a `ConvAutoencoder`, which does not extrapolate.
         chunking: `"disjoint"`, or `"shared"`: neighbouring chunks have a frame in
             common, so that one latent stands for fewer frames. Defaults to
             `"disjoint"`.
@@ -84,6 +84,11 @@ class VideoCodec:
         if batch_size is not None and batch_size < 1:
             raise ValueError(
                 f"`batch_size` must be at least 1. Received: batch_size={batch_size}"
+            )
+        if blend_frames and not regen.extrapolates:
+            raise ValueError(
+                "The model decodes no frames beyond a chunk: `blend_frames` must be 0. "
+                f"Received: blend_frames={blend_frames}"
             )
         self.regen = regen
         self.chunking = chunking
@@ -350,7 +355,9 @@ class VideoCodec:
     def _layout(self, chunking):
         k = self.regen.temporal_compression
         blend_frames = self.blend_frames
-        if blend_frames is None:
+        if blend_frames is None and not self.regen.extrapolates:
+            blend_frames = 0
+        elif blend_frames is None:
             blend_frames = min(BLEND_FRAMES, Chunking.most_blend_frames(k, chunking))
         return Chunking(k, chunking, blend_frames)
 

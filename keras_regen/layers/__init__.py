@@ -1,6 +1,7 @@
 """The layers that the models are assembled from."""
 
 from keras_regen.layers.causal_conv3d import CausalConv3D
+from keras_regen.layers.causal_upsample3d import CausalUpsample3D
 from keras_regen.layers.content_aware_positional_encoding import (
     ContentAwarePositionalEncoding,
 )
@@ -20,6 +21,7 @@ from keras_regen.layers.variational_latents import VariationalLatents
 
 __all__ = [
     "CausalConv3D",
+    "CausalUpsample3D",
     "ContentAwarePositionalEncoding",
     "DepthwiseMixing",
     "DiTBlock",

@@ -1,14 +1,16 @@
 """The architectures by name."""
 
 FACTORISED = ((1, 3, 3), (3, 1, 1))
+FULL = ((3, 3, 3), (3, 3, 3))
 
 ARCHITECTURES = {
-    # Leaves full resolution at once; for two CPU cores.
+    # Leaves full resolution at once; for two CPU cores. Beyond k = 8 a halving of time
+    # is one convolution, so that every preset fits into 16 MB.
     "tiny": {
         "encoder": {
             "stem_patch_size": 4,
             "widths": (96, 192, 224),
-            "num_blocks": (1,),
+            "num_blocks": (1, 1, 1, 1, 0),
             "kernel_sizes": FACTORISED,
         },
         "decoder": {
@@ -84,3 +86,64 @@ def architecture(name):
             f"The architectures are {', '.join(ARCHITECTURES)}. Received: name={name!r}"
         )
     return ARCHITECTURES[name]
+
+
+# Widths and numbers of blocks of the conventional decoders, by k: chosen so that each
+# has the parameters of the DiT decoder it stands beside, to within 1 %, and its
+# multiply-adds on 64x64 pixels, to within 7 % (34 % for `paper` at k = 4).
+CONV_DECODERS = {
+    "tiny": {
+        4: ((112, 144, 192), (1, 3, 1)),
+        8: ((96, 144, 176), (4, 2, 1)),
+        16: ((112, 112, 144), (5, 3, 1)),
+        32: ((96, 96, 144), (12, 2, 1)),
+    },
+    "small": {
+        4: ((192, 384, 608), (6, 6, 4)),
+        8: ((256, 320, 640), (6, 2, 2)),
+        16: ((256, 384, 576), (8, 2, 1)),
+        32: ((352, 352, 384), (6, 1, 1)),
+    },
+    "base": {
+        4: ((64, 352, 960), (8, 4, 4)),
+        8: ((96, 256, 960, 1056), (8, 8, 3, 1)),
+        16: ((96, 352, 384, 736), (8, 8, 4, 3)),
+        32: ((160, 384, 608, 896), (6, 4, 3, 1)),
+    },
+    "paper": {
+        4: ((64, 192, 1600, 2240), (6, 4, 4, 4)),
+        8: ((64, 192, 1728, 1856), (8, 6, 3, 3)),
+        16: ((64, 448, 1472, 1792), (8, 4, 3, 2)),
+        32: ((128, 192, 1280, 1536), (8, 8, 6, 2)),
+    },
+}
+
+
+def conv_decoder_architecture(name, temporal_compression):
+    """The arguments of the `ConvDecoder` that matches an architecture's `DiTDecoder`.
+
+    Args:
+        name: as for `architecture`.
+        temporal_compression: int. k: 4, 8, 16 or 32.
+
+    Returns:
+        Dict, the arguments of `ConvDecoder`.
+
+    Raises:
+        ValueError: if there is no such architecture, or none of that k.
+    """
+    encoder = architecture(name)["encoder"]
+    choices = CONV_DECODERS.get(name, {})
+    if temporal_compression not in choices:
+        raise ValueError(
+            f"The architecture {name!r} has conventional decoders for "
+            f"k={', '.join(map(str, choices)) or 'none'}. "
+            f"Received: temporal_compression={temporal_compression}"
+        )
+    widths, num_blocks = choices[temporal_compression]
+    return {
+        "stem_patch_size": encoder["stem_patch_size"],
+        "widths": widths,
+        "num_blocks": num_blocks,
+        "kernel_sizes": encoder.get("kernel_sizes", FULL),
+    }

@@ -16,7 +16,10 @@ from keras_regen.pixels import to_uint8
 
 
 class Inference:
-    """What a trained `Regen` does: the half of it that takes and gives arrays."""
+    """What a trained model does: the half of it that takes and gives arrays.
+
+    `generate(latents, times, noise, num_steps)` is the subclass's.
+    """
 
     def encode(self, video):
         """Encodes one chunk.
@@ -98,29 +101,6 @@ class Inference:
         )
         return to_uint8(video) if dtype == "uint8" else video
 
-    def generate(self, latents, times, noise, num_steps=1):
-        """Re-generates chunks that each have times and noise of their own.
-
-        What `decode` is made of, without its checks.
-
-        Args:
-            latents: float array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
-            times: float array of shape `(B, F)`, in frames from each chunk's first.
-            noise: float32 array of shape `(B, F, 8h, 8w, 3)`.
-            num_steps: int. Sampling steps. Defaults to `1`.
-
-        Returns:
-            float32 NumPy array of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
-        """
-        video = diffusion.sample(
-            self._denoiser(latents, times),
-            noise,
-            self.diffusion_path,
-            self.prediction,
-            num_steps,
-        )
-        return np.clip(video, -1.0, 1.0)
-
     def reconstruct(self, video, num_steps=1, seed=0, origin=(0, 0, 0)):
         """Encodes one chunk and re-generates it.
 
@@ -141,57 +121,6 @@ class Inference:
             seed=seed,
             origin=origin,
             dtype=dtype,
-        )
-
-    def denoising_losses(self, video, timestep, seed=0):
-        """The diffusion loss of every chunk at one diffusion time.
-
-        What training minimises is its mean over times, noise and chunks.
-
-        Args:
-            video: as for `encode`.
-            timestep: float in [0, 1]: 0 is data, 1 is noise.
-            seed: int. Seed of the noise canvas. Defaults to `0`.
-
-        Returns:
-            float32 NumPy array of shape `(B,)`.
-        """
-        latents = self.encode(video)
-        target = ops.convert_to_tensor(to_unit_range(np.asarray(video)), "float32")
-        batch, frames, height, width, _ = target.shape
-        times = np.arange(frames, dtype="float32")
-        noise = diffusion.noise_canvas(seed, times, (0, height), (0, width))
-        noise = ops.convert_to_tensor(np.broadcast_to(noise, target.shape))
-        t = ops.convert_to_tensor(timestep, "float32")
-        denoise = self._denoiser(latents, np.broadcast_to(times, (batch, frames)))
-        output = denoise(self.diffusion_path.interpolate(target, noise, t), t)
-        expected = self.prediction.target(self.diffusion_path, target, noise, t)
-        losses = self._weighted_errors(
-            ops.convert_to_tensor(output), expected, ops.broadcast_to(t, (batch,))
-        )
-        return ops.convert_to_numpy(losses)
-
-    def _denoiser(self, latents, times):
-        """The compiled decoder as a function of x_t and one t for all."""
-        inputs = {
-            "latents": ops.convert_to_tensor(latents, "float32"),
-            "times": ops.convert_to_tensor(times, "float32"),
-        }
-
-        def denoise(x_t, t):
-            timestep = ops.broadcast_to(t, (len(latents),))
-            output = self.decoder.predict_on_batch(
-                {"video": x_t, "timestep": timestep, **inputs}
-            )
-            return output[: len(latents)]
-
-        return denoise
-
-    def _weighted_errors(self, output, expected, timestep):
-        """Squared error of each sample, weighted as its time is."""
-        errors = ops.mean(ops.square(output - expected), axis=(1, 2, 3, 4))
-        return errors * self.weighting.weight(
-            self.diffusion_path, self.prediction, timestep
         )
 
     def _decoding_times(self, latents, num_frames, times):

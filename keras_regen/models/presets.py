@@ -54,6 +54,21 @@ def preset_metadata(preset):
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
+def load_model(preset, temporal_compression=None, dtype=None, remat=False):
+    """Loads a trained model, whichever it is: a `Regen` or a `ConvAutoencoder`.
+
+    Args:
+        preset: as for `Regen.from_preset`.
+        temporal_compression: as for `Regen.from_preset`.
+        dtype: as for `Regen.from_preset`.
+        remat: as for `Regen.from_preset`.
+
+    Raises:
+        ValueError: if there is no such preset or it is of another k.
+    """
+    return load_preset(keras.Model, preset, temporal_compression, dtype, remat)
+
+
 def load_preset(cls, preset, temporal_compression=None, dtype=None, remat=False):
     """See `Regen.from_preset`."""
     directory = preset_directory(preset)
@@ -129,10 +144,14 @@ def _repack(path, dtype):
             if isinstance(item, h5py.Group):
                 target.require_group(name).attrs.update(item.attrs)
             else:
-                values = item[()]
                 # Loading casts back.
-                target[name] = (
-                    values.astype(dtype) if item.dtype.kind == "f" else values
+                values = item.astype(dtype)[()] if item.dtype.kind == "f" else item[()]
+                # Without loss, and read without being told.
+                filters = (
+                    {"compression": "gzip", "shuffle": True} if values.size else {}
+                )
+                target.create_dataset(
+                    name, data=values, **(filters if values.ndim else {})
                 )
 
         source.visititems(copy)

@@ -1,23 +1,23 @@
 """REGEN: encoder and generative decoder, trained together."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.models.architectures import architecture
 from keras_regen.models.dit_decoder import DiTDecoder
-from keras_regen.models.inference import Inference, to_unit_range
+from keras_regen.models.inference import to_unit_range
 from keras_regen.models.layout_map import layout_map
-from keras_regen.models.presets import load_preset, save_preset
-from keras_regen.models.validation import check_video
-from keras_regen.models.video_encoder import SPATIAL_COMPRESSION, VideoEncoder
+from keras_regen.models.video_autoencoder import VideoAutoencoder
+from keras_regen.models.video_encoder import VideoEncoder
 
 # Seeds of evaluation's noise, fixed so that `evaluate` repeats.
 EVALUATION_SEED = 2503
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class Regen(Inference, keras.Model):
+class Regen(VideoAutoencoder):
     """A video embedder whose decoder re-generates the video.
 
     `call(video)` returns the latents. `fit` trains encoder and decoder end to end with
@@ -59,6 +59,8 @@ class Regen(Inference, keras.Model):
         Decoder*, section 3.
     """
 
+    extrapolates = True
+
     def __init__(
         self,
         encoder,
@@ -70,19 +72,7 @@ class Regen(Inference, keras.Model):
         seed=0,
         **kwargs,
     ):
-        # Keras scales the loss by the model's own policy: half precision needs it here.
-        kwargs.setdefault("dtype", encoder.dtype_policy)
-        super().__init__(**kwargs)
-        self.autocast = False
-        for name in ("temporal_compression", "latent_channels"):
-            ours, theirs = getattr(encoder, name), getattr(decoder, name)
-            if ours != theirs:
-                raise ValueError(
-                    f"Encoder and decoder must have the same `{name}`. "
-                    f"Received: encoder.{name}={ours}, decoder.{name}={theirs}"
-                )
-        self.encoder = encoder
-        self.decoder = decoder
+        super().__init__(encoder, decoder, **kwargs)
         self.diffusion_path = diffusion.get(diffusion.Path, diffusion_path)
         self.prediction = diffusion.get(diffusion.Prediction, prediction)
         self.weighting = diffusion.get(diffusion.Weighting, weighting)
@@ -90,16 +80,7 @@ class Regen(Inference, keras.Model):
             diffusion.TimeDistribution, time_distribution
         )
         self.seed = seed
-        # The preset that it was loaded from, which latents are labelled with.
-        self.preset = None
         self.seed_generator = keras.random.SeedGenerator(seed)
-        # Both are functional models, whose weights exist already.
-        self.built = True
-
-    @property
-    def temporal_compression(self):
-        """k: frames after the first in one chunk."""
-        return self.encoder.temporal_compression
 
     @classmethod
     def from_architecture(
@@ -109,6 +90,7 @@ class Regen(Inference, keras.Model):
         dtype=None,
         remat=False,
         regularization=None,
+        conditioning="content_aware",
         **kwargs,
     ):
         """Builds an untrained model by the name of its architecture.
@@ -121,6 +103,7 @@ class Regen(Inference, keras.Model):
             remat: bool. See `DiTDecoder` and `VideoEncoder`. Defaults to `False`.
             regularization: what keeps the latents in bounds, see `VideoEncoder`.
                 Defaults to `None`.
+            conditioning: see `DiTDecoder`. Defaults to `"content_aware"`.
             **kwargs: arguments of `Regen`.
 
         Raises:
@@ -135,34 +118,10 @@ class Regen(Inference, keras.Model):
         encoder = VideoEncoder(
             **config["encoder"], **common, regularization=regularization, name="encoder"
         )
-        decoder = DiTDecoder(**config["decoder"], **common, name="decoder")
+        decoder = DiTDecoder(
+            **config["decoder"], **common, conditioning=conditioning, name="decoder"
+        )
         return cls(encoder, decoder, **kwargs)
-
-    @classmethod
-    def from_preset(cls, preset, temporal_compression=None, dtype=None, remat=False):
-        """Loads a trained model.
-
-        Args:
-            preset: the name of a bundled preset, a directory, or `hf://user/name`.
-            temporal_compression: int or None. If given, the preset must be of this k.
-            dtype: dtype policy to run under. Defaults to the global policy.
-            remat: bool. See `DiTDecoder` and `VideoEncoder`. Defaults to `False`.
-
-        Raises:
-            ValueError: if there is no such preset or it is of another k.
-        """
-        return load_preset(cls, preset, temporal_compression, dtype, remat)
-
-    def save_to_preset(self, directory, metadata=None, dtype="float32"):
-        """Writes `config.json`, `model.weights.h5` and `metadata.json`.
-
-        Args:
-            directory: path. Created if needed; replaced only when all is written.
-            metadata: dict or None. What is known of the model: data, steps, scores.
-            dtype: `"float32"` or `"float16"`. How the weights are stored. Defaults to
-                `"float32"`.
-        """
-        save_preset(self, directory, metadata, dtype)
 
     @staticmethod
     def get_layout_map(
@@ -185,21 +144,6 @@ class Regen(Inference, keras.Model):
             ValueError: if `device_mesh` is none, or has no such axes.
         """
         return layout_map(device_mesh, model_parallel_dim_name, data_parallel_dim_name)
-
-    def call(self, video, training=None):
-        check_video(video, self.temporal_compression)
-        return self.encoder(to_unit_range(video), training=training)
-
-    def compute_output_spec(self, video, training=None):
-        batch, frames, height, width, _ = video.shape
-        shape = (
-            batch,
-            None if frames is None else min(frames, 2),
-            None if height is None else height // SPATIAL_COMPRESSION,
-            None if width is None else width // SPATIAL_COMPRESSION,
-            self.encoder.latent_channels,
-        )
-        return keras.KerasTensor(shape, dtype="float32")
 
     # === Training ===
 
@@ -243,21 +187,7 @@ class Regen(Inference, keras.Model):
         )
         expected = self.prediction.target(self.diffusion_path, target, noise, t)
         losses = self._weighted_errors(output, expected, timestep)
-        if sample_weight is not None:
-            losses = losses * ops.cast(sample_weight, "float32")
-        terms = [ops.mean(losses), *(ops.cast(x, "float32") for x in self.losses)]
-        # Keras's own trainers scale each term for the replicas of `tf.distribute`.
-        return sum(self._aggregate_additional_loss(term) for term in terms)
-
-    def fit(self, *args, **kwargs):
-        history = super().fit(*args, **kwargs)
-        # Keras ends a fit by assigning the averages to the weights. On JAX both are
-        # then one buffer, which the next fit may not donate twice.
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        if optimizer.use_ema:
-            for average in optimizer._model_variables_moving_average:
-                average.assign(ops.copy(average))
-        return history
+        return self._mean_loss(losses, sample_weight)
 
     def _target_times(self, chunk, target):
         """Times of the target frames: the chunk in the middle, from time 0."""
@@ -271,29 +201,91 @@ class Regen(Inference, keras.Model):
         frames = ops.arange(ops.shape(target)[1], dtype="float32")
         return frames - ops.cast(extra // 2, "float32")
 
+    # === Inference ===
+
+    def generate(self, latents, times, noise, num_steps=1):
+        """Re-generates chunks that each have times and noise of their own.
+
+        What `decode` is made of, without its checks.
+
+        Args:
+            latents: float array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
+            times: float array of shape `(B, F)`, in frames from each chunk's first.
+            noise: float32 array of shape `(B, F, 8h, 8w, 3)`.
+            num_steps: int. Sampling steps. Defaults to `1`.
+
+        Returns:
+            float32 NumPy array of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
+        """
+        video = diffusion.sample(
+            self._denoiser(latents, times),
+            noise,
+            self.diffusion_path,
+            self.prediction,
+            num_steps,
+        )
+        return np.clip(video, -1.0, 1.0)
+
+    def denoising_losses(self, video, timesteps, seed=0):
+        """The diffusion loss of every chunk at some diffusion times.
+
+        What training minimises is its mean over times, noise and chunks.
+
+        Args:
+            video: as for `encode`.
+            timesteps: sequence of float in [0, 1]: 0 is data, 1 is noise.
+            seed: int. Seed of the noise canvas. Defaults to `0`.
+
+        Returns:
+            float32 NumPy array of shape `(len(timesteps), B)`.
+        """
+        latents = self.encode(video)
+        target = ops.convert_to_tensor(to_unit_range(np.asarray(video)), "float32")
+        batch, frames, height, width, _ = target.shape
+        times = np.arange(frames, dtype="float32")
+        noise = diffusion.noise_canvas(seed, times, (0, height), (0, width))
+        noise = ops.convert_to_tensor(np.broadcast_to(noise, target.shape))
+        denoise = self._denoiser(latents, np.broadcast_to(times, (batch, frames)))
+        losses = []
+        for timestep in timesteps:
+            t = ops.convert_to_tensor(timestep, "float32")
+            output = denoise(self.diffusion_path.interpolate(target, noise, t), t)
+            expected = self.prediction.target(self.diffusion_path, target, noise, t)
+            errors = self._weighted_errors(
+                ops.convert_to_tensor(output), expected, ops.broadcast_to(t, (batch,))
+            )
+            losses.append(ops.convert_to_numpy(errors))
+        return np.stack(losses)
+
+    def _denoiser(self, latents, times):
+        """The compiled decoder as a function of x_t and one t for all."""
+        inputs = {
+            "latents": ops.convert_to_tensor(latents, "float32"),
+            "times": ops.convert_to_tensor(times, "float32"),
+        }
+
+        def denoise(x_t, t):
+            timestep = ops.broadcast_to(t, (len(latents),))
+            output = self.decoder.predict_on_batch(
+                {"video": x_t, "timestep": timestep, **inputs}
+            )
+            return output[: len(latents)]
+
+        return denoise
+
+    def _weighted_errors(self, output, expected, timestep):
+        """Squared error of each sample, weighted as its time is."""
+        errors = ops.mean(ops.square(output - expected), axis=(1, 2, 3, 4))
+        return errors * self.weighting.weight(
+            self.diffusion_path, self.prediction, timestep
+        )
+
     # === Config ===
 
     def get_config(self):
-        serialize = keras.saving.serialize_keras_object
         config = super().get_config()
-        for name in (
-            "encoder",
-            "decoder",
-            "diffusion_path",
-            "prediction",
-            "weighting",
-            "time_distribution",
-        ):
-            config[name] = serialize(getattr(self, name))
+        for name in ("diffusion_path", "prediction", "weighting", "time_distribution"):
+            part = getattr(self, name)
+            config[name] = keras.saving.serialize_keras_object(part)
         config["seed"] = self.seed
         return config
-
-    @classmethod
-    def from_config(cls, config):
-        config = {
-            key: keras.saving.deserialize_keras_object(value)
-            if isinstance(value, dict)
-            else value
-            for key, value in config.items()
-        }
-        return cls(**config)

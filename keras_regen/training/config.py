@@ -33,11 +33,18 @@ class TrainingConfig:
     )
     # The model.
     size: str = _option("tiny", "Architecture: tiny, small, base or paper.")
+    decoder: str = _option(
+        "dit",
+        "dit, REGEN's; or to compare it with: in_context, a DiT with the latents as "
+        "tokens, or conv, a conventional one.",
+    )
     temporal_compression: int = _option(8, "k: frames after the first in one chunk.")
     regularization: str = _option(
         "none", "What keeps latents in bounds: none, layer_norm or kl."
     )
-    init: str = _option("", "Preset whose weights to start from, instead of SIZE.")
+    init: str = _option(
+        "", "Preset whose weights to start from, of this k or, in part, of another."
+    )
     decoder_only: bool = _option(False, "Leave the encoder, and so latents, as it is.")
     # The clips.
     resolution: list[int] = _option([96], "Side of the crop in pixels; several: mixed.")
@@ -83,6 +90,7 @@ class TrainingConfig:
         if not self.data:
             raise ValueError("There must be videos to train on. Received: data=[]")
         for name, allowed in {
+            "decoder": ("dit", "in_context", "conv"),
             "regularization": ("none", "layer_norm", "kl"),
             "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
         }.items():
@@ -91,6 +99,11 @@ class TrainingConfig:
                     f"`{name}` must be one of {', '.join(allowed)}. "
                     f"Received: {name}={getattr(self, name)}"
                 )
+        if self.decoder == "conv" and self.margin:
+            raise ValueError(
+                "A conventional decoder cannot extrapolate: `margin` must be 0. "
+                f"Received: decoder=conv, margin={self.margin}"
+            )
         if not self.resolution or any(x <= 0 or x % 8 for x in self.resolution):
             raise ValueError(
                 "`resolution` must be multiples of 8, one at least. "

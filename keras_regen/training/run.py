@@ -1,6 +1,7 @@
 """One training run, from its settings to a preset."""
 
 import dataclasses
+import functools
 import importlib.util
 import json
 import pathlib
@@ -13,7 +14,13 @@ from keras_regen.codec import LatentStatistics
 from keras_regen.codec.memory import parse_memory
 from keras_regen.data import Bucket, VideoClips, VideoWriter
 from keras_regen.data.atomic_output import AtomicOutput
-from keras_regen.models import Regen, preset_metadata
+from keras_regen.models import (
+    ConvAutoencoder,
+    Regen,
+    load_model,
+    preset_metadata,
+)
+from keras_regen.models.transfer import transfer_weights
 from keras_regen.training import distribution
 from keras_regen.training.averaging import assign_averages
 from keras_regen.training.checkpoint import Checkpoint
@@ -128,23 +135,34 @@ class _TrainingRun:
     def _model(self):
         config = self.config
         how = {"dtype": config.precision, "remat": config.remat}
-        if config.init:
-            regen = Regen.from_preset(config.init, config.temporal_compression, **how)
+        trained = load_model(config.init, **how) if config.init else None
+        if trained and trained.temporal_compression == config.temporal_compression:
+            regen = trained
         else:
-            regularization = config.regularization
-            regen = Regen.from_architecture(
-                config.size,
-                config.temporal_compression,
-                regularization=None if regularization == "none" else regularization,
-                seed=config.seed,
-                **how,
-            )
+            regen = self._untrained(trained, how)
         regen.encoder.trainable = not config.decoder_only
         regen.compile(
             optimizer=self._optimizer(),
             jit_compile="auto" if config.jit else False,
             steps_per_execution=config.steps_per_execution,
         )
+        return regen
+
+    def _untrained(self, trained, how):
+        """A model of the size and k asked for, with what it shares with a trained."""
+        config = self.config
+        if config.regularization != "none":
+            how = {**how, "regularization": config.regularization}
+        if config.decoder == "conv":
+            build = ConvAutoencoder.from_architecture
+        else:
+            build = functools.partial(Regen.from_architecture, seed=config.seed)
+            if config.decoder == "in_context":
+                build = functools.partial(build, conditioning="in_context")
+        regen = build(config.size, config.temporal_compression, **how)
+        if trained:
+            share = transfer_weights(trained, regen)
+            self.console.print(f"{share:.0%} of the weights are from {config.init}")
         return regen
 
     def _optimizer(self):

@@ -17,10 +17,10 @@ class Watch(keras.callbacks.Callback):
     """Looks at the same clips after every epoch, with the averaged weights.
 
     Adds to the logs, and so to the history: `psnr` in dB, in one step, and the
-    diffusion loss at `NUM_BINS` times evenly spread over [0, 1], `loss_at_0.06` and so
-    on. TensorBoard gets these and the training loss, and the clips themselves: the
-    original beside what one step makes of it, in motion, and its first frame as a
-    single image.
+    diffusion loss, if it has one, at `NUM_BINS` times evenly spread over [0, 1],
+    `loss_at_0.06` and so on. TensorBoard gets these and the training loss, and the
+    clips themselves: the original beside what one step makes of it, in motion, and its
+    first frame as a single image.
 
     Args:
         directory: path of TensorBoard's log.
@@ -64,13 +64,16 @@ class Watch(keras.callbacks.Callback):
     def _reconstruct(self):
         times = (np.arange(NUM_BINS) + 0.5) / NUM_BINS
         losses, quality, pairs = [], [], []
+        # A conventional decoder has no times of diffusion.
+        generative = hasattr(self.model, "denoising_losses")
         for start in range(0, len(self.clips), self.batch_size):
             clips = self.clips[start : start + self.batch_size]
             decoded = self.model.reconstruct(clips)
             # An image is a chunk of its own, with a content latent alone.
             stills = self.model.reconstruct(clips[:, :1])
             quality.extend(np.minimum(psnr(clips, decoded), PSNR_LIMIT).mean(axis=1))
-            losses.append([self.model.denoising_losses(clips, t) for t in times])
+            if generative:
+                losses.append(self.model.denoising_losses(clips, times))
             pairs.extend(
                 zip(
                     np.concatenate([clips, decoded], axis=3),
@@ -78,8 +81,9 @@ class Watch(keras.callbacks.Callback):
                     strict=True,
                 )
             )
-        by_time = np.concatenate(losses, axis=1).mean(axis=1)
         scores = {"psnr": float(np.mean(quality))}
-        for t, loss in zip(times, by_time, strict=True):
-            scores[f"loss_at_{t:.2f}"] = float(loss)
+        if generative:
+            by_time = np.concatenate(losses, axis=1).mean(axis=1)
+            for t, loss in zip(times, by_time, strict=True):
+                scores[f"loss_at_{t:.2f}"] = float(loss)
         return scores, pairs

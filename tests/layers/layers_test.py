@@ -13,6 +13,13 @@ CASES = {
         num_weights=2,
         other_shapes=[([(1, 1, 4, 4, 4)], (1, 1, 2, 2, 8))],
     ),
+    "CausalUpsample3D": dict(
+        init_kwargs={"filters": 4, "kernel_size": (3, 3, 3), "strides": (2, 2)},
+        input_shapes=[(2, 3, 4, 6, 8)],
+        output_shape=(2, 5, 8, 12, 4),
+        num_weights=2,
+        other_shapes=[([(1, 1, 2, 2, 8)], (1, 1, 4, 4, 4))],
+    ),
     "ResidualBlock3D": dict(
         init_kwargs={"filters": 8, "kernel_sizes": ((1, 3, 3), (3, 1, 1))},
         input_shapes=[(2, 3, 4, 6, 4)],

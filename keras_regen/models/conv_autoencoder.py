@@ -1,0 +1,131 @@
+"""REGEN's encoder with a conventional decoder."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_regen.models.architectures import architecture, conv_decoder_architecture
+from keras_regen.models.conv_decoder import ConvDecoder
+from keras_regen.models.inference import to_unit_range
+from keras_regen.models.video_autoencoder import VideoAutoencoder
+from keras_regen.models.video_encoder import VideoEncoder
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class ConvAutoencoder(VideoAutoencoder):
+    """A video autoencoder with a convolutional decoder, to compare REGEN with.
+
+    The encoder and the latents are REGEN's; the decoder, `ConvDecoder`, maps them
+    straight to the frames. It is trained by the mean squared error alone, as REGEN is
+    trained by the diffusion loss alone. `fit(clips)`, `encode`, `decode`, `VideoCodec`
+    and presets are used in the same way; only the frames that were encoded can be
+    decoded, in one pass without noise: `num_steps` and `seed` make no difference.
+
+    Args:
+        encoder: a `VideoEncoder`.
+        decoder: a `ConvDecoder` of the same compression.
+
+    Call arguments:
+        video: as for `Regen`.
+
+    Returns:
+        Latents, as of `Regen`.
+
+    Example:
+
+    >>> model = ConvAutoencoder.from_architecture("tiny", temporal_compression=4)
+    >>> latents = model.encode(np.zeros((1, 5, 16, 24, 3)))
+    >>> model.decode(latents).shape
+    (1, 5, 16, 24, 3)
+
+    Reference:
+        Yu et al. 2023, *Language Model Beats Diffusion: Tokenizer is Key to Visual
+        Generation* (MAGVIT-v2); the baseline of Zhang et al. 2025, *REGEN*, table 1.
+    """
+
+    @classmethod
+    def from_architecture(
+        cls, name, temporal_compression=8, dtype=None, remat=False, regularization=None
+    ):
+        """Builds an untrained model, with the parameters of `Regen` of that name.
+
+        Args:
+            name: `"tiny"`, `"small"`, `"base"` or `"paper"`.
+            temporal_compression: int. k: 4, 8, 16 or 32. Defaults to `8`.
+            dtype: as for `Regen.from_architecture`.
+            remat: as for `Regen.from_architecture`.
+            regularization: as for `Regen.from_architecture`.
+
+        Raises:
+            ValueError: if there is no such architecture.
+        """
+        common = {
+            "temporal_compression": temporal_compression,
+            "dtype": dtype,
+            "remat": remat,
+        }
+        decoder = ConvDecoder(
+            **conv_decoder_architecture(name, temporal_compression),
+            **common,
+            name="decoder",
+        )
+        encoder = VideoEncoder(
+            **architecture(name)["encoder"],
+            **common,
+            regularization=regularization,
+            name="encoder",
+        )
+        return cls(encoder, decoder)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """The mean squared error of the decoded chunk.
+
+        Args:
+            x: the chunk, as for `call`.
+            y: None, or the target frames, of the shape of the chunk. Defaults to the
+                chunk itself.
+            y_pred: the latents, from `call`.
+            sample_weight: None, or float tensor of shape `(B,)`.
+            training: bool.
+
+        Returns:
+            Scalar, float32, as of `Regen.compute_loss`.
+        """
+        target = to_unit_range(x if y is None else y)
+        output = self.decoder(y_pred, training=training)
+        if isinstance(target.shape[1], int) and target.shape[1] != output.shape[1]:
+            raise ValueError(
+                "A convolutional decoder can be trained on the frames of the chunk "
+                f"alone. Received: x.shape={x.shape}, y.shape={y.shape}"
+            )
+        losses = ops.mean(ops.square(output - target), axis=(1, 2, 3, 4))
+        return self._mean_loss(losses, sample_weight)
+
+    def generate(self, latents, times, noise=None, num_steps=1):
+        """Decodes chunks; see `Regen.generate`.
+
+        Args:
+            latents: float array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
+            times: float array of shape `(B, F)`, 0 to k for each chunk, or 0 for an
+                image.
+            noise: makes no difference.
+            num_steps: makes no difference.
+
+        Returns:
+            float32 NumPy array of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
+
+        Raises:
+            ValueError: for other times.
+        """
+        last = self.temporal_compression if latents.shape[1] == 2 else 0
+        times = np.asarray(times)
+        if times.shape[1:] != (last + 1,) or np.any(times != np.arange(last + 1)):
+            raise ValueError(
+                "A convolutional decoder decodes the frames that were encoded, at the "
+                f"times 0 to {last}. Received: times={times[0].tolist()}"
+            )
+        latents = ops.convert_to_tensor(latents, "float32")
+        video = self.decoder.predict_on_batch(latents)[: len(latents)]
+        return np.clip(video, -1.0, 1.0)

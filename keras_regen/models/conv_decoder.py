@@ -1,0 +1,174 @@
+"""The conventional decoder that REGEN's is compared with."""
+
+import math
+
+import keras
+
+from keras_regen.layers import CausalConv3D, CausalUpsample3D, ResidualBlock3D
+from keras_regen.layers.patches import unpatchify
+from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class Unpatchify(keras.layers.Layer):
+    """`unpatchify` as a layer: channels to pixels, without weights."""
+
+    def __init__(self, patch_size, **kwargs):
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+
+    def call(self, patches):
+        return unpatchify(patches, self.patch_size)
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, *sizes, channels = input_shape
+        sizes = [None if size is None else size * self.patch_size for size in sizes]
+        return (batch, frames, *sizes, channels // self.patch_size**2)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"patch_size": self.patch_size})
+        return config
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class ConvDecoder(keras.Model):
+    """Decodes two latent frames to k + 1 frames, in one deterministic pass.
+
+    The mirror image of `VideoEncoder`, in the style of MAGVIT-v2: causal 3D
+    convolutions with channel-wise norms, and depth to space where the encoder has
+    strides. The first frame is decoded from the content latent alone.
+
+    Args:
+        temporal_compression: int. k, a power of two from 2 to 64.
+        latent_channels: int. Channels of a latent frame. Defaults to `8`.
+        stem_patch_size: int. 1, 2, 4 or 8: side of the patches that the last
+            convolution makes. Defaults to `1`.
+        widths: tuple of int. Channels of each stage, the one of full resolution first;
+            the last repeats. Defaults to `(128, 256, 256, 512)`.
+        num_blocks: tuple of int. Residual blocks of each stage; the last repeats.
+            Defaults to `(2,)`.
+        kernel_sizes: the kernels of a residual block, see `ResidualBlock3D`.
+        remat: bool. See `VideoEncoder`. Defaults to `False`.
+
+    Input shape:
+        `(B, 2, h, w, latent_channels)`; or `(B, 1, h, w, latent_channels)`, images.
+
+    Output shape:
+        `(B, k + 1, 8h, 8w, 3)`, float32; `(B, 1, 8h, 8w, 3)` for images.
+
+    Raises:
+        ValueError: if `temporal_compression` or `stem_patch_size` is not as above.
+
+    Example:
+
+    >>> decoder = ConvDecoder(4, widths=(8,), num_blocks=(1,))
+    >>> tuple(decoder(keras.ops.zeros((1, 2, 2, 3, 8))).shape)
+    (1, 5, 16, 24, 3)
+
+    Reference:
+        Yu et al. 2023, *Language Model Beats Diffusion: Tokenizer is Key to Visual
+        Generation* (MAGVIT-v2), section 3.1 and appendix A.
+    """
+
+    def __init__(
+        self,
+        temporal_compression,
+        latent_channels=8,
+        stem_patch_size=1,
+        widths=(128, 256, 256, 512),
+        num_blocks=(2,),
+        kernel_sizes=((3, 3, 3), (3, 3, 3)),
+        remat=False,
+        dtype=None,
+        name=None,
+        trainable=True,
+    ):
+        if temporal_compression not in (2, 4, 8, 16, 32, 64):
+            raise ValueError(
+                "`temporal_compression` must be a power of two from 2 to 64. "
+                f"Received: temporal_compression={temporal_compression}"
+            )
+        if stem_patch_size not in (1, 2, 4, 8):
+            raise ValueError(
+                "`stem_patch_size` must be 1, 2, 4 or 8. "
+                f"Received: stem_patch_size={stem_patch_size}"
+            )
+        dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        space_halvings = int(math.log2(SPATIAL_COMPRESSION // stem_patch_size))
+        time_halvings = int(math.log2(temporal_compression))
+        last = max(space_halvings, time_halvings)
+
+        # === Layers ===
+        layers = [
+            CausalConv3D(
+                widths[min(last, len(widths) - 1)], (3, 3, 3), dtype=dtype, name="stem"
+            )
+        ]
+        for stage in range(last, -1, -1):
+            width = widths[min(stage, len(widths) - 1)]
+            if stage < last:
+                time, space = stage < time_halvings, stage < space_halvings
+                layers.append(
+                    CausalUpsample3D(
+                        width,
+                        kernel_size=(3 if time else 1, *[3 if space else 1] * 2),
+                        strides=(2 if time else 1, 2 if space else 1),
+                        dtype=dtype,
+                        name=f"stage_{stage}_up",
+                    )
+                )
+            for block in range(num_blocks[min(stage, len(num_blocks) - 1)]):
+                name = f"stage_{stage}_block_{block}"
+                layers.append(
+                    ResidualBlock3D(width, kernel_sizes, remat, dtype=dtype, name=name)
+                )
+        layers += [
+            keras.layers.RMSNormalization(
+                epsilon=1e-6, dtype=dtype, name="output_norm"
+            ),
+            keras.layers.Activation("silu", dtype=dtype, name="output_activation"),
+            CausalConv3D(
+                3 * stem_patch_size**2, (3, 3, 3), dtype="float32", name="output_conv"
+            ),
+            Unpatchify(stem_patch_size, dtype="float32", name="output_patches"),
+        ]
+
+        # === Functional Model ===
+        latents = keras.Input((None, None, None, latent_channels), name="latents")
+        x = latents
+        for layer in layers:
+            x = layer(x)
+        super().__init__(
+            inputs=latents, outputs=x, dtype=dtype, name=name, trainable=trainable
+        )
+        self.autocast = False
+        # Functional models leave their policy at the global one.
+        self.dtype_policy = dtype
+
+        # === Config ===
+        self.temporal_compression = temporal_compression
+        self.latent_channels = latent_channels
+        self.stem_patch_size = stem_patch_size
+        self.widths = tuple(widths)
+        self.num_blocks = tuple(num_blocks)
+        self.kernel_sizes = tuple(tuple(size) for size in kernel_sizes)
+        self.remat = remat
+
+    def get_config(self):
+        return {
+            "temporal_compression": self.temporal_compression,
+            "latent_channels": self.latent_channels,
+            "stem_patch_size": self.stem_patch_size,
+            "widths": self.widths,
+            "num_blocks": self.num_blocks,
+            "kernel_sizes": self.kernel_sizes,
+            "remat": self.remat,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "name": self.name,
+            "trainable": self.trainable,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

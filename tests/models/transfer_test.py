@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+
+from keras_regen.models.transfer import transfer_weights
+from tests.models.conftest import awaken, make_regen
+from tests.test_case import random
+
+
+def test_a_larger_k_begins_with_the_content_of_a_smaller():
+    source, target = awaken(make_regen(4)), make_regen(16)
+    share = transfer_weights(source, target)
+    assert 0.7 < share < 1
+    video = random(1, 17, 16, 24, 3)
+    expected = source.encode(video[:, :5])
+    np.testing.assert_allclose(target.encode(video)[:, 0], expected[:, 0], atol=1e-6)
+    for ours, theirs in zip(
+        target.decoder.get_weights(), source.decoder.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_smaller_k():
+    source, target = awaken(make_regen(16)), make_regen(4)
+    assert transfer_weights(source, target) == 1.0
+
+
+def test_nothing_in_common(monkeypatch):
+    target = make_regen(4, encoder={"widths": (16,)})
+    source = make_regen(4)
+    for part in (source.encoder, source.decoder):
+        monkeypatch.setattr(type(part), "weights", [])
+    with pytest.raises(ValueError, match="of the same path and shape"):
+        transfer_weights(source, target)
