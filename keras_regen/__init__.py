@@ -5,7 +5,16 @@ import sys
 
 __version__ = "0.1.0"
 
-_MODULES = ("codec", "data", "diffusion", "layers", "metrics", "models", "training")
+_MODULES = (
+    "codec",
+    "data",
+    "diffusion",
+    "evaluation",
+    "layers",
+    "metrics",
+    "models",
+    "training",
+)
 _CLASSES = {
     "ConvAutoencoder": "models",
     "ConvDecoder": "models",

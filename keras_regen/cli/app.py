@@ -7,7 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 import keras_regen
-from keras_regen.cli import info, train, video
+from keras_regen.cli import evaluate, info, metric_weights, train, video
 
 USER_ERROR = 2
 
@@ -18,6 +18,8 @@ app.command()(video.reconstruct)
 app.command()(video.encode)
 app.command()(video.decode)
 app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(metric_weights.metric_weights)
 app.command()(info.info)
 
 

@@ -7,6 +7,7 @@ import re
 import av
 import numpy as np
 
+from keras_regen.data.raw_video import file_format
 from keras_regen.data.source import Source, UnreadableError
 
 # 15 of x264's 0 to 51: beyond what the eye tells from the original. VP9's 20 of 0 to 63
@@ -15,7 +16,12 @@ H264_OPTIONS = {"crf": "15", "preset": "medium"}
 VP9_OPTIONS = {"crf": "20", "b": "0", "cpu-used": "4", "row-mt": "1"}
 # ITU-R BT.709 in the numbering that the codecs share with FFmpeg.
 BT709 = 1
+UNSPECIFIED = 2
 LIMITED_RANGE = 1
+# Beyond the sizes of standard definition, 720x576, untagged colours are BT.709 to
+# players such as mpv. FFmpeg's scaler would take them for BT.601: pure red would be off
+# by 22 of 255. Raw video and most of the H.264 of data sets are untagged.
+SD_WIDTH, SD_HEIGHT = 1279, 576
 GIF_TRAILER = b"\x3b"
 
 
@@ -24,8 +30,9 @@ class ContainerSource(Source):
 
     def __init__(self, path):
         self._path = path
+        form = file_format(path)
         try:
-            self._container = av.open(str(path))
+            self._container = av.open(str(path), format=form.name, options=form.options)
         except (av.FFmpegError, OSError) as error:
             reason = error.strerror or str(error)
             raise UnreadableError(f"it is not a video: {reason}") from error
@@ -36,7 +43,9 @@ class ContainerSource(Source):
             raise
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate else None
-        self.num_frames = self._stream.frames or self._estimate_frames()
+        self.num_frames = (
+            form.num_frames or self._stream.frames or self._estimate_frames()
+        )
 
     def _video_stream(self):
         # FFmpeg plays text files as terminal art, and covers of music as video.
@@ -53,7 +62,7 @@ class ContainerSource(Source):
     def __iter__(self):
         count, end = 0, None
         try:
-            for frame in self._container.decode(self._stream):
+            for frame in self._decode():
                 if frame.is_corrupt:
                     raise UnreadableError("its data make no picture")
                 array = frame.to_ndarray(format="rgb24")
@@ -67,6 +76,10 @@ class ContainerSource(Source):
             raise UnreadableError(error.strerror) from error
         if self._ends_early(count, end):
             raise UnreadableError("the file ends")
+
+    def _decode(self):
+        """Iterator of the `av.VideoFrame`s, whose colours are known."""
+        return map(_tag_colours, self._container.decode(self._stream))
 
     def _ends_early(self, count, end):
         """Whether the file stops before it should, where FFmpeg says nothing of it."""
@@ -100,6 +113,13 @@ class ContainerSource(Source):
 
     def close(self):
         self._container.close()
+
+
+def _tag_colours(frame):
+    large = frame.width > SD_WIDTH or frame.height > SD_HEIGHT
+    if large and frame.colorspace == UNSPECIFIED and not frame.format.is_rgb:
+        frame.colorspace = BT709
+    return frame
 
 
 class StreamEncoder(abc.ABC):

@@ -9,8 +9,8 @@ from keras_regen.data.source import UnreadableError
 
 # Frames that are decoded rather than skipped by a seek, which costs about as much.
 READ_ON = 16
-# AVI has no timestamps of when frames are shown.
-WITHOUT_TIMESTAMPS = ("avi",)
+# They do not say when frames are shown.
+WITHOUT_TIMESTAMPS = ("avi", "h264")
 
 
 class ContainerAccess(ContainerSource):
@@ -36,7 +36,7 @@ class ContainerAccess(ContainerSource):
         # Clips are read side by side, so one thread each; and a process forked off can
         # close a decoder that has no threads.
         self._stream.codec_context.thread_count = 1
-        self._decoder = self._container.decode(self._stream)
+        self._decoder = self._decode()
         # Of the frame decoded last: its timestamp, and its position if that is counted.
         self._last, self._position = None, -1
 
@@ -55,6 +55,10 @@ class ContainerAccess(ContainerSource):
         Raises:
             UnreadableError: if there are no frames.
         """
+        if self._container.format.name == "rawvideo":
+            # Every frame is where it must be: no need to read the file.
+            positions = np.arange(self.num_frames)
+            return FrameIndex(self.num_frames, positions, positions)
         index = None
         self._reopen()
         if self._container.format.name not in WITHOUT_TIMESTAMPS:
@@ -169,7 +173,7 @@ class ContainerAccess(ContainerSource):
             self._container.seek(timestamp, stream=self._stream)
         except av.FFmpegError as error:
             raise UnreadableError(error.strerror) from error
-        self._decoder = self._container.decode(self._stream)
+        self._decoder = self._decode()
 
     def _decode_to(self, target, started=True):
         """The frame of a timestamp; None if decoding is beyond it.

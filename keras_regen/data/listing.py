@@ -9,8 +9,9 @@ import pathlib
 from keras_regen.data.image_directory import SUFFIXES as IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = (
-    *(".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"),
-    *(".mpeg", ".mpg", ".mts", ".npy", ".ogv", ".ts", ".vob", ".webm", ".wmv"),
+    *(".264", ".3gp", ".avi", ".flv", ".gif", ".h264", ".m2ts", ".m4v", ".mkv"),
+    *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".npy", ".ogv", ".ts", ".vob", ".webm"),
+    *(".wmv", ".yuv"),
 )
 
 

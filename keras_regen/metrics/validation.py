@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from keras_regen.metrics.formulas import WINDOWS
+
 
 def check_pair(reference, video, max_value):
     """The videos as arrays and the width of their range, or ValueError."""
@@ -34,3 +36,22 @@ def check_pair(reference, video, max_value):
             f"`max_value` must be positive. Received: max_value={max_value}"
         )
     return reference, video, float(max_value)
+
+
+def check_per(per, rank):
+    """ValueError unless videos of `rank` have a score `per` frame or clip."""
+    if per not in ("frame", "clip"):
+        raise ValueError(f'`per` must be "frame" or "clip". Received: per={per!r}')
+    if per == "clip" and rank < 4:
+        raise ValueError(
+            "The videos must have shape (..., T, H, W, 3) for a score per clip. "
+            f"Received: {rank} axes"
+        )
+
+
+def check_window(window):
+    """ValueError unless it names a window of SSIM."""
+    if window not in WINDOWS:
+        raise ValueError(
+            f"`window` must be one of {', '.join(WINDOWS)}. Received: window={window!r}"
+        )

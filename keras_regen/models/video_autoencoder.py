@@ -88,6 +88,16 @@ class VideoAutoencoder(Inference, keras.Model):
         )
         return keras.KerasTensor(shape, dtype="float32")
 
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        # Keras hands metrics what `call` returns, and on JAX no weights to decode with.
+        if self._compile_metrics is not None:
+            raise ValueError(
+                "The model's outputs are latents: score videos in a callback, as "
+                "`training.Watch`, or with `metric.update_state(video, "
+                "model.reconstruct(video))`. Received: metrics in `compile`"
+            )
+        return super().compute_metrics(x, y, y_pred, sample_weight)
+
     def fit(self, *args, **kwargs):
         history = super().fit(*args, **kwargs)
         # Keras ends a fit by assigning the averages to the weights. On JAX both are

@@ -72,6 +72,8 @@ MAKERS = {
     "variable.mkv": lambda path: encode(
         path, "libx264", X264, timestamps=np.cumsum(np.arange(45) % 5 + 1)
     ),
+    "raw_48x32_25.yuv": lambda path: encode(path, "rawvideo"),
+    "stream_48x32_25.264": lambda path: encode(path, "libx264", X264),
     "one_keyframe.mp4": lambda path: write(path, noisy()),
     "rotated.mp4": lambda path: rotate(write(path, noisy())),
     "palette.gif": lambda path: write(path, noisy()),

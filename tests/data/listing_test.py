@@ -19,8 +19,9 @@ def names(folder, source):
 def test_folder(tmp_path):
     touch(tmp_path, "b.mp4", "a/z.MKV", "a/deep/er/c.webm", "notes.txt", ".hidden.mp4")
     touch(tmp_path, ".cache/d.mp4", "frames/0.png", "frames/1.png", "a/preview.jpg")
-    touch(tmp_path, "e.npy")
-    expected = ["a/deep/er/c.webm", "a/z.MKV", "b.mp4", "e.npy", "frames"]
+    touch(tmp_path, "e.npy", "f.264", "g_2x2.yuv", "h.h264")
+    expected = ["a/deep/er/c.webm", "a/z.MKV", "b.mp4", "e.npy", "f.264", "frames"]
+    expected += ["g_2x2.yuv", "h.h264"]
     assert names(tmp_path, tmp_path) == expected
     assert names(tmp_path, str(tmp_path)) == expected
     assert names(tmp_path, tmp_path / "frames") == ["frames"]

@@ -29,6 +29,27 @@ def test_float_scores_as_uint8():
     assert scores == pytest.approx(float(psnr(REFERENCE, VIDEO)), abs=1e-9)
 
 
+def test_agrees_with_scikit_image_on_frames_and_clips():
+    measure = pytest.importorskip("skimage.metrics").peak_signal_noise_ratio
+    rng = np.random.default_rng(0)
+    reference, video = rng.integers(0, 256, (2, 2, 3, 16, 20, 3), "uint8")
+    frames, clips = psnr(reference, video), psnr(reference, video, per="clip")
+    assert frames.shape == (2, 3) and clips.shape == (2,)
+    for clip in range(2):
+        expected = measure(reference[clip], video[clip], data_range=255)
+        assert clips[clip] == pytest.approx(expected, abs=1e-9)
+        for frame in range(3):
+            pair = reference[clip, frame], video[clip, frame]
+            expected = measure(*pair, data_range=255)
+            assert frames[clip, frame] == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_bad_frame_counts_in_full_in_a_clip():
+    reference = np.zeros((2, 8, 8, 3), "uint8")
+    video = reference + np.uint8([[[[1]]], [[[100]]]])
+    assert psnr(reference, video, per="clip") < psnr(reference, video).mean() - 10
+
+
 def test_max_value():
     assert psnr(REFERENCE / 255, VIDEO / 255, max_value=1) == pytest.approx(
         float(psnr(REFERENCE, VIDEO)), abs=1e-9
@@ -53,3 +74,12 @@ def test_errors(reference, video, message):
 def test_max_value_must_be_positive():
     with pytest.raises(ValueError, match="Received: max_value=0"):
         psnr(REFERENCE, VIDEO, max_value=0)
+
+
+@pytest.mark.parametrize(
+    ("frames", "per", "message"),
+    [(REFERENCE, "clip", "a score per clip"), (REFERENCE, "video", "per='video'")],
+)
+def test_per_that_is_wrong(frames, per, message):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        psnr(frames, frames, per=per)

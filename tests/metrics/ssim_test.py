@@ -11,6 +11,29 @@ def test_agrees_with_scikit_image():
     assert ssim(REFERENCE, VIDEO) == pytest.approx(0.8439241376849358, abs=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("window", "arguments"),
+    [
+        (
+            "gaussian",
+            {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False},
+        ),
+        ("uniform", {}),
+    ],
+)
+def test_agrees_with_scikit_image_on_noise(window, arguments):
+    measure = pytest.importorskip("skimage.metrics").structural_similarity
+    rng = np.random.default_rng(0)
+    reference = rng.integers(0, 256, (3, 24, 30, 3), "uint8")
+    noise = rng.normal(0, [[[[2]]], [[[20]]], [[[80]]]], reference.shape)
+    video = np.clip(reference + noise, 0, 255).astype("uint8")
+    scores = ssim(reference, video, window=window)
+    for x, y, score in zip(reference, video, scores, strict=True):
+        expected = measure(x, y, data_range=255, channel_axis=-1, **arguments)
+        assert score == pytest.approx(expected, abs=1e-9)
+    assert np.ptp(scores) > 0.3
+
+
 def test_frame_of_one_window_by_hand():
     x, y = (image[:11, :11].astype("float64") for image in (REFERENCE, VIDEO))
     weights = np.exp(-np.square(np.arange(-5, 6)) / (2 * 1.5**2))
@@ -55,12 +78,13 @@ def test_falls_with_distortion():
     assert scores[0] == pytest.approx(1.0) and scores[-1] < 0.7
 
 
+@pytest.mark.parametrize("window", ["gaussian", "uniform"])
 @pytest.mark.parametrize("size", [(1, 1), (2, 30), (10, 12), (11, 11)])
-def test_small_frames_shrink_the_window(size):
+def test_small_frames_shrink_the_window(size, window):
     height, width = size
     x, y = REFERENCE[:height, :width], VIDEO[:height, :width]
-    assert ssim(x, x) == pytest.approx(1.0, abs=1e-12)
-    assert -1 <= ssim(x, y) < 1
+    assert ssim(x, x, window=window) == pytest.approx(1.0, abs=1e-12)
+    assert -1 <= ssim(x, y, window=window) < 1
 
 
 @pytest.mark.parametrize(
@@ -74,3 +98,8 @@ def test_small_frames_shrink_the_window(size):
 def test_errors(reference, video, message):
     with pytest.raises(ValueError, match=f"{message}.*Received: "):
         ssim(reference, video)
+
+
+def test_window_that_is_wrong():
+    with pytest.raises(ValueError, match="one of gaussian, uniform.*window='box'"):
+        ssim(REFERENCE, VIDEO, window="box")

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from keras_regen import diffusion
+from keras_regen.metrics import PSNR
 from keras_regen.models import DiTDecoder, Regen, VideoEncoder, count_parameters
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
@@ -103,6 +104,11 @@ class TestTraining:
         clips = moving_squares(8)
         first = regen.evaluate(clips, batch_size=4, verbose=0)
         assert first == regen.evaluate(clips, batch_size=4, verbose=0)
+
+    def test_metrics_of_latents_are_refused(self, regen):
+        regen.compile(keras.optimizers.SGD(0.0), metrics=[PSNR()])
+        with pytest.raises(ValueError, match="score videos in a callback"):
+            regen.fit(moving_squares(4), verbose=0)
 
     def test_training_draws_anew_each_step(self, regen):
         awaken(regen)

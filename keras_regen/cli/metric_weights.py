@@ -1,0 +1,47 @@
+"""The command `metric-weights`."""
+
+from typing import Annotated
+
+import rich.console
+import typer
+
+from keras_regen.backend import quiet_start
+from keras_regen.cli.common import load_keras, make_table
+from keras_regen.metrics.metric_weights import METRIC_WEIGHTS
+
+
+def metric_weights(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help=f"Which: {', '.join(METRIC_WEIGHTS)}. Defaults to all of them.",
+        ),
+    ] = None,
+):
+    """Put the weights of the networks that metrics use into the cache.
+
+    They come from packages that have to be installed, but are not imported. What they
+    carry is checked, converted and kept in KERAS_REGEN_CACHE, or else in
+    ~/.cache/keras-regen.
+    """
+    console = rich.console.Console()
+    names = names or list(METRIC_WEIGHTS)
+    unknown = [name for name in names if name not in METRIC_WEIGHTS]
+    if unknown:
+        raise ValueError(
+            f"The networks are {', '.join(METRIC_WEIGHTS)}. "
+            f"Received: {', '.join(unknown)}"
+        )
+    # Missing packages are told before the seconds that Keras takes.
+    for name in names:
+        METRIC_WEIGHTS[name].find_checkpoint()
+    load_keras(console)
+    with quiet_start():
+        from keras_regen.metrics.weight_conversion import prepare_metric_weights
+
+        paths = [prepare_metric_weights(name) for name in names]
+    table = make_table()
+    for name, path in zip(names, paths, strict=True):
+        table.add_row(name, f"{path} ({path.stat().st_size:,} bytes)")
+    console.print(table)

@@ -1,0 +1,175 @@
+"""The videos of a data set, as they lie on disk."""
+
+import dataclasses
+import os
+import pathlib
+import re
+
+from keras_regen.data.image_directory import SUFFIXES as IMAGE_SUFFIXES
+from keras_regen.data.listing import find_videos
+from keras_regen.data.raw_video import RAW_SUFFIX
+
+MCL_JCV, DAVIS, VIDEOS = "mcl_jcv", "davis", "videos"
+NAMES = (MCL_JCV, DAVIS, VIDEOS)
+# `videoSRC01_1920x1080_30.yuv`, `videoSRC01_1920x1080_30_qp_00.264`.
+MCL_JCV_FILE = re.compile(
+    r"(videoSRC\d+)_(\d+)x(\d+)_(\d+(?:\.\d+)?)(?:_qp_(\d+))?\.\w+", re.I
+)
+DAVIS_FPS = 24.0
+# The first that are there: of the 2017 edition, of the 2016 one inside it, and of the
+# 2016 one on its own.
+DAVIS_LISTS = ("2017/val.txt", "2016/val.txt", "480p/val.txt", "1080p/val.txt")
+DAVIS_SIZES = ("480p", "Full-Resolution", "1080p")
+
+
+@dataclasses.dataclass(frozen=True)
+class Item:
+    """A video of a data set.
+
+    Args:
+        name: str, unlike the others' names.
+        path: str, for `keras_regen.data.VideoReader`.
+        fps: float or None, where the file says it.
+    """
+
+    name: str
+    path: str
+    fps: float | None = None
+
+
+def open_dataset(path, name=None):
+    """The videos of a data set, sorted by name.
+
+    - `"mcl_jcv"`: MCL-JCV, and VideoSet, whose files are named alike: an item for each
+      source number found in the folder, however deep. Of several files of one source
+      the largest frames are taken, of those the least quantisation (none, or the lowest
+      `qp`), and of those `.yuv` rather than H.264. Files named otherwise are left out.
+    - `"davis"`: DAVIS 2017 or 2016, the folder with `JPEGImages` and `ImageSets` or the
+      one above it: the sequences of the validation list, at 480p if there. For all
+      sequences open the folder `JPEGImages/480p` itself, as `"videos"`.
+    - `"videos"`: whatever `keras_regen.data.VideoClips` takes as its source: a folder,
+      a video, a pattern, a `.csv` or a list of these.
+
+    Args:
+        path: path of the data set; for `"videos"` also a pattern or a list.
+        name: str or None, one of the above. Defaults to `None`: by what is there.
+
+    Returns:
+        List of `Item`s: `.name`, `.path` and `.fps`.
+
+    Raises:
+        ValueError: if there are no videos, or one that is listed is missing.
+    """
+    if name is not None and name not in NAMES:
+        raise ValueError(
+            f"`name` must be one of {', '.join(NAMES)}. Received: name={name!r}"
+        )
+    name = name or dataset_name(path)
+    openers = {MCL_JCV: _open_mcl_jcv, DAVIS: _open_davis, VIDEOS: _open_videos}
+    return openers[name](path)
+
+
+def dataset_name(path):
+    """What `open_dataset` takes a path for: `"mcl_jcv"`, `"davis"` or `"videos"`."""
+    if not isinstance(path, (str, os.PathLike)) or not os.path.isdir(path):
+        return VIDEOS
+    if _davis_root(path):
+        return DAVIS
+    try:
+        videos = find_videos(path)
+    except ValueError:
+        return VIDEOS
+    files = [os.path.basename(video) for video in videos if os.path.isfile(video)]
+    # A folder of anything else too is a folder of videos.
+    alike = all(file.lower().startswith("videosrc") for file in files)
+    return MCL_JCV if alike and any(map(MCL_JCV_FILE.fullmatch, files)) else VIDEOS
+
+
+# === MCL-JCV ===
+
+
+def _open_mcl_jcv(path):
+    best = {}
+    for video in find_videos(path):
+        match = MCL_JCV_FILE.fullmatch(os.path.basename(video))
+        if not match:
+            continue
+        name, width, height, fps, qp = match.groups()
+        is_raw = video.lower().endswith(RAW_SUFFIX)
+        rank = (-int(width) * int(height), int(qp or -1), not is_raw, video)
+        item = Item(name, video, float(fps))
+        best[name] = min(best.get(name, (rank, item)), (rank, item))
+    if not best:
+        raise ValueError(
+            "MCL-JCV must have videos named as videoSRC01_1920x1080_30.yuv. "
+            f"Received: path={path}"
+        )
+    return [best[name][1] for name in sorted(best)]
+
+
+# === DAVIS ===
+
+
+def _davis_root(path):
+    roots = (pathlib.Path(path), pathlib.Path(path) / "DAVIS")
+    return next((root for root in roots if (root / "JPEGImages").is_dir()), None)
+
+
+def _open_davis(path):
+    root = _davis_root(path)
+    if root is None:
+        raise ValueError(f"DAVIS must have a folder JPEGImages. Received: path={path}")
+    sizes = [root / "JPEGImages" / size for size in DAVIS_SIZES]
+    images = next((folder for folder in sizes if folder.is_dir()), None)
+    if images is None:
+        raise ValueError(
+            f"JPEGImages must have a folder {' or '.join(DAVIS_SIZES)}. "
+            f"Received: path={path}"
+        )
+    names = _davis_list(root)
+    for name in names:
+        folder = images / name
+        if not folder.is_dir() or not any(
+            image.suffix.lower() in IMAGE_SUFFIXES for image in folder.iterdir()
+        ):
+            raise ValueError(
+                f"The sequence {name} is listed but has no images in {images}. "
+                f"Received: path={path}"
+            )
+    return [Item(name, str(images / name), DAVIS_FPS) for name in names]
+
+
+def _davis_list(root):
+    """Names of the validation sequences, sorted."""
+    files = [root / "ImageSets" / name for name in DAVIS_LISTS]
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        raise ValueError(
+            f"DAVIS must have a list ImageSets/{' or '.join(DAVIS_LISTS)}. "
+            f"Received: path={root}"
+        )
+    # A name a line; in the 2016 edition an image and its mask, with their folders.
+    first = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
+    names = {
+        pathlib.PurePosixPath(word).parent.name if "/" in word else word
+        for word in first
+    }
+    if not names:
+        raise ValueError(f"The list of sequences is empty. Received: {file}")
+    return sorted(names)
+
+
+# === Any videos ===
+
+
+def _open_videos(source):
+    # A weight of 0 leaves a video out, as in training.
+    paths = [path for path, weight in find_videos(source).items() if weight]
+    missing = [path for path in paths if not os.path.exists(path)]
+    if missing or not paths:
+        raise ValueError(
+            f"Videos are missing: {', '.join(missing[:3]) or 'all have weight 0'}. "
+            f"Received: source={source}"
+        )
+    root = os.path.commonpath([os.path.dirname(os.path.abspath(p)) for p in paths])
+    return [Item(os.path.relpath(path, root), path) for path in paths]

@@ -1,0 +1,87 @@
+"""Embedders by name, for the command line."""
+
+from keras_regen.evaluation.embedders.diffusers_embedder import DiffusersEmbedder
+from keras_regen.evaluation.embedders.omni_tokenizer_embedder import (
+    OmniTokenizerEmbedder,
+)
+from keras_regen.evaluation.embedders.video_codec_embedder import VideoCodecEmbedder
+from keras_regen.evaluation.embedders.vidtok_embedder import VidTokEmbedder
+from keras_regen.evaluation.embedders.wf_vae_embedder import WFVAEEmbedder
+from keras_regen.evaluation.embedders.x264 import X264
+from keras_regen.evaluation.embedders.zonal_dct import ZonalDct
+
+FORMS = (
+    "the name of a bundled preset, a preset's directory or hf://user/name; "
+    "diffusers:PATH_OR_ID; vidtok:CONFIG,CHECKPOINT; wfvae:DIRECTORY; "
+    "omnitokenizer:CHECKPOINT; dct; x264"
+)
+
+
+def load_embedder(
+    spec,
+    match=None,
+    *,
+    steps=1,
+    seed=0,
+    max_memory=None,
+    num_frames=9,
+    chunk_frames=None,
+    torch_dtype=None,
+    device=None,
+):
+    """Loads an embedder.
+
+    Every option may be given whatever the embedder is: those that do not concern it are
+    not used.
+
+    Args:
+        spec: str. The name of a bundled preset, a preset's directory or
+            `hf://user/name`; `diffusers:PATH_OR_ID`; `vidtok:CONFIG,CHECKPOINT`;
+            `wfvae:DIRECTORY`; `omnitokenizer:CHECKPOINT`; or, of as many values or bits
+            as `match`, `dct` and `x264`.
+        match: `Embedder` or None. What `dct` and `x264` are matched with.
+        steps: int. A preset's sampling steps. Defaults to `1`.
+        seed: int. A preset's noise. Defaults to `0`.
+        max_memory: see `VideoCodec`, for presets.
+        num_frames: int. Frames of a block of `dct`. Defaults to `9`.
+        chunk_frames: see `TorchEmbedder`, for models of PyTorch.
+        torch_dtype: see `TorchEmbedder`, for models of PyTorch.
+        device: see `TorchEmbedder`, for models of PyTorch.
+
+    Raises:
+        ValueError: if `spec` is none of these, or it cannot be loaded.
+        ImportError: if a package that it needs is not installed.
+    """
+    if spec in ("dct", "x264"):
+        if match is None:
+            raise ValueError(
+                f"{spec} needs an embedder to match in size. Received: match=None"
+            )
+        return ZonalDct(match, num_frames) if spec == "dct" else X264(match)
+    options = {
+        "chunk_frames": chunk_frames,
+        "torch_dtype": torch_dtype,
+        "device": device,
+    }
+    kind, _, place = spec.partition(":")
+    if kind == "diffusers" and place:
+        return DiffusersEmbedder(place, **options)
+    if kind == "vidtok" and all(paths := place.partition(",")):
+        return VidTokEmbedder(paths[0], paths[2], **options)
+    if kind == "wfvae" and place:
+        return WFVAEEmbedder(place, **options)
+    if kind == "omnitokenizer" and place:
+        return OmniTokenizerEmbedder(place, **options)
+    return VideoCodecEmbedder(_load_codec(spec, max_memory), steps, seed)
+
+
+def _load_codec(preset, max_memory):
+    # They import Keras, whose backend is chosen first.
+    from keras_regen.codec import VideoCodec
+    from keras_regen.models import load_model
+
+    try:
+        model = load_model(preset)
+    except ValueError as error:
+        raise ValueError(f"An embedder is {FORMS}. {error}") from error
+    return VideoCodec(model, max_memory=max_memory)

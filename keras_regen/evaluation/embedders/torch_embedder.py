@@ -1,0 +1,201 @@
+"""What the PyTorch models have in common."""
+
+import abc
+import dataclasses
+import importlib
+import math
+
+import numpy as np
+
+from keras_regen.evaluation.embedders.embedder import (
+    BITS_PER_VALUE,
+    Reconstruction,
+    as_stored,
+    check_video,
+)
+from keras_regen.pixels import to_uint8
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentGrid:
+    """What videos a model takes, and where their latents lie.
+
+    Args:
+        channels: int. Latent values of one position; 1 where it is a token.
+        temporal_compression: int. Frames that one position stands for.
+        spatial_compression: int. Pixels that it stands for, along either side.
+        causal: bool. Whether the first frame has latents of its own, so that there are
+            1 + n * `temporal_compression` frames. Defaults to `True`.
+        frame_step: int or None. Numbers of frames that the model takes lie so far
+            apart. Defaults to `temporal_compression`.
+        side_step: int or None. The sides that it takes are multiples of this. Defaults
+            to `spatial_compression`.
+        square: bool. Whether it takes squares only. Defaults to `False`.
+    """
+
+    channels: int
+    temporal_compression: int
+    spatial_compression: int
+    causal: bool = True
+    frame_step: int | None = None
+    side_step: int | None = None
+    square: bool = False
+
+    def padded_shape(self, num_frames, height, width):
+        """The least `(T, H, W)` that the model takes and the video fits into."""
+        step = self.frame_step or self.temporal_compression
+        num_frames = -(-(num_frames - self.causal) // step) * step + self.causal
+        if self.square:
+            height = width = max(height, width)
+        step = self.side_step or self.spatial_compression
+        return num_frames, -(-height // step) * step, -(-width // step) * step
+
+    def num_values(self, num_frames, height, width):
+        """Latent values, or tokens, of a video."""
+        frames, height, width = self.padded_shape(num_frames, height, width)
+        frames = (frames - self.causal) // self.temporal_compression + self.causal
+        sides = height * width // self.spatial_compression**2
+        return frames * sides * self.channels
+
+
+class TorchEmbedder(abc.ABC):
+    """A PyTorch module over `(B, C, T, H, W)` as an embedder.
+
+    Videos are filled up with their last frame and with their edges to what the module
+    takes; that is cropped away again. It counts as latents all the same: the module
+    cannot do without. Latents are rounded to float16, tokens stay as they are.
+
+    Args:
+        name: str.
+        module: `torch.nn.Module`, which is moved to the device and set to evaluation.
+        grid: `LatentGrid`.
+        bits_per_value: float. Bits of a latent value or token. Defaults to `16`.
+        chunk_frames: int or None. Frames that are coded at a time, each chunk on its
+            own. Defaults to all, which takes memory that grows with the video.
+        torch_dtype: str or `torch.dtype` or None. What the module computes in.
+            Defaults to that of its weights.
+        device: str or `torch.device` or None. Defaults to `"cuda"` where there is one.
+
+    Raises:
+        ImportError: without PyTorch.
+        ValueError: if `chunk_frames` is not positive.
+    """
+
+    # Values of the module's videos are from minus this to this.
+    value_limit = 1.0
+
+    def __init__(
+        self,
+        name,
+        module,
+        grid,
+        bits_per_value=BITS_PER_VALUE,
+        chunk_frames=None,
+        torch_dtype=None,
+        device=None,
+    ):
+        torch = import_torch()
+        if chunk_frames is not None and chunk_frames < 1:
+            raise ValueError(
+                "`chunk_frames` must be at least 1. "
+                f"Received: chunk_frames={chunk_frames}"
+            )
+        self.name = name
+        self.grid = grid
+        self.bits_per_value = bits_per_value
+        self.chunk_frames = chunk_frames
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.module = module.to(self.device).eval()
+        self._dtype = next(module.parameters()).dtype
+        if torch_dtype is not None and self._dtype != as_torch_dtype(torch_dtype):
+            self._dtype = as_torch_dtype(torch_dtype)
+            module.to(dtype=self._dtype)
+
+    @abc.abstractmethod
+    def encode(self, video):
+        """Latents or, of an integer dtype, tokens of a tensor `(1, 3, T, H, W)`."""
+
+    @abc.abstractmethod
+    def decode(self, latents):
+        """The tensor `(1, 3, T, H, W)` that latents or tokens stand for."""
+
+    def reconstruct(self, video):
+        """See `Embedder`."""
+        check_video(video)
+        length = self.chunk_frames or len(video)
+        chunks = [video[i : i + length] for i in range(0, len(video), length)]
+        decoded, counts = zip(*map(self._reconstruct, chunks), strict=True)
+        num_values = sum(counts)
+        num_bits = math.ceil(num_values * self.bits_per_value)
+        return Reconstruction(np.concatenate(decoded), num_values, num_bits)
+
+    def num_values(self, num_frames, height, width):
+        """See `Embedder`."""
+        length = self.chunk_frames or num_frames
+        return sum(
+            self.grid.num_values(min(length, num_frames - i), height, width)
+            for i in range(0, num_frames, length)
+        )
+
+    def _reconstruct(self, video):
+        """The decoded video, and its number of latent values."""
+        torch = import_torch()
+        shape = video.shape[:3]
+        padded = self.grid.padded_shape(*shape)
+        pads = [(0, more - size) for size, more in zip(shape, padded, strict=True)]
+        array = np.pad(video, [*pads, (0, 0)], mode="edge")
+        array = (array.astype("float32") / 127.5 - 1) * self.value_limit
+        tensor = torch.from_numpy(array.transpose(3, 0, 1, 2)[None])
+        with torch.inference_mode():
+            latents = self.encode(tensor.to(self.device, self._dtype))
+            num_values = latents.numel()
+            if latents.is_floating_point():
+                stored = as_stored(latents.float().cpu().numpy())
+                latents = torch.from_numpy(stored).to(latents)
+            decoded = self.decode(latents)
+        if tuple(decoded.shape) != (1, 3, *padded):
+            raise ValueError(
+                f"{self.name} must decode to the shape that it encodes, "
+                f"{(1, 3, *padded)}. Received: {tuple(decoded.shape)}"
+            )
+        array = decoded[0].float().cpu().numpy() / self.value_limit
+        frames, height, width = shape
+        array = array.transpose(1, 2, 3, 0)[:frames, :height, :width]
+        return to_uint8(array), num_values
+
+
+def import_torch():
+    """PyTorch, or an ImportError that says what to install."""
+    try:
+        return importlib.import_module("torch")
+    except ImportError as error:
+        raise ImportError(
+            "PyTorch models need PyTorch: pip install keras-regen[peers]"
+        ) from error
+
+
+def as_torch_dtype(dtype):
+    """A `torch.dtype` or None, of one or of its name."""
+    torch = import_torch()
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not (dtype is None or isinstance(found, torch.dtype)):
+        raise ValueError(
+            '`torch_dtype` must be a dtype of PyTorch, such as "bfloat16". '
+            f"Received: torch_dtype={dtype!r}"
+        )
+    return found
+
+
+def import_peer(module, repository):
+    """A module of a model's own repository.
+
+    Raises:
+        ImportError: if it cannot be imported, saying where it is to be had.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(
+            f"This model needs {module}: clone https://github.com/{repository}, "
+            f"install what it requires and put it on PYTHONPATH. Received: {error}"
+        ) from error

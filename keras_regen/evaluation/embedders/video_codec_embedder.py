@@ -1,0 +1,55 @@
+"""This package's models."""
+
+import dataclasses
+import pathlib
+
+from keras_regen.evaluation.embedders.embedder import (
+    BITS_PER_VALUE,
+    Reconstruction,
+    as_stored,
+    check_video,
+)
+
+
+class VideoCodecEmbedder:
+    """A `VideoCodec` as an embedder. Its latents are stored as float16.
+
+    Args:
+        codec: a `VideoCodec`.
+        num_steps: int. Sampling steps. Defaults to `1`.
+        seed: int. Seed of the noise canvas. Defaults to `0`.
+        name: str or None. Defaults to that of the preset, or of the model's class.
+
+    Example:
+
+    >>> from keras_regen.evaluation.embedders import VideoCodecEmbedder
+    >>> regen = keras_regen.Regen.from_architecture("tiny", temporal_compression=4)
+    >>> embedder = VideoCodecEmbedder(keras_regen.VideoCodec(regen))
+    >>> embedder.num_values(7, 17, 9)
+    192
+    """
+
+    def __init__(self, codec, num_steps=1, seed=0, name=None):
+        self.codec = codec
+        self.num_steps = num_steps
+        self.seed = seed
+        preset = codec.regen.preset
+        self.name = name or (
+            pathlib.Path(preset).name if preset else type(codec.regen).__name__
+        )
+
+    def reconstruct(self, video):
+        """See `Embedder`."""
+        check_video(video)
+        latents = self.codec.encode(video)
+        latents = dataclasses.replace(latents, array=as_stored(latents.array))
+        decoded = self.codec.decode(latents, num_steps=self.num_steps, seed=self.seed)
+        num_values = latents.array.size
+        return Reconstruction(decoded, num_values, BITS_PER_VALUE * num_values)
+
+    def num_values(self, num_frames, height, width):
+        """See `Embedder`."""
+        chunks, rows, columns, channels = self.codec.latent_shape(
+            num_frames, height, width
+        )
+        return chunks * rows * columns * channels

@@ -1,0 +1,92 @@
+"""Pictures of an evaluation."""
+
+import numpy as np
+
+from keras_regen.data.atomic_output import AtomicOutput
+
+# Clips of an embedder on a contact sheet: so many of the worst and of the best.
+EXTREMES = 4
+
+
+def plot_rate_distortion(rows, path):
+    """Draws PSNR and SSIM of every embedder over the bits that it keeps.
+
+    Args:
+        rows: list of dict, the `embedders` of a report.
+        path: path of the picture, `.png`.
+
+    Raises:
+        ImportError: without matplotlib.
+    """
+    panels = [name for name in ("psnr", "ssim") if all(name in row for row in rows)]
+    figure = _figure((5.5 * len(panels), 4))
+    for axes, name in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
+    ):
+        for row in rows:
+            point = row["bits_per_pixel"], row[name]
+            axes.scatter(*point, s=30)
+            axes.annotate(
+                row["embedder"],
+                point,
+                xytext=(4, 4),
+                textcoords="offset points",
+                fontsize="small",
+            )
+        rates = [row["bits_per_pixel"] for row in rows]
+        axes.set_xscale("log")
+        axes.set_xlim(min(rates) / 2, 2 * max(rates))
+        axes.set_xlabel("bits per pixel")
+        axes.set_title({"psnr": "PSNR, dB", "ssim": "SSIM"}[name])
+        axes.margins(y=0.2)
+        axes.grid(alpha=0.3, which="both")
+    _save(figure, path)
+
+
+def plot_contact_sheet(embedders, path):
+    """Draws the clips that each embedder keeps worst and best, by PSNR.
+
+    Args:
+        embedders: dict from str, the name of an embedder, to what `Evaluation.frames`
+            gives for it.
+        path: path of the picture, `.png`.
+
+    Raises:
+        ImportError: without matplotlib.
+    """
+    sheets = {}
+    for name, clips in embedders.items():
+        ranked = sorted(clips, key=lambda clip: clip[2]["psnr"])
+        # Few clips are shown once.
+        best = ranked[EXTREMES:][-EXTREMES:]
+        sheets[name] = ranked[:EXTREMES] + best
+    columns = max(map(len, sheets.values()))
+    figure = _figure((2.2 * columns, 4.6 * len(sheets)))
+    grid = figure.subplots(2 * len(sheets), columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for row, (name, clips) in enumerate(sheets.items()):
+        for column, (video, number, scores, *pair) in enumerate(clips):
+            for axes, frame in zip(
+                grid[2 * row : 2 * row + 2, column], pair, strict=True
+            ):
+                axes.imshow(np.asarray(frame), interpolation="nearest")
+            title = f"{video[:24]}, {number}\n{scores['psnr']:.2f} dB"
+            grid[2 * row, column].set_title(title, fontsize="small")
+        grid[2 * row + 1, 0].set_title(name, fontsize="small", loc="left")
+    _save(figure, path)
+
+
+def _figure(size):
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "Plots need matplotlib: pip install keras-regen[train]"
+        ) from error
+    return Figure(figsize=size, layout="constrained")
+
+
+def _save(figure, path):
+    with AtomicOutput(path, "plot") as output:
+        figure.savefig(output.temporary, dpi=100)

@@ -1,0 +1,240 @@
+"""How videos are scored: protocols by name.
+
+They follow what others published, as far as it says:
+
+- `regen`: the paper's size, 512x512 (Zhang et al. 2025, arXiv 2503.08665, the table at
+  4x). It does not say how videos are resized and cut, how many frames a clip has, nor
+  how PSNR and SSIM are averaged, so all but the size is this project's choice: 33
+  frames, the least that is whole for causal models of 4, 8, 16 and 32 frames.
+- `vidtok`: the table of https://github.com/microsoft/VidTok, by its files
+  `scripts/inference_evaluate.py`, `vidtok/data/vidtok.py` and `vidtok/modules/util.py`
+  at d6ad92d. They resize floats, and compare the model's floats; here both have 256
+  levels, as videos do. 1e-8 in the mean square error limits their PSNR to 80 dB, and
+  lowers it a little from about 50 on; here it is cut at 80. Before their SSIM frames of
+  384 pixels and more are averaged down; here, with a larger `size`, they are not. How
+  their Frechet distance resizes is not published.
+- `tokenbench`: `token_bench/metrics_cli.py` of https://github.com/NVlabs/TokenBench at
+  dcbb7d5, for videos that its `token_bench/video/preprocessing_script.py` made. It
+  compares MP4 files, written with loss (`cosmos_tokenizer/video_cli.py` of
+  https://github.com/NVIDIA/Cosmos-Tokenizer, in windows of 17 frames); here nothing is
+  compressed. Videos of more than 30 frames a second are cut at 10 seconds there, and at
+  300 frames here. Until 27 December 2024 the script subtracted in 8 bits, which wraps:
+  errors of 16 levels and more counted for less.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from keras_regen.evaluation.protocol_clips import ProtocolClips
+from keras_regen.metrics import psnr, ssim
+from keras_regen.metrics.temporal_consistency import temporal_consistency
+from keras_regen.pixels import to_uint8
+
+CHOICES = {
+    "resize": ("bilinear", "lanczos"),
+    "which_clips": ("consecutive", "first"),
+    "short": ("drop", "repeat", "keep"),
+    "psnr": ("frame", "clip"),
+    "ssim": ("gaussian", "uniform"),
+    "fvd_resize": ("stretch", "crop"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Protocol:
+    """Which clips of a video are scored, and by what.
+
+    Args:
+        name: str.
+        short_side: int. Pixels that the shorter side of a frame is resized to; the
+            aspect is kept.
+        crop: pair of ints (height, width) taken from the centre, or None.
+        enlarge: bool. Whether frames smaller than that are enlarged.
+        resize: `"bilinear"` or `"lanczos"`: Pillow's filters, antialiased.
+        num_frames: int. Frames of a clip.
+        which_clips: `"consecutive"`, all that a video has, one after the other; or
+            `"first"`.
+        short: what becomes of the frames left at the end of a video, too few for a
+            clip: `"drop"`, so that a shorter video has no clip; `"repeat"`, the last
+            frame fills the clip; or `"keep"`, a shorter clip.
+        max_fps: float or None. Every n-th frame is taken, `n = round(fps / max_fps)`
+            and at least 1; every frame, if None.
+        psnr: `"frame"`, the mean over the PSNR of frames, or `"clip"`, the PSNR of the
+            mean square error of the clip.
+        psnr_limit: float. The most that a frame, or clip, counts, in dB.
+        ssim: `"gaussian"` or `"uniform"`, the window. See `keras_regen.metrics.ssim`.
+        fvd_resize: how frames become 224x224 for the Frechet video distance:
+            `"stretch"`, or `"crop"`, the centre after the shorter side is resized.
+        changed: tuple of str, the arguments that `override` changed.
+    """
+
+    name: str
+    short_side: int
+    crop: tuple[int, int] | None
+    enlarge: bool
+    resize: str
+    num_frames: int
+    which_clips: str
+    short: str
+    max_fps: float | None
+    psnr: str
+    psnr_limit: float
+    ssim: str
+    fvd_resize: str
+    changed: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for field, choices in CHOICES.items():
+            value = getattr(self, field)
+            if value not in choices:
+                raise ValueError(
+                    f"`{field}` must be one of {', '.join(choices)}. "
+                    f"Received: {field}={value!r}"
+                )
+        sides = (self.num_frames, self.short_side, *(self.crop or (1, 1)))
+        if not all(isinstance(side, int) and side > 0 for side in sides):
+            raise ValueError(
+                "`num_frames` and sizes must be ints above 0. Received: "
+                f"num_frames={self.num_frames}, short_side={self.short_side}, "
+                f"crop={self.crop}"
+            )
+
+    def override(self, size=None, num_frames=None):
+        """The protocol with another size or length of clips, which `changed` tells.
+
+        Args:
+            size: int or pair of ints (height, width). Frames are resized to cover it,
+                enlarged if need be, and cropped. Defaults to the protocol's.
+            num_frames: int. Defaults to the protocol's.
+
+        Returns:
+            `Protocol`; this one if nothing changes.
+        """
+        values = {}
+        if size is not None:
+            crop = (size, size) if isinstance(size, int) else tuple(size)
+            values = {"short_side": min(crop), "crop": crop, "enlarge": True}
+        if num_frames is not None:
+            values["num_frames"] = num_frames
+        values = {k: v for k, v in values.items() if v != getattr(self, k)}
+        if not values:
+            return self
+        changed = tuple(sorted({*self.changed, *values}))
+        return dataclasses.replace(self, **values, changed=changed)
+
+    def to_dict(self):
+        """The protocol as a dict for JSON, to stand beside its scores."""
+        return dataclasses.asdict(self)
+
+    def clips(self, path, fps=None, max_clips=None):
+        """Reads the clips of a video, in the memory of one.
+
+        Args:
+            path: path of a video, as `keras_regen.data.VideoReader` takes it.
+            fps: float or None. In place of what the file says. Defaults to `None`.
+            max_clips: int or None. At most so many, from the start. Defaults to `None`.
+
+        Returns:
+            `ProtocolClips`, an iterable of uint8 arrays of shape `(T, H, W, 3)`, which
+            counts what it read, repeated and dropped.
+        """
+        return ProtocolClips(self, path, fps, max_clips)
+
+    def scores(self, reference, video):
+        """Scores of a clip.
+
+        Args:
+            reference: uint8 array of shape `(T, H, W, 3)`.
+            video: array of that shape, uint8 or float in [-1, 1], which is rounded to
+                256 levels.
+
+        Returns:
+            Dict of floats: `psnr` in dB, `ssim` and, with two frames or more,
+            `temporal_consistency` in dB, with the limit of PSNR.
+        """
+        video = to_uint8(np.asarray(video))
+        scores = {
+            "psnr": self._limited(psnr(reference, video, per=self.psnr)),
+            "ssim": float(ssim(reference, video, window=self.ssim).mean()),
+        }
+        if len(video) > 1:
+            changes = temporal_consistency(reference, video)
+            scores["temporal_consistency"] = self._limited(changes)
+        return scores
+
+    def _limited(self, decibels):
+        return float(np.minimum(decibels, self.psnr_limit).mean())
+
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            name="regen",
+            short_side=512,
+            crop=(512, 512),
+            enlarge=True,
+            resize="lanczos",
+            num_frames=33,
+            which_clips="consecutive",
+            short="drop",
+            max_fps=None,
+            psnr="frame",
+            # Two equal frames would outweigh many that are not.
+            psnr_limit=60.0,
+            ssim="gaussian",
+            fvd_resize="stretch",
+        ),
+        Protocol(
+            name="vidtok",
+            short_side=256,
+            crop=(256, 256),
+            enlarge=True,
+            resize="bilinear",
+            num_frames=17,
+            which_clips="consecutive",
+            short="repeat",
+            max_fps=30.0,
+            psnr="frame",
+            psnr_limit=80.0,
+            ssim="gaussian",
+            fvd_resize="stretch",
+        ),
+        Protocol(
+            name="tokenbench",
+            short_side=1080,
+            crop=None,
+            enlarge=False,
+            resize="lanczos",
+            num_frames=300,
+            which_clips="first",
+            short="keep",
+            max_fps=None,
+            psnr="clip",
+            # 20 log10(255 / eps), eps that of float32.
+            psnr_limit=186.6,
+            ssim="uniform",
+            fvd_resize="crop",
+        ),
+    )
+}
+
+
+def get_protocol(name):
+    """The protocol of a name: `"regen"`, `"vidtok"` or `"tokenbench"`.
+
+    Raises:
+        ValueError: if there is none.
+
+    Example:
+
+    >>> protocol = get_protocol("vidtok").override(size=128)
+    >>> protocol.crop, protocol.num_frames, protocol.changed
+    ((128, 128), 17, ('crop', 'short_side'))
+    """
+    if name not in PROTOCOLS:
+        raise ValueError(
+            f"`name` must be one of {', '.join(PROTOCOLS)}. Received: name={name!r}"
+        )
+    return PROTOCOLS[name]

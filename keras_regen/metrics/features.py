@@ -1,0 +1,205 @@
+"""Networks that embed video, for distances between sets of videos."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_regen.codec.batches import Batches
+from keras_regen.metrics.i3d import I3D, MIN_FRAMES, NUM_CLASSES, SIDE
+from keras_regen.models.inference import to_unit_range
+
+
+class Features:
+    """Embeds clips with any function, in batches.
+
+    Args:
+        function: callable that takes float32 clips of shape `(B, T, h, w, 3)`, a
+            backend tensor, and gives an array or tensor of shape `(B, ..., D)`, which
+            is averaged over all the axes in between.
+        name: str. Names the features in reports, and should tell them from all others.
+        size: tuple of int `(h, w)`, what frames are resized to, or None to take them as
+            they are. Bilinear between the centres of pixels, without anti-aliasing, as
+            in StyleGAN-V. Defaults to `None`.
+        min_frames: int. The least T. Defaults to `1`.
+        batch_size: int. Clips at once. Defaults to `8`.
+        value_range: tuple of float. What the function takes black and white to be.
+            Defaults to `(-1, 1)`.
+        num_features: int or None. D, or None to learn it from the first call. Defaults
+            to `None`.
+
+    Call arguments:
+        video: array of shape `(B, T, H, W, 3)`, uint8 or float in [-1, 1].
+
+    Returns:
+        float32 NumPy array of shape `(B, D)`.
+
+    Raises:
+        ValueError: if the video or what the function gives is not as above.
+
+    Example:
+
+    >>> colour = Features(lambda clips: clips, "mean-colour")
+    >>> colour(np.full((2, 3, 4, 4, 3), 255, "uint8")).tolist()
+    [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+
+    def __init__(
+        self,
+        function,
+        name,
+        size=None,
+        min_frames=1,
+        batch_size=8,
+        value_range=(-1.0, 1.0),
+        num_features=None,
+    ):
+        if batch_size < 1:
+            raise ValueError(
+                f"`batch_size` must be at least 1. Received: batch_size={batch_size}"
+            )
+        self.function = function
+        self.name = name
+        self.size = None if size is None else tuple(size)
+        self.min_frames = min_frames
+        self.batch_size = batch_size
+        self.value_range = tuple(value_range)
+        self.num_features = num_features
+        self._in_batches = Batches(self._embed, batch_size)
+
+    def __call__(self, video):
+        video = np.asarray(video)
+        if video.ndim != 5 or video.shape[-1] != 3 or 0 in video.shape:
+            raise ValueError(
+                "`video` must have shape (B, T, H, W, 3). "
+                f"Received: video.shape={video.shape}"
+            )
+        if video.dtype != "uint8" and not np.issubdtype(video.dtype, np.floating):
+            raise ValueError(
+                "`video` must be uint8, or float in [-1, 1]. "
+                f"Received: video.dtype={video.dtype}"
+            )
+        if video.shape[1] < self.min_frames:
+            raise ValueError(
+                f"{self.name} needs at least {self.min_frames} frames. "
+                f"Received: video.shape={video.shape}"
+            )
+        return self._in_batches(video)
+
+    def _embed(self, video):
+        """The features of one batch."""
+        clips = ops.convert_to_tensor(to_unit_range(video), "float32")
+        if self.size not in (None, video.shape[2:4]):
+            frames = ops.reshape(clips, (-1, *video.shape[2:]))
+            frames = ops.image.resize(
+                frames, self.size, antialias=False, data_format="channels_last"
+            )
+            clips = ops.reshape(frames, (*video.shape[:2], *self.size, 3))
+        low, high = self.value_range
+        if (low, high) != (-1, 1):
+            clips = (clips + 1.0) * ((high - low) / 2) + low
+        output = self.function(clips)
+        if ops.is_tensor(output):
+            output = ops.convert_to_numpy(output)
+        output = np.asarray(output, "float32")
+        if output.ndim < 2 or len(output) != len(video):
+            raise ValueError(
+                f"{self.name} must give features of shape (B, ..., D) for {len(video)} "
+                f"clips. Received: shape {output.shape}"
+            )
+        features = output.mean(axis=tuple(range(1, output.ndim - 1)))
+        if self.num_features is None:
+            self.num_features = features.shape[1]
+        if features.shape[1] != self.num_features:
+            raise ValueError(
+                f"{self.name} must give {self.num_features} features. "
+                f"Received: shape {output.shape}"
+            )
+        return features
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class I3DFeatures(Features):
+    """The logits of the Kinetics-400 I3D, which the Frechet video distance is made of.
+
+    Frames are resized to 224x224 as in StyleGAN-V. The first implementation, in
+    TensorFlow 1, placed its samples at the corners of pixels instead, so distances of
+    videos of other sizes differ a little from it. Clips are taken at the length that
+    they have: distances of clips of different lengths cannot be compared.
+
+    Args:
+        weights: path of the weights, or None for those in the cache; see
+            `I3D.from_weights`. Defaults to `None`.
+        batch_size: int. Clips at once. Defaults to `8`.
+
+    Raises:
+        ImportError: if there are no weights; it says how to get them.
+
+    Example:
+
+    ```python
+    features = I3DFeatures()(video)  # (B, T, H, W, 3), T at least 9, to (B, 400)
+    ```
+
+    Reference:
+        Unterthiner et al. 2018, *Towards Accurate Generative Models of Video: A New
+        Metric & Challenges*; Skorokhodov et al. 2022, *StyleGAN-V*.
+    """
+
+    def __init__(self, weights=None, batch_size=8):
+        self.weights = None if weights is None else str(weights)
+        super().__init__(
+            I3D.from_weights(weights).predict_on_batch,
+            name="i3d-kinetics-400-logits",
+            size=(SIDE, SIDE),
+            min_frames=MIN_FRAMES,
+            batch_size=batch_size,
+            num_features=NUM_CLASSES,
+        )
+
+    def get_config(self):
+        return {"weights": self.weights, "batch_size": self.batch_size}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class KerasFeatures(Features):
+    """Embeds clips with a Keras model.
+
+    Args:
+        model: `keras.Model` that takes `(B, T, h, w, 3)` and gives `(B, ..., D)`.
+        name: str. See `Features`, as for the other arguments.
+
+    Example:
+
+    ```python
+    backbone = keras_cv.models.VideoSwinBackbone.from_preset(
+        "videoswin_base_kinetics400"
+    )
+    features = KerasFeatures(
+        backbone, "videoswin-base-k400", size=(224, 224), value_range=(0, 255)
+    )
+    ```
+    """
+
+    def __init__(self, model, name, **kwargs):
+        super().__init__(model.predict_on_batch, name, **kwargs)
+        self.model = model
+
+    def get_config(self):
+        return {
+            "model": keras.saving.serialize_keras_object(self.model),
+            "name": self.name,
+            "size": self.size,
+            "min_frames": self.min_frames,
+            "batch_size": self.batch_size,
+            "value_range": self.value_range,
+            "num_features": self.num_features,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        model = keras.saving.deserialize_keras_object(config["model"])
+        return cls(**{**config, "model": model})

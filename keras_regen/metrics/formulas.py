@@ -1,0 +1,79 @@
+"""The formulas of the metrics, for arrays of NumPy and tensors of Keras.
+
+`xp` is `numpy` or `keras.ops`.
+"""
+
+import math
+
+GAUSSIAN, UNIFORM = "gaussian", "uniform"
+WINDOWS = (GAUSSIAN, UNIFORM)
+GAUSSIAN_SIZE, SIGMA = 11, 1.5
+UNIFORM_SIZE = 7
+# For values of a range of 2.
+C1, C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
+
+
+def mean_square(difference, width, axis, xp):
+    """Mean square of a difference, relative to that of a range of `width`."""
+    return xp.mean(xp.square(difference), axis=axis) / width**2
+
+
+def decibels(error, xp):
+    """Signal-to-noise ratio of a relative mean square error."""
+    return -10 * xp.log10(error)
+
+
+def window_weights(window, side):
+    """Weights along one axis, of sum 1: as many as fit `side`, an odd number."""
+    size = GAUSSIAN_SIZE if window == GAUSSIAN else UNIFORM_SIZE
+    size = min(size, side - (side + 1) % 2)
+    sigma = SIGMA if window == GAUSSIAN else math.inf
+    weights = [math.exp(-0.5 * ((i - size // 2) / sigma) ** 2) for i in range(size)]
+    return [weight / sum(weights) for weight in weights]
+
+
+def structural_similarity(x, y, window, side, xp):
+    """SSIM of each frame of two videos, over the windows that lie inside.
+
+    Args:
+        x, y: float in [-1, 1], of shape `(..., H, W, 3)`.
+        window: `"gaussian"` or `"uniform"`, which estimates variances from a sample.
+        side: int. The smaller of `H` and `W`.
+        xp: namespace.
+
+    Returns:
+        Shape `(...,)`.
+    """
+    weights = window_weights(window, side)
+    mean_x, mean_y = _filter(x, weights), _filter(y, weights)
+    # The two variances only appear as their sum.
+    variances = _filter(x * x + y * y, weights) - mean_x * mean_x - mean_y * mean_y
+    covariance = _filter(x * y, weights) - mean_x * mean_y
+    if window == UNIFORM:
+        count = len(weights) ** 2
+        unbiased = count / max(1, count - 1)
+        variances, covariance = unbiased * variances, unbiased * covariance
+    # The luminance term depends on where the range begins; the paper's begins at 0.
+    mean_x, mean_y = mean_x + 1, mean_y + 1
+    luminance = 2 * mean_x * mean_y + C1
+    luminance = luminance / (mean_x * mean_x + mean_y * mean_y + C1)
+    structure = (2 * covariance + C2) / (variances + C2)
+    return xp.mean(luminance * structure, axis=(-3, -2, -1))
+
+
+def _filter(video, weights):
+    """Weighted means over the windows inside the frames."""
+    half, last = len(weights) // 2, len(weights) - 1
+    for axis in (0, 1):
+        # The window is symmetric: add before multiplying.
+        total = weights[half] * _slice(video, half, half - last, axis)
+        for i in range(half):
+            pair = _slice(video, i, i - last, axis) + _slice(video, last - i, -i, axis)
+            total = total + weights[i] * pair
+        video = total
+    return video
+
+
+def _slice(video, start, stop, axis):
+    rows = slice(start, stop or None)
+    return video[..., rows, :, :] if axis == 0 else video[..., rows, :]

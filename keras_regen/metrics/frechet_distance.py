@@ -1,0 +1,158 @@
+"""The Frechet distance of two Gaussians, and the statistics that it takes."""
+
+import numpy as np
+
+# Eigenvalues of a covariance that lie below zero by more than this part of the largest
+# are no rounding errors.
+TOLERANCE = 1e-6
+
+
+def frechet_distance(mean_1, covariance_1, mean_2, covariance_2):
+    """The squared Frechet distance of two Gaussians.
+
+    `|mean_1 - mean_2|^2 + tr(C_1) + tr(C_2) - 2 tr((C_1 C_2)^(1/2))`, in float64. The
+    last trace is the sum of the singular values of `S_1^T S_2`, where `C = S S^T`. That
+    needs no root of a product, so covariances may be of any rank.
+
+    Args:
+        mean_1: array of shape `(D,)`.
+        covariance_1: array of shape `(D, D)`, symmetric and positive semi-definite.
+        mean_2: as `mean_1`.
+        covariance_2: as `covariance_1`.
+
+    Returns:
+        float, 0 or more.
+
+    Raises:
+        ValueError: if the arrays are not as above, or not finite.
+
+    Example:
+
+    >>> zero, one, four = [0.0, 0.0], np.eye(2), 4 * np.eye(2)
+    >>> frechet_distance(zero, one, [3.0, 0.0], four)
+    11.0
+
+    Reference:
+        Dowson and Landau 1982, *The Frechet Distance Between Multivariate Normal
+        Distributions*.
+    """
+    mean_1, factor_1 = _checked("1", mean_1, covariance_1)
+    mean_2, factor_2 = _checked("2", mean_2, covariance_2)
+    if mean_1.shape != mean_2.shape:
+        raise ValueError(
+            "The Gaussians must have one number of dimensions. "
+            f"Received: mean_1.shape={mean_1.shape}, mean_2.shape={mean_2.shape}"
+        )
+    cross = np.linalg.svd(factor_1.T @ factor_2, compute_uv=False).sum()
+    traces = np.square(factor_1).sum() + np.square(factor_2).sum()
+    # Rounding may take equal Gaussians below zero.
+    return max(float(np.square(mean_1 - mean_2).sum() + traces - 2 * cross), 0.0)
+
+
+def _checked(number, mean, covariance):
+    """The mean, and a factor S of the covariance S S^T, in float64."""
+    mean = np.asarray(mean, "float64")
+    covariance = np.asarray(covariance, "float64")
+    if mean.ndim != 1 or covariance.shape != 2 * mean.shape:
+        raise ValueError(
+            f"`mean_{number}` must have shape (D,) and `covariance_{number}` (D, D). "
+            f"Received: shapes {mean.shape} and {covariance.shape}"
+        )
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise ValueError(
+            f"`mean_{number}` and `covariance_{number}` must be finite. "
+            f"Received: mean_{number}={mean}, covariance_{number}={covariance}"
+        )
+    values, vectors = np.linalg.eigh(covariance)
+    scale = np.abs(values).max(initial=0.0)
+    asymmetry = np.abs(covariance - covariance.T).max(initial=0.0)
+    if asymmetry > TOLERANCE * scale or values.min(initial=0.0) < -TOLERANCE * scale:
+        raise ValueError(
+            f"`covariance_{number}` must be symmetric and positive semi-definite. "
+            f"Received: covariance_{number}={covariance}"
+        )
+    # What rounding leaves of zeros would count by its root, which is not small.
+    rounding = scale * len(mean) * np.finfo("float64").eps
+    return mean, vectors * np.sqrt(np.where(values > rounding, values, 0.0))
+
+
+class FeatureStatistics:
+    """Mean and covariance of features that come in batches, in float64.
+
+    The order of the batches, and how features are shared out over them, changes nothing
+    but rounding. Parts gathered apart can be merged.
+
+    Args:
+        num_features: int. D.
+
+    Attributes:
+        count: int. Number of features seen, N.
+        mean: float64 array of shape `(D,)`.
+
+    Example:
+
+    >>> statistics = FeatureStatistics(2)
+    >>> statistics.update([[0.0, 1.0], [2.0, 1.0]])
+    >>> statistics.update([[4.0, 4.0]])
+    >>> statistics.mean.tolist(), statistics.covariance.tolist()
+    ([2.0, 2.0], [[4.0, 3.0], [3.0, 3.0]])
+
+    Reference:
+        Chan et al. 1979, *Updating Formulae and a Pairwise Algorithm for Computing
+        Sample Variances*.
+    """
+
+    def __init__(self, num_features):
+        self.num_features = num_features
+        self.count = 0
+        self.mean = np.zeros(num_features)
+        # The sum of the outer products of what deviates from the mean.
+        self._scatter = np.zeros((num_features, num_features))
+
+    @property
+    def covariance(self):
+        """float64 array of shape `(D, D)`: unbiased, over N - 1; NaN for N < 2."""
+        if self.count < 2:
+            return np.full_like(self._scatter, np.nan)
+        return self._scatter / (self.count - 1)
+
+    def update(self, features):
+        """Adds features.
+
+        Args:
+            features: float array of shape `(N, D)`.
+
+        Raises:
+            ValueError: if they have another shape or are not finite.
+        """
+        features = np.asarray(features, "float64")
+        if features.ndim != 2 or features.shape[1] != self.num_features:
+            raise ValueError(
+                f"`features` must have shape (N, {self.num_features}). "
+                f"Received: features.shape={features.shape}"
+            )
+        if not np.isfinite(features).all():
+            raise ValueError(
+                f"`features` must be finite. Received: features={features}"
+            )
+        if len(features):
+            mean = features.mean(axis=0)
+            deviations = features - mean
+            self._add(len(features), mean, deviations.T @ deviations)
+
+    def merge(self, other):
+        """Adds what another `FeatureStatistics` has seen."""
+        if other.num_features != self.num_features:
+            raise ValueError(
+                f"`other` must be of {self.num_features} features. "
+                f"Received: other.num_features={other.num_features}"
+            )
+        if other.count:
+            self._add(other.count, other.mean, other._scatter)
+
+    def _add(self, count, mean, scatter):
+        total = self.count + count
+        shift = mean - self.mean
+        self._scatter += scatter + np.outer(shift, shift) * (self.count * count / total)
+        self.mean = self.mean + shift * (count / total)
+        self.count = total

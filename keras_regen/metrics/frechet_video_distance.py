@@ -1,0 +1,203 @@
+"""The Frechet video distance."""
+
+import warnings
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_regen.metrics.features import I3DFeatures
+from keras_regen.metrics.frechet_distance import FeatureStatistics, frechet_distance
+
+# The distance of samples exceeds that of what they are drawn from, the more so the
+# fewer they are.
+FEW_CLIPS = 256
+
+
+def frechet_video_distance(reference, video, features=None):
+    """FVD: how far the clips of one set are, as a whole, from those of another.
+
+    Args:
+        reference: array of shape `(N, T, H, W, 3)`, uint8 or float in [-1, 1].
+        video: array of shape `(M, T, H, W, 3)`, uint8 or float in [-1, 1].
+        features: `Features`, or None for `I3DFeatures()`. Defaults to `None`.
+
+    Returns:
+        float, 0 or more; NaN with less than two clips in a set. Distances of other
+        features, lengths of clips or numbers of clips cannot be compared.
+
+    Raises:
+        ValueError: if the arrays are not as above, or too short for the features.
+        ImportError: without the weights of I3D; it says how to get them.
+
+    Warns:
+        UserWarning: with fewer than 256 clips in a set: the distance is biased upwards.
+
+    Example:
+
+    ```python
+    print(frechet_video_distance(clips, reconstructions))
+    ```
+
+    Reference:
+        Unterthiner et al. 2018, *Towards Accurate Generative Models of Video: A New
+        Metric & Challenges*.
+    """
+    metric = FrechetVideoDistance(features)
+    metric.update_state(reference, video)
+    return metric.result()
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class FrechetVideoDistance(keras.metrics.Metric):
+    """`frechet_video_distance` of clips that come in batches.
+
+    Its statistics are in float64 and its features come from NumPy arrays, so it runs
+    outside compiled graphs: call `update_state` in a loop of your own or in a callback.
+    In `compile(metrics=[...])` it needs `run_eagerly=True`, and does not work on JAX.
+
+    Args:
+        features: `Features`, or None for `I3DFeatures()`. Defaults to `None`.
+        name: str. Defaults to `"frechet_video_distance"`.
+
+    Attributes:
+        reference_statistics: `FeatureStatistics` of the reference clips.
+        statistics: `FeatureStatistics` of the others. Those of other processes can be
+            merged into either.
+
+    Example:
+
+    ```python
+    metric = FrechetVideoDistance()
+    for reference in clips:
+        metric.update_state(reference, regen.reconstruct(reference))
+    print(metric.report())
+    ```
+    """
+
+    def __init__(self, features=None, name="frechet_video_distance"):
+        # Variables would be float32 on JAX, so the state is kept outside of them.
+        super().__init__(name=name, dtype="float32")
+        self.features = I3DFeatures() if features is None else features
+        self.reset_state()
+
+    def reset_state(self):
+        self.reference_statistics = None
+        self.statistics = None
+        self._clip_shape = None
+        self._warned = False
+
+    def update_state(self, reference, video, sample_weight=None):
+        """Adds clips.
+
+        Args:
+            reference: as for `frechet_video_distance`.
+            video: as for `frechet_video_distance`. Not necessarily as many.
+            sample_weight: must be None: clips count alike.
+
+        Raises:
+            ValueError: if the clips are not as above or not of the shape of those
+                before.
+            RuntimeError: in a compiled graph.
+        """
+        if sample_weight is not None:
+            raise ValueError(
+                "The clips of a Frechet distance count alike. "
+                f"Received: sample_weight={sample_weight}"
+            )
+        reference, video = _to_numpy(reference), _to_numpy(video)
+        expected = self._clip_shape or reference.shape[1:]
+        if not expected == reference.shape[1:] == video.shape[1:]:
+            raise ValueError(
+                f"The clips must have one shape, {expected}. Received: "
+                f"reference.shape={reference.shape}, video.shape={video.shape}"
+            )
+        self.update_features(self.features(reference), self.features(video))
+        self._clip_shape = expected
+
+    def update_features(self, reference_features, features):
+        """Adds features that are known already.
+
+        Args:
+            reference_features: float array of shape `(N, D)`.
+            features: float array of shape `(M, D)`.
+
+        Raises:
+            ValueError: if they are not as above, or not finite.
+        """
+        if self.statistics is None:
+            num_features = self.features.num_features or np.shape(features)[-1]
+            self.reference_statistics = FeatureStatistics(num_features)
+            self.statistics = FeatureStatistics(num_features)
+        self.reference_statistics.update(reference_features)
+        self.statistics.update(features)
+
+    def result(self):
+        """The distance, a float; NaN with less than two clips in a set."""
+        clips = min(self._num_clips())
+        if clips < 2:
+            return float("nan")
+        if clips < FEW_CLIPS and not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"A Frechet video distance of fewer than {FEW_CLIPS} clips is biased "
+                f"upwards. Received: {clips} clips",
+                UserWarning,
+                stacklevel=2,
+            )
+        return frechet_distance(
+            self.reference_statistics.mean,
+            self.reference_statistics.covariance,
+            self.statistics.mean,
+            self.statistics.covariance,
+        )
+
+    def report(self):
+        """The distance and all that it takes to compare it with another.
+
+        Returns:
+            dict with the keys `"frechet_video_distance"`, `"features"` (the name of the
+            network), `"reference_clips"` and `"clips"` (how many), `"frames"`,
+            `"height"` and `"width"` (of a clip; None if features alone are known).
+        """
+        value = self.result()
+        reference_clips, clips = self._num_clips()
+        frames, height, width, _ = self._clip_shape or (None,) * 4
+        return {
+            "frechet_video_distance": value,
+            "features": self.features.name,
+            "reference_clips": reference_clips,
+            "clips": clips,
+            "frames": frames,
+            "height": height,
+            "width": width,
+        }
+
+    def get_config(self):
+        return {
+            "features": keras.saving.serialize_keras_object(self.features),
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        features = keras.saving.deserialize_keras_object(config["features"])
+        return cls(**{**config, "features": features})
+
+    def _num_clips(self):
+        if self.statistics is None:
+            return 0, 0
+        return self.reference_statistics.count, self.statistics.count
+
+
+def _to_numpy(video):
+    if not ops.is_tensor(video):
+        return np.asarray(video)
+    try:
+        return ops.convert_to_numpy(video)
+    except (NotImplementedError, TypeError) as error:
+        raise RuntimeError(
+            "A Frechet video distance cannot be part of a compiled graph: compile the "
+            "model with run_eagerly=True, or call it in a loop. "
+            f"Received: video={video}"
+        ) from error

@@ -1,0 +1,134 @@
+"""Shift-tolerant perceptual distance."""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_regen.codec.batches import Batches
+from keras_regen.metrics.st_lpips_network import MIN_SIDES, STLPIPSNetwork
+from keras_regen.metrics.validation import check_pair
+from keras_regen.models.inference import to_unit_range
+
+
+def st_lpips(reference, video, trunk="alex", weights=None, batch_size=8):
+    """ST-LPIPS of each frame: how different it looks, from 0.
+
+    LPIPS on networks without aliasing, which shifts of a pixel move little.
+
+    Args:
+        reference: array of shape `(..., H, W, 3)`, uint8 or float in [-1, 1], sides at
+            least 21 for `"alex"` and 18 for `"vgg"`.
+        video: array of the shape and dtype of `reference`.
+        trunk: str. `"alex"` for AlexNet or `"vgg"` for VGG16, several times as slow.
+            Defaults to `"alex"`.
+        weights: path of the weights, or None for those in the cache; see
+            `STLPIPSNetwork.from_weights`. Defaults to `None`.
+        batch_size: int. Frames at once. Defaults to `8`.
+
+    Returns:
+        float32 array of shape `(...,)`; 0 where the frames are equal.
+
+    Raises:
+        ValueError: if the arguments are not as above.
+        ImportError: if there are no weights; it says how to get them.
+
+    Example:
+
+    ```python
+    st_lpips(video, reconstruction).mean()
+    ```
+
+    Reference:
+        Ghildyal and Liu 2022, *Shift-tolerant Perceptual Similarity Metric*.
+    """
+    reference, video, _ = check_pair(reference, video, None)
+    _check_sides(reference.shape, trunk)
+    network = _network(trunk, None if weights is None else str(weights))
+
+    def distances(*pair):
+        pair = [np.asarray(to_unit_range(frames), "float32") for frames in pair]
+        return network.predict_on_batch(pair)
+
+    pair = [array.reshape(-1, *array.shape[-3:]) for array in (reference, video)]
+    if not len(pair[0]):
+        return np.zeros(reference.shape[:-3], "float32")
+    return Batches(distances, batch_size)(*pair).reshape(reference.shape[:-3])
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class STLPIPS(keras.metrics.Mean):
+    """Mean of `st_lpips` over all frames of all videos.
+
+    Written in Keras alone, so it works in compiled graphs, as in
+    `model.compile(metrics=[STLPIPS()])`.
+
+    Args:
+        trunk: str. `"alex"` or `"vgg"`. Defaults to `"alex"`.
+        weights: path of the weights, or None for those in the cache. Defaults to
+            `None`.
+        name: str. Defaults to `"st_lpips"`.
+
+    Raises:
+        ImportError: if there are no weights; it says how to get them.
+
+    Example:
+
+    ```python
+    metric = STLPIPS()
+    for reference in clips:
+        metric.update_state(reference, regen.reconstruct(reference))
+    print(float(metric.result()))
+    ```
+    """
+
+    def __init__(self, trunk="alex", weights=None, name="st_lpips"):
+        super().__init__(name=name, dtype="float32")
+        self.trunk = trunk
+        self.weights = None if weights is None else str(weights)
+        # Made here: a graph must not make weights of its own.
+        self._network = _network(trunk, self.weights)
+
+    def update_state(self, reference, video, sample_weight=None):
+        """Adds the frames of videos.
+
+        Args:
+            reference: array or tensor of shape `(..., H, W, 3)`, uint8 or float in
+                [-1, 1]. H and W are known, also in a graph.
+            video: as `reference`, of its shape.
+            sample_weight: None or an array of the weights of videos or frames: its
+                shape begins as `(...,)` does. Defaults to `None`.
+        """
+        reference, video = (
+            ops.cast(to_unit_range(ops.convert_to_tensor(x)), "float32")
+            for x in (reference, video)
+        )
+        _check_sides(reference.shape, self.trunk)
+        frames = [ops.reshape(x, (-1, *x.shape[-3:])) for x in (reference, video)]
+        distances = self._network(frames, training=False)
+        if sample_weight is not None:
+            shape = ops.shape(reference)[:-3]
+            weight = ops.convert_to_tensor(sample_weight, "float32")
+            missing = len(shape) - len(weight.shape)
+            weight = ops.reshape(weight, (*ops.shape(weight), *[1] * missing))
+            sample_weight = ops.reshape(ops.broadcast_to(weight, shape), (-1,))
+        # A row of frames: of rows of frames Keras would count the rows.
+        super().update_state(distances, sample_weight)
+
+    def get_config(self):
+        return {"trunk": self.trunk, "weights": self.weights, "name": self.name}
+
+
+@functools.lru_cache(maxsize=2)
+def _network(trunk, weights):
+    return STLPIPSNetwork.from_weights(trunk, weights)
+
+
+def _check_sides(shape, trunk):
+    side = MIN_SIDES.get(trunk, 1)
+    if min(shape[-3:-1]) < side:
+        raise ValueError(
+            f"ST-LPIPS with {trunk!r} needs sides of at least {side}. "
+            f"Received: shape={tuple(shape)}"
+        )

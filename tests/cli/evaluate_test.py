@@ -1,0 +1,68 @@
+import json
+
+import pytest
+
+from tests.cli.conftest import assert_user_error
+from tests.data.videos import moving_ramp, write
+
+SIZE = ("--size", 16, "--num-frames", 5, "--features", "none", "--no-st-lpips")
+
+
+@pytest.fixture
+def videos(tmp_path):
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("a", "b"):
+        write(folder / f"{name}.mp4", moving_ramp(7, 16, 16))
+    return folder
+
+
+def test_the_table_and_what_is_written(run, preset, videos, tmp_path):
+    specs = ("--preset", preset, "--preset", "dct", "--preset", "x264")
+    command = ("evaluate", "--data", videos, *specs, *SIZE, "--json", "out.json")
+    status, stdout, _ = run(*command)
+    assert status == 0
+    for word in ("toy", "dct", "x264", "PSNR", "SSIM", "4 clips of 5 x 16 x 16"):
+        assert word in stdout
+    report = json.loads((tmp_path / "out.json").read_text())
+    toy, dct, x264 = report["embedders"]
+    assert toy["compression"] == dct["compression"] == 60.0
+    assert 0 < x264["bits_per_pixel"]
+    assert f"{toy['psnr']:.2f}" in stdout
+    for name in ("out.png", "out_clips.png", "out.parts"):
+        assert (tmp_path / name).exists()
+    # Once more: nothing is scored again.
+    stored = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "out.parts").iterdir()
+    }
+    assert run(*command)[0] == 0
+    assert stored == {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "out.parts").iterdir()
+    }
+
+
+def test_features_of_a_saved_model_or_none(run, preset, videos, monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_REGEN_CACHE", str(tmp_path / "cache"))
+    command = ("evaluate", "--data", videos, "--preset", preset, *SIZE[:4])
+    status, stdout, _ = run(*command)
+    assert status == 0
+    assert "Without FVD" in stdout and "pip install" in stdout
+    assert_user_error(run(*command, "--features", "i4d"), "features=i4d")
+    assert_user_error(run(*command, "--features", "i3d"), "pip install --no-deps")
+
+
+def test_nothing_to_score_is_told(run, preset, videos, tmp_path):
+    command = ("evaluate", "--data", videos, "--preset", preset, "--protocol", "regen")
+    status, stdout, _ = run(*command, "--size", 16, *SIZE[2:], "--num-frames", 9)
+    assert status == 0
+    assert "Skipped a.mp4: it is too short" in stdout
+
+
+def test_errors(run, preset, videos):
+    command = ("evaluate", "--data", videos, "--preset", preset, *SIZE)
+    assert_user_error(run(*command, "--json", "out.txt"), "end in .json")
+    assert_user_error(run(*command, "--protocol", "best"), "vidtok")
+    assert_user_error(run("evaluate", "--data", "nothing"), "nothing")
+    assert_user_error(run(*command, "--preset", "nowhere"), "An embedder is")
+    dct = ("evaluate", "--data", videos, "--preset", "dct", *SIZE)
+    assert_user_error(run(*dct), "needs an embedder to match")

@@ -1,0 +1,81 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_regen.metrics.saved_model_features import SavedModelFeatures
+
+tf = pytest.importorskip("tensorflow")
+
+VIDEO = np.random.default_rng(0).integers(0, 256, (3, 2, 6, 6, 3), "uint8")
+SPEC = tf.TensorSpec((None, None, 4, 4, 3), tf.float32)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    class Toy(tf.Module):
+        def __init__(self):
+            self.kernel = tf.Variable(np.arange(6, dtype="float32").reshape(3, 2))
+
+        @tf.function(input_signature=[SPEC])
+        def embed(self, clips):
+            return {"maps": clips @ self.kernel}
+
+        @tf.function(input_signature=[SPEC])
+        def two(self, clips):
+            return {"maps": clips @ self.kernel, "clips": clips}
+
+        @tf.function(input_signature=[SPEC, SPEC])
+        def pair(self, one, other):
+            return {"sum": one + other}
+
+    toy = Toy()
+    path = tmp_path_factory.mktemp("toy") / "saved"
+    signatures = {
+        "serving_default": toy.embed.get_concrete_function(),
+        "two": toy.two.get_concrete_function(),
+        "pair": toy.pair.get_concrete_function(),
+    }
+    tf.saved_model.save(toy, str(path), signatures)
+    return path
+
+
+def test_runs_the_signature(path):
+    features = SavedModelFeatures(path, "toy", (4, 4), batch_size=2)
+    colours = (VIDEO / 127.5 - 1)[:, :, 1:5, 1:5]
+    video = np.clip(np.rint((colours + 1) * 127.5), 0, 255).astype("uint8")
+    expected = colours.mean(axis=(1, 2, 3)) @ np.arange(6).reshape(3, 2)
+    np.testing.assert_allclose(features(video), expected, atol=1e-5)
+    assert features.num_features == 2
+    assert features(VIDEO).shape == (3, 2)
+
+
+def test_picks_an_output(path):
+    features = SavedModelFeatures(path, "toy", (4, 4), "two", "clips")
+    assert features(VIDEO).shape == (3, 3)
+
+
+def test_config(path):
+    features = SavedModelFeatures(path, "toy", (4, 4), "two", "maps", min_frames=2)
+    config = keras.saving.serialize_keras_object(features)
+    again = keras.saving.deserialize_keras_object(config)
+    np.testing.assert_array_equal(again(VIDEO), features(VIDEO))
+    assert again.get_config() == features.get_config()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"signature": "none"}, "one of pair, serving_default, two"),
+        ({"signature": "two"}, "`output` must be one of clips, maps"),
+        ({"signature": "two", "output": "none"}, "the output that is asked for"),
+        ({"signature": "pair"}, "must have a single input"),
+    ],
+)
+def test_errors(path, arguments, message):
+    with pytest.raises(ValueError, match=f"{message}.*Received: "):
+        SavedModelFeatures(path, "toy", **arguments)
+
+
+def test_no_saved_model(tmp_path):
+    with pytest.raises(ValueError, match="directory of a SavedModel.*Received: "):
+        SavedModelFeatures(tmp_path, "toy")

@@ -1,0 +1,259 @@
+"""The paper's tables at a scale that two CPU cores can train, on validation clips.
+
+    python reproduce.py train DATA RUNS [NAME ...]
+    python reproduce.py score DATA RUNS RESULTS
+
+`train` trains every model of the tables, or those named; it goes on where it was
+interrupted, and several may run side by side on different names. `score` scores them,
+and the bundled presets, and writes to RESULTS the reports, the settings and the history
+of every run, the plots, and `tables.md`. DATA has the folders `train` and `valid`. On a
+GPU give `train` more `--steps`.
+"""
+
+import argparse
+import json
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+
+from keras_regen import VideoCodec, metrics
+from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.evaluation import Evaluation, get_protocol, open_dataset
+from keras_regen.evaluation.embedders import VideoCodecEmbedder, ZonalDct
+from keras_regen.models import load_model
+from keras_regen.training import TrainingConfig, train
+
+# As many frames in a step whatever k is, within 9 %.
+BATCH_SIZES = {8: 24, 16: 12, 32: 6}
+RUNS = {
+    **{f"regen_{k}": ("dit", k) for k in BATCH_SIZES},
+    **{f"conv_{k}": ("conv", k) for k in BATCH_SIZES},
+    "in_context_8": ("in_context", 8),
+}
+RESOLUTION = 48
+STEPS = (1, 2, 4, 8, 16)
+# The three are scored on the same clips, which are one chunk of k = 32.
+TABLE_1 = get_protocol("regen").override(size=128, num_frames=33)
+TABLE_3 = get_protocol("regen").override(size=128, num_frames=9)
+
+
+def config(data, name, steps):
+    decoder, k = RUNS[name]
+    return TrainingConfig(
+        data=[str(data / "train")],
+        validation=[str(data / "valid")],
+        size="tiny",
+        decoder=decoder,
+        temporal_compression=k,
+        resolution=[RESOLUTION],
+        batch_size=BATCH_SIZES[k],
+        margin=0,
+        image_share=0.0,
+        zoom=4.0,
+        cache="3GB",
+        workers=1,
+        steps=steps,
+        steps_per_epoch=50,
+    )
+
+
+# === Scoring ===
+
+
+class Scorer:
+    """Scores embedders on the validation clips, and keeps the reports."""
+
+    def __init__(self, data, results):
+        self.items = open_dataset(data / "valid")
+        self.results = results
+        self.features = metrics.I3DFeatures(batch_size=1)
+
+    def __call__(self, name, embedders, protocol):
+        evaluation = Evaluation(
+            embedders,
+            self.items,
+            protocol,
+            self.results / f"{name}.json",
+            self.features,
+            metrics.st_lpips,
+        )
+        for embedder, video in evaluation.run():
+            print(name, embedder, video, flush=True)
+        return evaluation.report()["embedders"]
+
+
+def embedder(preset, num_steps=1, name=None):
+    # Without frames beyond a chunk, which these runs were not trained on.
+    codec = VideoCodec(load_model(preset), blend_frames=0)
+    return VideoCodecEmbedder(codec, num_steps, name=name or pathlib.Path(preset).name)
+
+
+def score(data, runs, results):
+    scorer = Scorer(data, results)
+    presets = {name: runs / name / "preset" for name in RUNS}
+    tables = {
+        "1": compression(scorer, presets),
+        "2": conditioning(scorer, presets),
+        "3": sampling(scorer),
+        "4": interpolation(scorer),
+    }
+    for name in RUNS:
+        (results / name).mkdir(exist_ok=True)
+        for file in ("config.toml", "history.json"):
+            shutil.copy(runs / name / file, results / name / file)
+    text = "\n\n".join(f"Table {number}\n\n{table}" for number, table in tables.items())
+    with AtomicOutput(results / "tables.md", "tables") as output:
+        output.temporary.write_text(text + "\n")
+    plot_histories(runs, results / "history.png")
+
+
+def compression(scorer, presets):
+    """Table 1: REGEN and the conventional decoder, by k."""
+    lines = []
+    for k in BATCH_SIZES:
+        models = [
+            embedder(presets[f"{kind}_{k}"], name=f"{kind}_{k}")
+            for kind in ("regen", "conv")
+        ]
+        models.append(embedder(f"regen_tiny_8x8x{k}"))
+        models.append(ZonalDct(models[0], k + 1, name=f"dct_{k}"))
+        for row in scorer(f"compression_{k}", models, TABLE_1):
+            lines.append((f"8x8x{k}", row))
+    return markdown("compression", lines)
+
+
+def conditioning(scorer, presets):
+    """Table 2: how the latents come in, at the resolution of training and at twice."""
+    lines = []
+    for size in (RESOLUTION, 2 * RESOLUTION):
+        models = [
+            embedder(presets[name], name=name) for name in ("regen_8", "in_context_8")
+        ]
+        protocol = get_protocol("regen").override(size=size, num_frames=9)
+        for row in scorer(f"conditioning_{size}", models, protocol):
+            lines.append((f"{size}x{size}", row))
+    return markdown("resolution", lines)
+
+
+def sampling(scorer):
+    """Table 3: sampling steps, of the bundled preset."""
+    models = [
+        embedder("regen_tiny_8x8x8", n, name=f"{n} step{'s' * (n > 1)}") for n in STEPS
+    ]
+    rows = scorer("sampling", models, TABLE_3)
+    return markdown("k", [("8", row) for row in rows])
+
+
+def interpolation(scorer):
+    """Table 4: every second frame is encoded, all are decoded, by the bundled preset.
+
+    Frames that were never seen are scored, beside the mean of the decoded frames around
+    them and that of the originals around them.
+    """
+    model = load_model("regen_tiny_8x8x8")
+    k = model.temporal_compression
+    protocol = get_protocol("regen").override(size=128, num_frames=2 * k + 1)
+    table = {}
+    for item in scorer.items:
+        scores = []
+        for clip in protocol.clips(item.path, item.fps):
+            latents = model.encode(clip[None, ::2])
+            times = np.arange(2 * k + 1) / 2
+            (video,) = model.decode(latents, times=times, dtype="uint8")
+            candidates = {
+                "seen": (clip[::2], video[::2]),
+                "unseen": (clip[1::2], video[1::2]),
+                "mean of decoded": (clip[1::2], mean_of_neighbours(video[::2])),
+                "mean of originals": (clip[1::2], mean_of_neighbours(clip[::2])),
+            }
+            scores.append(
+                {
+                    name: np.minimum(metrics.psnr(*pair), 60).mean()
+                    for name, pair in candidates.items()
+                }
+            )
+        table[item.name] = {
+            "num_clips": len(scores),
+            **{name: float(np.mean([s[name] for s in scores])) for name in scores[0]},
+        }
+        print("interpolation", item.name, table[item.name], flush=True)
+    with AtomicOutput(scorer.results / "interpolation.json", "report") as output:
+        output.temporary.write_text(json.dumps(table, indent=1) + "\n")
+    names = [name for name in next(iter(table.values())) if name != "num_clips"]
+    lines = [
+        "| clip | N | " + " | ".join(names) + " |",
+        "|---" * (2 + len(names)) + "|",
+    ]
+    for video, row in table.items():
+        cells = [f"{row[name]:.2f}" for name in names]
+        lines.append(f"| {video} | {row['num_clips']} | " + " | ".join(cells) + " |")
+    means = [np.mean([row[name] for row in table.values()]) for name in names]
+    lines.append("| mean of clips | | " + " | ".join(f"{x:.2f}" for x in means) + " |")
+    return "\n".join(lines)
+
+
+def mean_of_neighbours(frames):
+    frames = frames.astype("float32")
+    return np.rint((frames[:-1] + frames[1:]) / 2).astype("uint8")
+
+
+def markdown(group, lines):
+    columns = {
+        "PSNR": lambda row: f"{row['psnr']:.2f}",
+        "SSIM": lambda row: f"{row['ssim']:.4f}",
+        "PSNR of changes": lambda row: f"{row['temporal_consistency']:.2f}",
+        "ST-LPIPS": lambda row: f"{row['st_lpips']:.4f}",
+        "FVD": lambda row: f"{row['frechet_video_distance']['value']:.1f}",
+        "N": lambda row: str(row["num_clips"]),
+    }
+    text = [
+        f"| {group} | | " + " | ".join(columns) + " |",
+        "|---" * (2 + len(columns)) + "|",
+    ]
+    for value, row in lines:
+        cells = [column(row) for column in columns.values()]
+        text.append(f"| {value} | {row['embedder']} | " + " | ".join(cells) + " |")
+    return "\n".join(text)
+
+
+def plot_histories(runs, path):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for name in RUNS:
+        history = json.loads((runs / name / "history.json").read_text())
+        axes.plot(
+            *zip(*((r["step"], r["psnr"]) for r in history), strict=True), label=name
+        )
+    axes.set(xlabel="step", title="PSNR of four validation clips while training, dB")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    with AtomicOutput(path, "plot") as output:
+        figure.savefig(output.temporary, dpi=100)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    training, scoring = commands.add_parser("train"), commands.add_parser("score")
+    for command in (training, scoring):
+        command.add_argument("data", type=pathlib.Path)
+        command.add_argument("runs", type=pathlib.Path)
+    training.add_argument("names", nargs="*", choices=[[], *RUNS], default=[])
+    training.add_argument("--steps", type=int, default=400)
+    scoring.add_argument("results", type=pathlib.Path)
+    args = parser.parse_args()
+    if args.command == "score":
+        keras.config.set_dtype_policy("float32")
+        args.results.mkdir(parents=True, exist_ok=True)
+        score(args.data, args.runs, args.results)
+        return
+    for name in args.names or RUNS:
+        train(config(args.data, name, args.steps), args.runs / name)
+
+
+if __name__ == "__main__":
+    main()
