@@ -1,17 +1,11 @@
-"""The validation protocol: chunks of held-out clips, and anchors on the same."""
+"""The validation clips that maintainers measure on, and their scores."""
 
 import numpy as np
 from clips import read_video, resize_short_side, videos_in
 
-from keras_regen import metrics
+from keras_regen.evaluation import get_protocol
 
 SIZE = 128
-# What two equal frames count, in dB: the anchor that holds a frame has many.
-PSNR_LIMIT = 60.0
-PROTOCOL = (
-    "validation clips never trained on; short side scaled to 128, 128x128 from the "
-    "middle; consecutive chunks; mean over frames of the PSNR, at most 60 dB, and SSIM"
-)
 
 
 def validation_clips(folder):
@@ -64,49 +58,14 @@ def reconstruct(regen, chunks, num_steps=1, seed=0, batch_size=16):
 
 
 def score(reference, video):
-    """Mean over frames of PSNR in dB, at most `PSNR_LIMIT`, and SSIM, of uint8."""
-    return {
-        "psnr": float(np.minimum(metrics.psnr(reference, video), PSNR_LIMIT).mean()),
-        "ssim": float(np.mean(metrics.ssim(reference, video))),
-    }
+    """Mean over clips of PSNR in dB and SSIM, as the protocol `regen` has them.
 
-
-def hold_first_frame(chunks):
-    """The anchor that shows the first frame of every chunk throughout."""
-    return np.broadcast_to(chunks[:, :1], chunks.shape).copy()
-
-
-# Orthonormal: luminance and two differences of colour.
-COLOUR = np.array([[1, 1, 1], [1, 0, -1], [-1, 2, -1]]) / np.sqrt([[3], [2], [6]])
-
-
-def _dct_matrix(size):
-    n = np.arange(size)
-    matrix = np.cos(np.pi * (n[None] + 0.5) * n[:, None] / size) * np.sqrt(2 / size)
-    matrix[0] /= np.sqrt(2)
-    return matrix
-
-
-def zonal_dct(chunks, num_values):
-    """The anchor that keeps the best `num_values` 3D DCT coefficients of every block.
-
-    Blocks are 8x8 pixels by the whole chunk, in orthonormal luminance and colour. The
-    zone is one for all blocks: the coefficients of most energy in these very chunks,
-    unquantised, so no fixed zone does better.
+    Args:
+        reference: uint8 array of shape `(..., T, H, W, 3)`.
+        video: likewise.
     """
-    count, frames, height, width, _ = chunks.shape
-    blocks = (chunks / 127.5 - 1.0).reshape(
-        count, frames, height // 8, 8, width // 8, 8, 3
-    )
-    space, time = _dct_matrix(8), _dct_matrix(frames)
-    transforms = (time, space, space, COLOUR)
-    coefficients = np.einsum(
-        "nfyaxbc,tf,ia,jb,kc->nyxtijk", blocks, *transforms, optimize=True
-    )
-    energy = np.mean(coefficients**2, axis=(0, 1, 2))
-    zone = energy >= np.sort(energy.ravel())[-num_values]
-    blocks = np.einsum(
-        "nyxtijk,tf,ia,jb,kc->nfyaxbc", coefficients * zone, *transforms, optimize=True
-    )
-    video = np.clip(blocks, -1, 1).reshape(chunks.shape)
-    return np.rint((video + 1) * 127.5).astype("uint8")
+    clips = [x.reshape(-1, *x.shape[-4:]) for x in (reference, video)]
+    scores = [*map(get_protocol("regen").scores, *clips)]
+    return {
+        name: float(np.mean([s[name] for s in scores])) for name in ("psnr", "ssim")
+    }

@@ -77,7 +77,6 @@ class Scorer:
             protocol,
             self.results / f"{name}.json",
             self.features,
-            metrics.st_lpips,
         )
         for embedder, video in evaluation.run():
             print(name, embedder, video, flush=True)
@@ -204,7 +203,6 @@ def markdown(group, lines):
         "PSNR": lambda row: f"{row['psnr']:.2f}",
         "SSIM": lambda row: f"{row['ssim']:.4f}",
         "PSNR of changes": lambda row: f"{row['temporal_consistency']:.2f}",
-        "ST-LPIPS": lambda row: f"{row['st_lpips']:.4f}",
         "FVD": lambda row: f"{row['frechet_video_distance']['value']:.1f}",
         "N": lambda row: str(row["num_clips"]),
     }

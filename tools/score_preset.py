@@ -8,66 +8,87 @@ With BUNDLE the preset is stored there, its weights as float16, and scored as st
 import json
 import pathlib
 import sys
+import tempfile
 
 import keras
 import numpy as np
-from protocol import (
-    PROTOCOL,
-    hold_first_frame,
-    reconstruct,
-    score,
-    validation_chunks,
-    zonal_dct,
-)
 
-from keras_regen.models import Regen, preset_metadata
+from keras_regen import VideoCodec
+from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.evaluation import Evaluation, get_protocol, open_dataset
+from keras_regen.evaluation.embedders import (
+    Reconstruction,
+    VideoCodecEmbedder,
+    ZonalDct,
+)
+from keras_regen.models import load_model, preset_metadata
 from keras_regen.models.presets import METADATA, preset_directory
 
+SIZE = 128
 
-def evaluate(regen, chunks):
-    """Scores by clip: the preset in one and four steps, and the two anchors."""
-    values_per_block = 2 * regen.encoder.latent_channels
-    table = {}
-    for clip, x in chunks.items():
-        table[clip] = {
-            "chunks": len(x),
-            "one_step": score(x, reconstruct(regen, x, 1)),
-            "four_steps": score(x, reconstruct(regen, x, 4)),
-            "zonal_dct": score(x, zonal_dct(x, values_per_block)),
-            "hold_first_frame": score(x, hold_first_frame(x)),
-        }
-        print(clip, json.dumps(table[clip]), flush=True)
-    mean = {
-        method: {
-            metric: float(np.mean([row[method][metric] for row in table.values()]))
+
+class FirstFrameHeld:
+    """Shows the first frame of every chunk throughout."""
+
+    name = "hold_first_frame"
+
+    def reconstruct(self, video):
+        return Reconstruction(np.repeat(video[:1], len(video), axis=0), None, 0)
+
+    def num_values(self, num_frames, height, width):
+        return None
+
+
+def evaluate(preset, folder):
+    """The protocol, and the scores by clip and of the mean of clips."""
+    model = load_model(preset)
+    num_frames = model.temporal_compression + 1
+    protocol = get_protocol("regen").override(size=SIZE, num_frames=num_frames)
+    # Every clip is one chunk.
+    codec = VideoCodec(model, blend_frames=0)
+    model = VideoCodecEmbedder(codec, 1, name="one_step")
+    embedders = [model, VideoCodecEmbedder(codec, 4, name="four_steps")]
+    if not codec.regen.extrapolates:
+        # A conventional decoder has one step.
+        del embedders[1]
+    embedders += [ZonalDct(model, num_frames, name="zonal_dct"), FirstFrameHeld()]
+    table, items = {}, open_dataset(folder)
+    with tempfile.TemporaryDirectory() as directory:
+        output = pathlib.Path(directory) / "scores.json"
+        evaluation = Evaluation(embedders, items, protocol, output)
+        for pair in evaluation.run():
+            print(*pair, flush=True)
+        report = evaluation.report()
+    for row in report["videos"]:
+        clip = table.setdefault(pathlib.Path(row["video"]).stem, {})
+        clip["chunks"] = row["num_clips"]
+        clip[row["embedder"]] = {name: row[name] for name in ("psnr", "ssim")}
+    table["mean"] = {
+        embedder.name: {
+            metric: float(
+                np.mean([row[embedder.name][metric] for row in table.values()])
+            )
             for metric in ("psnr", "ssim")
         }
-        for method in ("one_step", "four_steps", "zonal_dct", "hold_first_frame")
+        for embedder in embedders
     }
-    print("mean", json.dumps(mean), flush=True)
-    return {**table, "mean": mean}
+    print(json.dumps(table, indent=1))
+    return protocol.to_dict(), table
 
 
 def score_preset(preset, folder):
     """Scores the preset as it is stored, in float32, and rewrites its metadata."""
     keras.config.set_dtype_policy("float32")
-    regen = Regen.from_preset(preset)
-    chunks = validation_chunks(folder, regen.temporal_compression + 1)
-    metadata = {
-        **preset_metadata(preset),
-        "protocol": PROTOCOL,
-        "scores": evaluate(regen, chunks),
-    }
-    path = preset_directory(preset) / METADATA
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(metadata, indent=2) + "\n")
-    temporary.replace(path)
+    protocol, scores = evaluate(preset, folder)
+    metadata = {**preset_metadata(preset), "protocol": protocol, "scores": scores}
+    with AtomicOutput(preset_directory(preset) / METADATA, "metadata") as output:
+        output.temporary.write_text(json.dumps(metadata, indent=2) + "\n")
 
 
 if __name__ == "__main__":
     preset, folder, *bundle = map(pathlib.Path, sys.argv[1:])
     for directory in bundle:
-        regen = Regen.from_preset(preset)
-        regen.save_to_preset(directory, preset_metadata(preset), dtype="float16")
+        model = load_model(preset)
+        model.save_to_preset(directory, preset_metadata(preset), dtype="float16")
         preset = directory
     score_preset(preset, folder)

@@ -1,6 +1,5 @@
 """Scoring embedders on the videos of a data set."""
 
-import itertools
 import json
 import pathlib
 import time
@@ -79,6 +78,8 @@ class Evaluation:
         self.perceptual = perceptual
         self.max_clips = max_clips
         self._store = ScoreStore(self.output.with_suffix(".parts"))
+        # Features of the clips of one video, which all embedders are compared with.
+        self._references = {}
 
     def __len__(self):
         """How many pairs of an embedder and a video there are."""
@@ -91,11 +92,13 @@ class Evaluation:
             Pairs of str `(embedder, video)`, each when it is done; at once, if it was.
         """
         self.output.parent.mkdir(parents=True, exist_ok=True)
-        for item, embedder in itertools.product(self.items, self.embedders):
-            key = self._key(item, embedder)
-            if key not in self._store:
-                self._store.write(key, **self._scores(item, embedder))
-            yield embedder.name, item.name
+        for item in self.items:
+            self._references = {}
+            for embedder in self.embedders:
+                key = self._key(item, embedder)
+                if key not in self._store:
+                    self._store.write(key, **self._scores(item, embedder))
+                yield embedder.name, item.name
 
     def report(self):
         """Writes the report; scores first what `run` has not.
@@ -175,7 +178,9 @@ class Evaluation:
             clips.append(self._clip_scores(clip, coded, seconds))
             frames.append([_thumbnail(x[len(x) // 2]) for x in (clip, coded.video)])
             if self.features is not None:
-                reference_features.append(self._embed(clip))
+                if len(clips) not in self._references:
+                    self._references[len(clips)] = self._embed(clip)
+                reference_features.append(self._references[len(clips)])
                 features.append(self._embed(coded.video))
         return {
             "clips": clips,

@@ -2,6 +2,7 @@
 
 import abc
 import dataclasses
+import functools
 import importlib
 import math
 
@@ -12,6 +13,7 @@ from keras_regen.evaluation.embedders.embedder import (
     Reconstruction,
     as_stored,
     check_video,
+    digest,
 )
 from keras_regen.pixels import to_uint8
 
@@ -110,6 +112,13 @@ class TorchEmbedder(abc.ABC):
         if torch_dtype is not None and self._dtype != as_torch_dtype(torch_dtype):
             self._dtype = as_torch_dtype(torch_dtype)
             module.to(dtype=self._dtype)
+
+    @functools.cached_property
+    def identity(self):
+        """See `Embedder`."""
+        tensors = self.module.state_dict().values()
+        weights = digest(tensor.float().cpu().numpy() for tensor in tensors)
+        return [weights, self.chunk_frames, str(self._dtype)]
 
     @abc.abstractmethod
     def encode(self, video):

@@ -1,6 +1,7 @@
 """This package's models."""
 
 import dataclasses
+import functools
 import pathlib
 
 from keras_regen.evaluation.embedders.embedder import (
@@ -8,6 +9,7 @@ from keras_regen.evaluation.embedders.embedder import (
     Reconstruction,
     as_stored,
     check_video,
+    digest,
 )
 
 
@@ -37,6 +39,13 @@ class VideoCodecEmbedder:
         self.name = name or (
             pathlib.Path(preset).name if preset else type(codec.regen).__name__
         )
+
+    @functools.cached_property
+    def identity(self):
+        """See `Embedder`."""
+        weights = digest(self.codec.regen.get_weights())
+        settings = self.codec.chunking, self.codec.blend_frames, self.codec.tile_size
+        return [weights, *settings, self.num_steps, self.seed]
 
     def reconstruct(self, video):
         """See `Embedder`."""

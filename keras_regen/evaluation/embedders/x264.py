@@ -42,6 +42,11 @@ class X264:
         self.match = match
         self.name = name
 
+    @property
+    def identity(self):
+        """See `Embedder`."""
+        return [self.match.name, getattr(self.match, "identity", None)]
+
     def reconstruct(self, video):
         """See `Embedder`."""
         check_video(video)

@@ -43,6 +43,11 @@ class ZonalDct:
         space = _dct_matrix(BLOCK)
         self._transforms = (_dct_matrix(num_frames), space, space, COLOUR)
 
+    @property
+    def identity(self):
+        """See `Embedder`."""
+        return [self.num_frames, self.match.name, getattr(self.match, "identity", None)]
+
     def reconstruct(self, video):
         """See `Embedder`."""
         check_video(video)

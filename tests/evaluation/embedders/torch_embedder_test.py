@@ -148,3 +148,13 @@ def test_another_shape_is_an_error():
     message = r"keeping must decode.*\(1, 3, 5, 8, 8\).*Received: \(1, 3, 4, 8, 8\)"
     with pytest.raises(ValueError, match=message):
         Shortening().reconstruct(noise(5, 8, 8))
+
+
+def test_identity_is_of_the_weights():
+    embedder, other = KeepingEmbedder(), KeepingEmbedder()
+    assert embedder.identity == other.identity
+    with torch.no_grad():
+        other.module.scale.fill_(2)
+    del other.identity
+    assert embedder.identity != other.identity
+    assert KeepingEmbedder(chunk_frames=4).identity != embedder.identity

@@ -1,11 +1,12 @@
 import dataclasses
+import json
 
 import keras
 import numpy as np
 import pytest
 
 from keras_regen.codec import VideoCodec
-from keras_regen.evaluation.embedders import VideoCodecEmbedder
+from keras_regen.evaluation.embedders import X264, VideoCodecEmbedder, ZonalDct
 from tests.evaluation.embedders.videos import noise
 from tests.models.conftest import awaken, make_regen
 
@@ -50,3 +51,21 @@ def test_a_reconstruction_is_a_record(codec):
     reconstruction = VideoCodecEmbedder(codec).reconstruct(noise(1, 8, 8))
     with pytest.raises(dataclasses.FrozenInstanceError):
         reconstruction.num_bits = 0
+
+
+def test_identity_tells_what_changes_the_outcome(codec):
+    model = codec.regen
+    embedders = [
+        VideoCodecEmbedder(codec),
+        VideoCodecEmbedder(codec, num_steps=2),
+        VideoCodecEmbedder(codec, seed=1),
+        VideoCodecEmbedder(VideoCodec(model, blend_frames=0)),
+        VideoCodecEmbedder(VideoCodec(make_regen(4))),
+    ]
+    found = [json.dumps(embedder.identity) for embedder in embedders]
+    assert len(set(found)) == len(found)
+    assert json.dumps(VideoCodecEmbedder(VideoCodec(model)).identity) == found[0]
+    # What is matched with a model is another's too.
+    anchors = [ZonalDct(embedders[0]), ZonalDct(embedders[0], 5), X264(embedders[0])]
+    assert len({json.dumps(anchor.identity) for anchor in anchors}) == 3
+    assert ZonalDct(embedders[4]).identity != anchors[0].identity

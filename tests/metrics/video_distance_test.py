@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_regen.metrics.features import Features, KerasFeatures
 from keras_regen.metrics.frechet_distance import frechet_distance
-from keras_regen.metrics.frechet_video_distance import (
+from keras_regen.metrics.video_distance import (
     FrechetVideoDistance,
     frechet_video_distance,
 )

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_regen.metrics.st_lpips import STLPIPS, st_lpips
+from keras_regen.metrics.st_lpips_distance import STLPIPS, st_lpips
 from keras_regen.metrics.st_lpips_network import BlurDownsample, STLPIPSNetwork
 from tests.metrics.conftest import fill
 from tests.metrics.images import REFERENCE, VIDEO
 
 # The package has a function of the same name.
-module = importlib.import_module("keras_regen.metrics.st_lpips")
+module = importlib.import_module("keras_regen.metrics.st_lpips_distance")
 
 PUBLISHED = {
     # stlpips_pytorch 0.0.2: of the two images, and the other way round and cropped.
