@@ -78,6 +78,17 @@ def test_whole_video(run, tmp_path):
     assert scores.mean() > 24
 
 
+def test_evaluate(run, tmp_path):
+    scores = re.findall(
+        r"(\w+): ([\d.]+) dB, SSIM [\d.]+, ([\d.]+) bits", run("evaluate.py")
+    )
+    assert [name for name, *_ in scores] == ["regen_tiny_8x8x8", "dct", "x264"]
+    decibels, bits = zip(*((float(d), float(b)) for _, d, b in scores), strict=True)
+    assert all(22 < d < 45 for d in decibels)
+    assert bits[2] <= bits[0] == bits[1]
+    assert (tmp_path / "evaluation.png").stat().st_size > 5000
+
+
 def test_fit(run, tmp_path):
     output = run("fit.py")
     (before,) = re.findall(r"loss before: ([\d.]+)", output)

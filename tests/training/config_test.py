@@ -48,6 +48,8 @@ def test_no_file(tmp_path):
     [
         ({"data": []}, "videos to train on"),
         ({"regularization": "l2"}, "none, layer_norm, kl.*regularization=l2"),
+        ({"decoder": "gan"}, "dit, in_context, conv.*decoder=gan"),
+        ({"decoder": "conv"}, "`margin` must be 0. Received: decoder=conv, margin=2"),
         ({"precision": "float64"}, "precision=float64"),
         ({"batch_size": 0}, "from 1 to inf. Received: batch_size=0"),
         ({"image_share": 1.5}, "from 0 to 1. Received: image_share=1.5"),

@@ -1,6 +1,7 @@
 import pytest
 
 from keras_regen.models import ARCHITECTURES
+from keras_regen.models.architectures import CONV_DECODERS
 from tests.data.videos import moving_ramp, write
 
 TOY = {
@@ -18,6 +19,7 @@ TOY = {
 def toy_architecture(monkeypatch):
     """An architecture that compiles in seconds, by the name of `toy`."""
     monkeypatch.setitem(ARCHITECTURES, "toy", TOY)
+    monkeypatch.setitem(CONV_DECODERS, "toy", {4: ((8,), (1,))})
 
 
 @pytest.fixture(scope="session")

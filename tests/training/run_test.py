@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import keras_regen
-from keras_regen import Regen
+from keras_regen import ConvAutoencoder, Regen
 from keras_regen.data import VideoReader
-from keras_regen.models import preset_metadata
+from keras_regen.models import load_model, preset_metadata
 from keras_regen.training import TrainingConfig, train
 
 SETTINGS = dict(
@@ -124,6 +124,37 @@ def test_the_second_stage_leaves_the_encoder(run, folder, tmp_path):
         )
     ]
     assert any(changed)
+    assert len(preset_metadata(tmp_path / "second" / "preset")["training"]) == 2
+
+
+@pytest.mark.parametrize("decoder", ["conv", "in_context"])
+def test_decoders_to_compare_with(decoder, folder, tmp_path):
+    settings = {"decoder": decoder, "margin": 0, "steps": 4, "samples": 1}
+    trained = train(config(folder, **settings), tmp_path / "run")
+    preset = load_model(tmp_path / "run" / "preset")
+    assert type(preset) is (ConvAutoencoder if decoder == "conv" else Regen)
+    assert decoder == "conv" or preset.decoder.conditioning == "in_context"
+    clip = np.full((1, 5, 16, 16, 3), 90, "uint8")
+    np.testing.assert_array_equal(preset.reconstruct(clip), trained.reconstruct(clip))
+    (row,) = history(tmp_path / "run")
+    assert row["psnr"] > 0
+    # Only a diffusion has a loss for each of its times.
+    assert ("loss_at_0.94" in row) == (decoder == "in_context")
+
+
+def test_a_run_begins_with_a_preset_of_another_k(run, folder, tmp_path, capsys):
+    directory, _ = run
+    settings = {"init": str(directory / "preset"), "temporal_compression": 8}
+    # Steps that change nothing.
+    frozen = {"learning_rate": 0.0, "steps": 4, "samples": 0, "ema_momentum": 0.0}
+    regen = train(config(folder, **settings, **frozen), tmp_path / "second")
+    assert "% of the weights are from" in capsys.readouterr().out
+    assert regen.temporal_compression == 8
+    first = Regen.from_preset(directory / "preset")
+    clip = np.random.default_rng(0).integers(0, 256, (1, 9, 16, 16, 3), "uint8")
+    np.testing.assert_allclose(
+        regen.encode(clip)[:, 0], first.encode(clip[:, :5])[:, 0], atol=1e-5
+    )
     assert len(preset_metadata(tmp_path / "second" / "preset")["training"]) == 2
 
 

@@ -1,0 +1,22 @@
+"""Score the bundled preset beside classical codecs of as many values and bits."""
+
+from keras_regen.data import bundled_clip
+from keras_regen.evaluation import Evaluation, get_protocol, open_dataset
+from keras_regen.evaluation.embedders import X264, ZonalDct, load_embedder
+from keras_regen.evaluation.plots import plot_rate_distortion
+
+regen = load_embedder("regen_tiny_8x8x8")
+embedders = [regen, ZonalDct(regen, num_frames=9), X264(regen)]
+
+# VidTok's protocol, on smaller frames. Metrics of a network plug in: see I3DFeatures.
+protocol = get_protocol("vidtok").override(size=128)
+data = open_dataset(bundled_clip())
+
+evaluation = Evaluation(embedders, data, protocol, "evaluation.json", max_clips=2)
+report = evaluation.report()
+for row in report["embedders"]:
+    print(
+        f"{row['embedder']}: {row['psnr']:.2f} dB, SSIM {row['ssim']:.3f}, "
+        f"{row['bits_per_pixel']:.3f} bits per pixel"
+    )
+plot_rate_distortion(report["embedders"], "evaluation.png")
