@@ -7,7 +7,7 @@
 interrupted, and several may run side by side on different names. `score` scores them,
 and the bundled presets, and writes to RESULTS the reports, the settings and the history
 of every run, the plots, and `tables.md`. DATA has the folders `train` and `valid`. On a
-GPU give `train` more `--steps`.
+GPU give `train` more `--steps`. `count`, on PyTorch, prints what a step computes.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from keras_regen import VideoCodec, metrics
 from keras_regen.data.atomic_output import AtomicOutput
 from keras_regen.evaluation import Evaluation, get_protocol, open_dataset
 from keras_regen.evaluation.embedders import VideoCodecEmbedder, ZonalDct
-from keras_regen.models import load_model
+from keras_regen.models import ConvAutoencoder, Regen, load_model
 from keras_regen.training import TrainingConfig, train
 
 # As many frames in a step whatever k is, within 9 %.
@@ -32,6 +32,7 @@ RUNS = {
     **{f"conv_{k}": ("conv", k) for k in BATCH_SIZES},
     "in_context_8": ("in_context", 8),
 }
+TRAINING_STEPS = {8: 400, 16: 250, 32: 400}
 RESOLUTION = 48
 STEPS = (1, 2, 4, 8, 16)
 # The three are scored on the same clips, which are one chunk of k = 32.
@@ -54,9 +55,32 @@ def config(data, name, steps):
         zoom=4.0,
         cache="3GB",
         workers=1,
-        steps=steps,
+        steps=steps or TRAINING_STEPS[k],
         steps_per_epoch=50,
     )
+
+
+def count():
+    """Prints the parameters of every run's model and what a training step computes."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    print("| run | encoder | decoder | 10^9 operations a clip |\n|---|--:|--:|--:|")
+    for name, (decoder, k) in RUNS.items():
+        if decoder == "conv":
+            model = ConvAutoencoder.from_architecture("tiny", k)
+        else:
+            conditioning = "in_context" if decoder == "in_context" else "content_aware"
+            model = Regen.from_architecture("tiny", k, conditioning=conditioning)
+        model.compile(keras.optimizers.SGD())
+        clips = np.zeros((2, k + 1, RESOLUTION, RESOLUTION, 3), "uint8")
+        model.train_on_batch(clips)
+        # The fused attention of CPUs is not counted.
+        with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            model.train_on_batch(clips)
+        sizes = [part.count_params() / 1e6 for part in (model.encoder, model.decoder)]
+        operations = counter.get_total_flops() / len(clips) / 1e9
+        print(f"| {name} | {sizes[0]:.2f} M | {sizes[1]:.2f} M | {operations:.2f} |")
 
 
 # === Scoring ===
@@ -237,13 +261,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     training, scoring = commands.add_parser("train"), commands.add_parser("score")
+    commands.add_parser("count")
     for command in (training, scoring):
         command.add_argument("data", type=pathlib.Path)
         command.add_argument("runs", type=pathlib.Path)
     training.add_argument("names", nargs="*", choices=[[], *RUNS], default=[])
-    training.add_argument("--steps", type=int, default=400)
+    training.add_argument("--steps", type=int)
     scoring.add_argument("results", type=pathlib.Path)
     args = parser.parse_args()
+    if args.command == "count":
+        count()
+        return
     if args.command == "score":
         keras.config.set_dtype_policy("float32")
         args.results.mkdir(parents=True, exist_ok=True)

@@ -86,7 +86,9 @@ def _preset_tables(preset):
         part = getattr(regen, name)
         table.add_row(f"{name} parameters", f"{part.count_params():,}")
         table.add_row(name, _text(_own_config(part)))
-    for name in ("diffusion_path", "prediction", "weighting", "time_distribution"):
+    diffusion = ("diffusion_path", "prediction", "weighting", "time_distribution")
+    # A conventional decoder has none.
+    for name in filter(lambda name: hasattr(regen, name), diffusion):
         part = getattr(regen, name)
         config = _text(part.get_config())
         table.add_row(

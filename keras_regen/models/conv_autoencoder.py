@@ -93,7 +93,7 @@ class ConvAutoencoder(VideoAutoencoder):
         Returns:
             Scalar, float32, as of `Regen.compute_loss`.
         """
-        target = to_unit_range(x if y is None else y)
+        target = ops.convert_to_tensor(to_unit_range(x if y is None else y), "float32")
         output = self.decoder(y_pred, training=training)
         if isinstance(target.shape[1], int) and target.shape[1] != output.shape[1]:
             raise ValueError(

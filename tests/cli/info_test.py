@@ -2,6 +2,7 @@ import shutil
 
 from tests.cli.conftest import K, assert_user_error
 from tests.models.conftest import make_regen
+from tests.models.conv_autoencoder_test import make_model
 
 
 class TestInfo:
@@ -40,6 +41,13 @@ class TestInfo:
         status, stdout, _ = run("info", "bare")
         assert status == 0
         assert "Metadata" not in stdout and "Scores" not in stdout
+
+    def test_a_conventional_decoder(self, run, tmp_path):
+        make_model().save_to_preset(tmp_path / "conv", {"description": "Another toy"})
+        status, stdout, stderr = run("info", "conv")
+        assert (status, stderr) == (0, "")
+        assert "Another toy" in stdout and "widths" in stdout
+        assert "prediction" not in stdout
 
     def test_unknown_preset(self, run):
         assert_user_error(run("info", "nonsense"), "Received: 'nonsense'")

@@ -66,6 +66,8 @@ def test_the_loss_is_the_mean_squared_error(model):
         x=x, y_pred=model(x), sample_weight=np.array([1.0, 0.0]), training=False
     )
     weighted = ops.convert_to_numpy(weighted)
+    levels = np.rint((clips + 1) * 127.5).astype("uint8")
+    assert model.train_on_batch(levels) == pytest.approx(errors.mean(), rel=0.02)
     assert weighted == pytest.approx(errors[0] / 2, rel=1e-5)
 
 

@@ -20,7 +20,8 @@ class VideoCodecEmbedder:
         codec: a `VideoCodec`.
         num_steps: int. Sampling steps. Defaults to `1`.
         seed: int. Seed of the noise canvas. Defaults to `0`.
-        name: str or None. Defaults to that of the preset, or of the model's class.
+        name: str or None. Defaults to that of the preset, which is its run's if it is
+            the `preset` of one, or of the model's class.
 
     Example:
 
@@ -35,10 +36,7 @@ class VideoCodecEmbedder:
         self.codec = codec
         self.num_steps = num_steps
         self.seed = seed
-        preset = codec.regen.preset
-        self.name = name or (
-            pathlib.Path(preset).name if preset else type(codec.regen).__name__
-        )
+        self.name = name or _name(codec.regen)
 
     @functools.cached_property
     def identity(self):
@@ -62,3 +60,10 @@ class VideoCodecEmbedder:
             num_frames, height, width
         )
         return chunks * rows * columns * channels
+
+
+def _name(model):
+    if not model.preset:
+        return type(model).__name__
+    path = pathlib.Path(model.preset)
+    return path.parent.name if path.name == "preset" and path.parent.name else path.name

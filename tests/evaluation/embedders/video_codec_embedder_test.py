@@ -44,6 +44,8 @@ def test_name(codec, monkeypatch):
     assert VideoCodecEmbedder(codec).name == "Regen"
     monkeypatch.setattr(codec.regen, "preset", "models/mine")
     assert VideoCodecEmbedder(codec).name == "mine"
+    monkeypatch.setattr(codec.regen, "preset", "runs/first/preset")
+    assert VideoCodecEmbedder(codec).name == "first"
     assert VideoCodecEmbedder(codec, name="other").name == "other"
 
 
