@@ -144,15 +144,16 @@ def _repack(path, dtype):
             if isinstance(item, h5py.Group):
                 target.require_group(name).attrs.update(item.attrs)
             else:
-                # Loading casts back.
-                values = item.astype(dtype)[()] if item.dtype.kind == "f" else item[()]
-                # Without loss, and read without being told.
-                filters = (
-                    {"compression": "gzip", "shuffle": True} if values.size else {}
+                values = item[()]
+                if item.dtype.kind == "f":
+                    # Loading casts back. By NumPy: HDF5's own conversion to float16
+                    # halves what rounds up to a power of two.
+                    values = values.astype(dtype)
+                # Without loss, and read without being told; numbers cannot be.
+                compress = (
+                    {"compression": "gzip", "shuffle": True} if values.ndim else {}
                 )
-                target.create_dataset(
-                    name, data=values, **(filters if values.ndim else {})
-                )
+                target.create_dataset(name, data=values, **compress)
 
         source.visititems(copy)
     packed.replace(path)

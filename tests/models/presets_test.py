@@ -30,6 +30,9 @@ def test_round_trip(regen, preset):
 
 
 def test_half_precision_halves_the_file(regen, preset, tmp_path):
+    # HDF5's own conversion makes 0.125 of what is just below 0.25.
+    kernel = regen.encoder.get_layer("stem").kernel
+    kernel.assign(np.full(kernel.shape, 0.2499749, "float32"))
     regen.save_to_preset(tmp_path / "half", dtype="float16")
     sizes = []
     for directory in (preset, tmp_path / "half"):
@@ -47,8 +50,8 @@ def test_half_precision_halves_the_file(regen, preset, tmp_path):
     assert sizes[1] < 0.51 * sizes[0]
     loaded = Regen.from_preset(tmp_path / "half")
     assert all(v.dtype == "float32" for v in loaded.trainable_variables)
-    video = random(1, 5, 16, 16, 3)
-    np.testing.assert_allclose(loaded.encode(video), regen.encode(video), atol=1e-2)
+    for ours, theirs in zip(loaded.get_weights(), regen.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-7)
 
 
 def test_runs_under_the_policy_asked_for(preset):
