@@ -122,6 +122,7 @@ def score(data, runs, results):
         "2": conditioning(scorer, presets),
         "3": sampling(scorer),
         "4": interpolation(scorer),
+        "5": grid(scorer, presets),
     }
     for name in RUNS:
         (results / name).mkdir(exist_ok=True)
@@ -146,6 +147,27 @@ def compression(scorer, presets):
         for row in scorer(f"compression_{k}", models, TABLE_1):
             lines.append((f"8x8x{k}", row))
     return markdown("compression", lines)
+
+
+def grid(scorer, presets):
+    """How much the borders of 8x8 patches show: 1 is not at all."""
+    lines = ["| | across rows | across columns |", "|---|--:|--:|"]
+    for name, preset in {**presets, "regen_tiny_8x8x8": "regen_tiny_8x8x8"}.items():
+        model = embedder(preset)
+        ratios = []
+        for item in scorer.items:
+            clip = next(iter(TABLE_1.clips(item.path, item.fps)))
+            video = model.reconstruct(clip).video
+            seams = range(8, clip.shape[1], 8)
+            ratios.append(
+                [
+                    metrics.seam_ratio(clip, video, seams, axis)
+                    for axis in ("rows", "columns")
+                ]
+            )
+        rows, columns = np.mean(ratios, axis=0)
+        lines.append(f"| {name} | {rows:.2f} | {columns:.2f} |")
+    return "\n".join(lines)
 
 
 def conditioning(scorer, presets):
