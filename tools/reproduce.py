@@ -22,6 +22,7 @@ from keras_regen import VideoCodec, metrics
 from keras_regen.data.atomic_output import AtomicOutput
 from keras_regen.evaluation import Evaluation, get_protocol, open_dataset
 from keras_regen.evaluation.embedders import VideoCodecEmbedder, ZonalDct
+from keras_regen.figures import new_figure, save_figure
 from keras_regen.models import ConvAutoencoder, Regen, load_model
 from keras_regen.training import TrainingConfig, train
 
@@ -264,9 +265,7 @@ def markdown(group, lines):
 
 
 def plot_histories(runs, path):
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    figure = new_figure(7, 4.5)
     axes = figure.subplots()
     for name in RUNS:
         history = json.loads((runs / name / "history.json").read_text())
@@ -276,8 +275,7 @@ def plot_histories(runs, path):
     axes.set(xlabel="step", title="PSNR of four validation clips while training, dB")
     axes.grid(alpha=0.3)
     axes.legend()
-    with AtomicOutput(path, "plot") as output:
-        figure.savefig(output.temporary, dpi=100)
+    save_figure(figure, path)
 
 
 def main():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.figures import new_figure, save_figure
 
 # Clips of an embedder on a contact sheet: so many of the worst and of the best.
 EXTREMES = 4
@@ -19,7 +19,7 @@ def plot_rate_distortion(rows, path):
         ImportError: without matplotlib.
     """
     panels = [name for name in ("psnr", "ssim") if all(name in row for row in rows)]
-    figure = _figure((5.5 * len(panels), 4))
+    figure = new_figure(5.5 * len(panels), 4)
     for axes, name in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
@@ -40,7 +40,7 @@ def plot_rate_distortion(rows, path):
         axes.set_title({"psnr": "PSNR, dB", "ssim": "SSIM"}[name])
         axes.margins(y=0.2)
         axes.grid(alpha=0.3, which="both")
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_contact_sheet(embedders, path):
@@ -61,7 +61,7 @@ def plot_contact_sheet(embedders, path):
         best = ranked[EXTREMES:][-EXTREMES:]
         sheets[name] = ranked[:EXTREMES] + best
     columns = max(map(len, sheets.values()))
-    figure = _figure((2.2 * columns, 4.6 * len(sheets)))
+    figure = new_figure(2.2 * columns, 4.6 * len(sheets))
     grid = figure.subplots(2 * len(sheets), columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
@@ -74,19 +74,4 @@ def plot_contact_sheet(embedders, path):
             title = f"{video[:24]}, {number}\n{scores['psnr']:.2f} dB"
             grid[2 * row, column].set_title(title, fontsize="small")
         grid[2 * row + 1, 0].set_title(name, fontsize="small", loc="left")
-    _save(figure, path)
-
-
-def _figure(size):
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib: pip install keras-regen[train]"
-        ) from error
-    return Figure(figsize=size, layout="constrained")
-
-
-def _save(figure, path):
-    with AtomicOutput(path, "plot") as output:
-        figure.savefig(output.temporary, dpi=100)
+    save_figure(figure, path)

@@ -1,6 +1,6 @@
 """A picture of a training."""
 
-from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.figures import new_figure, save_figure
 
 
 def plot_history(history, steps_per_epoch, path):
@@ -14,12 +14,6 @@ def plot_history(history, steps_per_epoch, path):
     Raises:
         ImportError: without matplotlib.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ImportError(
-            "Plots need matplotlib: pip install keras-regen[train]"
-        ) from error
     names = list(dict.fromkeys(name for logs in history for name in logs))
     panels = {
         "loss": ["loss"],
@@ -29,7 +23,7 @@ def plot_history(history, steps_per_epoch, path):
     }
     panels = {t: [n for n in ns if n in names] for t, ns in panels.items()}
     panels = {title: names for title, names in panels.items() if names}
-    figure = Figure(figsize=(5 * len(panels), 3.5), layout="constrained")
+    figure = new_figure(5 * len(panels), 3.5)
     for axes, (title, curves) in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
     ):
@@ -47,5 +41,4 @@ def plot_history(history, steps_per_epoch, path):
             axes.set_yscale("log")
         if len(curves) > 1:
             axes.legend(title="t", fontsize="small")
-    with AtomicOutput(path, "plot") as output:
-        figure.savefig(output.temporary, dpi=100)
+    save_figure(figure, path)

@@ -1,0 +1,24 @@
+"""Plots, drawn without a display."""
+
+from keras_regen.data.atomic_output import AtomicOutput
+
+
+def new_figure(width, height):
+    """A `matplotlib.figure.Figure` of a size in inches.
+
+    Raises:
+        ImportError: without matplotlib.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ImportError(
+            "Plots need matplotlib: pip install keras-regen[train]"
+        ) from error
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure, path):
+    """Writes a figure as `.png`, whole or not at all."""
+    with AtomicOutput(path, "plot") as output:
+        figure.savefig(output.temporary, dpi=100)
