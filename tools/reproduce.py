@@ -11,6 +11,7 @@ GPU give `train` more `--steps`. `count`, on PyTorch, prints what a step compute
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -22,6 +23,7 @@ from keras_regen import VideoCodec, metrics
 from keras_regen.data.atomic_output import AtomicOutput
 from keras_regen.evaluation import Evaluation, get_protocol, open_dataset
 from keras_regen.evaluation.embedders import VideoCodecEmbedder, ZonalDct
+from keras_regen.evaluation.plots import plot_rate_distortion
 from keras_regen.figures import new_figure, save_figure
 from keras_regen.models import ConvAutoencoder, Regen, load_model
 from keras_regen.training import TrainingConfig, train
@@ -127,8 +129,11 @@ def score(data, runs, results):
     }
     for name in RUNS:
         (results / name).mkdir(exist_ok=True)
-        for file in ("config.toml", "history.json"):
-            shutil.copy(runs / name / file, results / name / file)
+        shutil.copy(runs / name / "history.json", results / name)
+        settings = TrainingConfig.load(runs / name / "config.toml")
+        dataclasses.replace(
+            settings, data=["DATA/train"], validation=["DATA/valid"]
+        ).save(results / name / "config.toml")
     text = "\n\n".join(f"Table {number}\n\n{table}" for number, table in tables.items())
     with AtomicOutput(results / "tables.md", "tables") as output:
         output.temporary.write_text(text + "\n")
@@ -137,7 +142,7 @@ def score(data, runs, results):
 
 def compression(scorer, presets):
     """Table 1: REGEN and the conventional decoder, by k."""
-    lines = []
+    lines, rows = [], []
     for k in BATCH_SIZES:
         models = [
             embedder(presets[f"{kind}_{k}"], name=f"{kind}_{k}")
@@ -147,6 +152,8 @@ def compression(scorer, presets):
         models.append(ZonalDct(models[0], k + 1, name=f"dct_{k}"))
         for row in scorer(f"compression_{k}", models, TABLE_1):
             lines.append((f"8x8x{k}", row))
+            rows.append(row)
+    plot_rate_distortion(rows, scorer.results / "compression.png")
     return markdown("compression", lines)
 
 
@@ -179,7 +186,7 @@ def conditioning(scorer, presets):
             embedder(presets[name], name=name) for name in ("regen_8", "in_context_8")
         ]
         protocol = get_protocol("regen").override(size=size, num_frames=9)
-        for row in scorer(f"conditioning_{size}", models, protocol):
+        for row in scorer(f"conditioning_{size}", models, protocol, max_clips=8):
             lines.append((f"{size}x{size}", row))
     return markdown("resolution", lines)
 
