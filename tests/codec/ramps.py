@@ -21,6 +21,7 @@ class RampModel:
     """
 
     preset = "ramps"
+    extrapolates = True
 
     def __init__(self, k):
         self.temporal_compression = k
