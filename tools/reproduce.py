@@ -25,8 +25,9 @@ from keras_regen.evaluation import Evaluation, get_protocol, open_dataset
 from keras_regen.evaluation.embedders import VideoCodecEmbedder, ZonalDct
 from keras_regen.evaluation.plots import plot_rate_distortion
 from keras_regen.figures import new_figure, save_figure
-from keras_regen.models import ConvAutoencoder, Regen, load_model
+from keras_regen.models import load_model
 from keras_regen.training import TrainingConfig, train
+from keras_regen.training.run import untrained_model
 
 # As many frames in a step whatever k is, within 9 %.
 BATCH_SIZES = {8: 24, 16: 12, 32: 6}
@@ -68,13 +69,9 @@ def count():
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    print("| run | encoder | decoder | 10^9 operations a clip |\n|---|--:|--:|--:|")
-    for name, (decoder, k) in RUNS.items():
-        if decoder == "conv":
-            model = ConvAutoencoder.from_architecture("tiny", k)
-        else:
-            conditioning = "in_context" if decoder == "in_context" else "content_aware"
-            model = Regen.from_architecture("tiny", k, conditioning=conditioning)
+    rows = []
+    for name, (_, k) in RUNS.items():
+        model = untrained_model(config(pathlib.Path(), name, None))
         model.compile(keras.optimizers.SGD())
         clips = np.zeros((2, k + 1, RESOLUTION, RESOLUTION, 3), "uint8")
         model.train_on_batch(clips)
@@ -83,7 +80,8 @@ def count():
             model.train_on_batch(clips)
         sizes = [part.count_params() / 1e6 for part in (model.encoder, model.decoder)]
         operations = counter.get_total_flops() / len(clips) / 1e9
-        print(f"| {name} | {sizes[0]:.2f} M | {sizes[1]:.2f} M | {operations:.2f} |")
+        rows.append([name, *(f"{size:.2f} M" for size in sizes), f"{operations:.2f}"])
+    print(table(["run", "encoder", "decoder", "10^9 operations a clip"], rows))
 
 
 # === Scoring ===
@@ -159,7 +157,7 @@ def compression(scorer, presets):
 
 def grid(scorer, presets):
     """How much the borders of 8x8 patches show: 1 is not at all."""
-    lines = ["| | across rows | across columns |", "|---|--:|--:|"]
+    lines = []
     for name, preset in {**presets, "regen_tiny_8x8x8": "regen_tiny_8x8x8"}.items():
         model = embedder(preset)
         ratios = []
@@ -173,9 +171,8 @@ def grid(scorer, presets):
                     for axis in ("rows", "columns")
                 ]
             )
-        rows, columns = np.mean(ratios, axis=0)
-        lines.append(f"| {name} | {rows:.2f} | {columns:.2f} |")
-    return "\n".join(lines)
+        lines.append([name, *(f"{ratio:.2f}" for ratio in np.mean(ratios, axis=0))])
+    return table(["", "across rows", "across columns"], lines)
 
 
 def conditioning(scorer, presets):
@@ -209,7 +206,7 @@ def interpolation(scorer):
     model = load_model("regen_tiny_8x8x8")
     k = model.temporal_compression
     protocol = get_protocol("regen").override(size=128, num_frames=2 * k + 1)
-    table = {}
+    videos = {}
     for item in scorer.items:
         scores = []
         for clip in protocol.clips(item.path, item.fps):
@@ -224,28 +221,25 @@ def interpolation(scorer):
             }
             scores.append(
                 {
-                    name: np.minimum(metrics.psnr(*pair), 60).mean()
+                    name: np.minimum(metrics.psnr(*pair), protocol.psnr_limit).mean()
                     for name, pair in candidates.items()
                 }
             )
-        table[item.name] = {
+        videos[item.name] = {
             "num_clips": len(scores),
             **{name: float(np.mean([s[name] for s in scores])) for name in scores[0]},
         }
-        print("interpolation", item.name, table[item.name], flush=True)
+        print("interpolation", item.name, videos[item.name], flush=True)
     with AtomicOutput(scorer.results / "interpolation.json", "report") as output:
-        output.temporary.write_text(json.dumps(table, indent=1) + "\n")
-    names = [name for name in next(iter(table.values())) if name != "num_clips"]
-    lines = [
-        "| clip | N | " + " | ".join(names) + " |",
-        "|---" * (2 + len(names)) + "|",
+        output.temporary.write_text(json.dumps(videos, indent=1) + "\n")
+    names = [name for name in next(iter(videos.values())) if name != "num_clips"]
+    rows = [
+        [video, str(row["num_clips"]), *(f"{row[name]:.2f}" for name in names)]
+        for video, row in videos.items()
     ]
-    for video, row in table.items():
-        cells = [f"{row[name]:.2f}" for name in names]
-        lines.append(f"| {video} | {row['num_clips']} | " + " | ".join(cells) + " |")
-    means = [np.mean([row[name] for row in table.values()]) for name in names]
-    lines.append("| mean of clips | | " + " | ".join(f"{x:.2f}" for x in means) + " |")
-    return "\n".join(lines)
+    means = [np.mean([row[name] for row in videos.values()]) for name in names]
+    rows.append(["mean of clips", "", *(f"{mean:.2f}" for mean in means)])
+    return table(["clip", "N", *names], rows)
 
 
 def mean_of_neighbours(frames):
@@ -261,14 +255,17 @@ def markdown(group, lines):
         "FVD": lambda row: f"{row['frechet_video_distance']['value']:.1f}",
         "N": lambda row: str(row["num_clips"]),
     }
-    text = [
-        f"| {group} | | " + " | ".join(columns) + " |",
-        "|---" * (2 + len(columns)) + "|",
+    rows = [
+        [value, row["embedder"], *(column(row) for column in columns.values())]
+        for value, row in lines
     ]
-    for value, row in lines:
-        cells = [column(row) for column in columns.values()]
-        text.append(f"| {value} | {row['embedder']} | " + " | ".join(cells) + " |")
-    return "\n".join(text)
+    return table([group, "", *columns], rows)
+
+
+def table(heading, rows):
+    """A table in Markdown, of cells that are text."""
+    lines = [heading, ["---"] * len(heading), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def plot_histories(runs, path):

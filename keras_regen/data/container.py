@@ -122,6 +122,17 @@ def _tag_colours(frame):
     return frame
 
 
+def tag_bt709(context):
+    """Tells a codec's context that its colours are BT.709, of limited range."""
+    context.colorspace = context.color_primaries = context.color_trc = BT709
+    context.color_range = LIMITED_RANGE
+
+
+def h264_pixel_format(height, width):
+    """FFmpeg's name: chroma at half resolution needs even sides."""
+    return "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
+
+
 class StreamEncoder(abc.ABC):
     """Frames to the one video stream of a file.
 
@@ -163,9 +174,7 @@ class YuvEncoder(StreamEncoder):
     def __init__(self, *args):
         super().__init__(*args)
         # Players guess the colours of an untagged file, by its size.
-        context = self._stream.codec_context
-        context.colorspace = context.color_primaries = context.color_trc = BT709
-        context.color_range = LIMITED_RANGE
+        tag_bt709(self._stream.codec_context)
 
     def write(self, array):
         frame = av.VideoFrame.from_ndarray(array, format="rgb24").reformat(
@@ -181,8 +190,7 @@ class H264Encoder(YuvEncoder):
     options = H264_OPTIONS
 
     def pixel_format(self, height, width):
-        # Chroma at half resolution needs even sides.
-        return "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
+        return h264_pixel_format(height, width)
 
 
 class Vp9Encoder(YuvEncoder):

@@ -112,11 +112,11 @@ class Evaluation:
             pass
         rows, videos, skipped = [], [], {}
         for embedder in self.embedders:
-            parts = {}
+            parts = []
             for item in self.items:
                 part = self._store.read(self._key(item, embedder))
                 if part["clips"]:
-                    parts[item.name] = part
+                    parts.append(part)
                     videos.append(summarize_video(embedder.name, item.name, part))
                 else:
                     skipped[item.name] = part["reason"]
@@ -154,7 +154,7 @@ class Evaluation:
 
     def _row(self, embedder, parts):
         features = None if self.features is None else self.features.name
-        return {"embedder": embedder.name, **summarize(parts.values(), features)}
+        return {"embedder": embedder.name, **summarize(parts, features)}
 
     # === One video ===
 

@@ -2,18 +2,16 @@
 
 import numpy as np
 
-from keras_regen.metrics.frechet_distance import FeatureStatistics, frechet_distance
+from keras_regen.metrics.frechet_distance import FEW_CLIPS, FeatureStatistics
 
 SCORES = ("psnr", "ssim", "temporal_consistency", "st_lpips")
-# Below, the Frechet distance is biased upwards by more than what it tells.
-FEW_CLIPS = 256
 
 
 def summarize(parts, features=None):
     """The row of an embedder, over all clips of all videos.
 
     Args:
-        parts: iterable of dict, one for each video, as `ScoreStore.read` gives them.
+        parts: list of dict, one for each video, as `ScoreStore.read` gives them.
         features: str or None. The name of the network of the features.
 
     Returns:
@@ -25,7 +23,6 @@ def summarize(parts, features=None):
         `frechet_video_distance`, a dict of its `value`, of `features`, `num_clips` and
         `is_biased`.
     """
-    parts = list(parts)
     clips = [clip for part in parts for clip in part["clips"]]
     row = {"num_videos": len(parts), **_summary(clips)}
     if features is not None and clips:
@@ -79,14 +76,10 @@ def _distance(parts, features):
         for part in parts:
             total.update(part[name])
         statistics.append(total)
-    count = statistics[0].count
-    value = None
-    if count > 1:
-        value = frechet_distance(
-            *(x for s in statistics for x in (s.mean, s.covariance))
-        )
+    reference, ours = statistics
+    count = ours.count
     return {
-        "value": value,
+        "value": reference.distance(ours) if count > 1 else None,
         "features": features,
         "num_clips": count,
         "is_biased": count < FEW_CLIPS,

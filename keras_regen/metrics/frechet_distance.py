@@ -5,6 +5,9 @@ import numpy as np
 # Eigenvalues of a covariance that lie below zero by more than this part of the largest
 # are no rounding errors.
 TOLERANCE = 1e-6
+# The distance of samples exceeds that of what they are drawn from, the more so the
+# fewer they are: below this many, by more than what it tells.
+FEW_CLIPS = 256
 
 
 def frechet_distance(mean_1, covariance_1, mean_2, covariance_2):
@@ -115,6 +118,14 @@ class FeatureStatistics:
         if self.count < 2:
             return np.full_like(self._scatter, np.nan)
         return self._scatter / (self.count - 1)
+
+    def distance(self, other):
+        """`frechet_distance` to other statistics; NaN where N is under 2 in either."""
+        if min(self.count, other.count) < 2:
+            return float("nan")
+        return frechet_distance(
+            self.mean, self.covariance, other.mean, other.covariance
+        )
 
     def update(self, features):
         """Adds features.

@@ -6,7 +6,7 @@ import importlib.util
 import os
 import pathlib
 
-import numpy as np
+from keras_regen.weights_digest import weights_digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,13 +123,7 @@ def file_digest(path):
 
 def fingerprint(model):
     """SHA-256 of a model's weights, hexadecimal: of their float32 values in order."""
-    from keras import ops
-
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        values = np.ascontiguousarray(ops.convert_to_numpy(weight), "<f4")
-        digest.update(values.tobytes())
-    return digest.hexdigest()
+    return weights_digest(model.get_weights())
 
 
 def load_metric_weights(model, name, path=None):

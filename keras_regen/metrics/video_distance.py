@@ -7,11 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_regen.metrics.features import I3DFeatures
-from keras_regen.metrics.frechet_distance import FeatureStatistics, frechet_distance
-
-# The distance of samples exceeds that of what they are drawn from, the more so the
-# fewer they are.
-FEW_CLIPS = 256
+from keras_regen.metrics.frechet_distance import FEW_CLIPS, FeatureStatistics
 
 
 def frechet_video_distance(reference, video, features=None):
@@ -145,12 +141,7 @@ class FrechetVideoDistance(keras.metrics.Metric):
                 UserWarning,
                 stacklevel=2,
             )
-        return frechet_distance(
-            self.reference_statistics.mean,
-            self.reference_statistics.covariance,
-            self.statistics.mean,
-            self.statistics.covariance,
-        )
+        return self.reference_statistics.distance(self.statistics)
 
     def report(self):
         """The distance and all that it takes to compare it with another.

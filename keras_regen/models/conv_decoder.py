@@ -1,12 +1,15 @@
 """The conventional decoder that REGEN's is compared with."""
 
-import math
-
 import keras
 
-from keras_regen.layers import CausalConv3D, CausalUpsample3D, ResidualBlock3D
+from keras_regen.layers import CausalConv3D, CausalUpsample3D
 from keras_regen.layers.patches import unpatchify
-from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
+from keras_regen.models.stages import (
+    halvings,
+    of_stage,
+    output_activation,
+    residual_blocks,
+)
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -84,50 +87,31 @@ class ConvDecoder(keras.Model):
         name=None,
         trainable=True,
     ):
-        if temporal_compression not in (2, 4, 8, 16, 32, 64):
-            raise ValueError(
-                "`temporal_compression` must be a power of two from 2 to 64. "
-                f"Received: temporal_compression={temporal_compression}"
-            )
-        if stem_patch_size not in (1, 2, 4, 8):
-            raise ValueError(
-                "`stem_patch_size` must be 1, 2, 4 or 8. "
-                f"Received: stem_patch_size={stem_patch_size}"
-            )
+        space_halvings, time_halvings = halvings(temporal_compression, stem_patch_size)
         dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        space_halvings = int(math.log2(SPATIAL_COMPRESSION // stem_patch_size))
-        time_halvings = int(math.log2(temporal_compression))
         last = max(space_halvings, time_halvings)
 
         # === Layers ===
         layers = [
-            CausalConv3D(
-                widths[min(last, len(widths) - 1)], (3, 3, 3), dtype=dtype, name="stem"
-            )
+            CausalConv3D(of_stage(widths, last), (3, 3, 3), dtype=dtype, name="stem")
         ]
         for stage in range(last, -1, -1):
-            width = widths[min(stage, len(widths) - 1)]
             if stage < last:
                 time, space = stage < time_halvings, stage < space_halvings
                 layers.append(
                     CausalUpsample3D(
-                        width,
+                        of_stage(widths, stage),
                         kernel_size=(3 if time else 1, *[3 if space else 1] * 2),
                         strides=(2 if time else 1, 2 if space else 1),
                         dtype=dtype,
                         name=f"stage_{stage}_up",
                     )
                 )
-            for block in range(num_blocks[min(stage, len(num_blocks) - 1)]):
-                name = f"stage_{stage}_block_{block}"
-                layers.append(
-                    ResidualBlock3D(width, kernel_sizes, remat, dtype=dtype, name=name)
-                )
+            layers += residual_blocks(
+                stage, widths, num_blocks, kernel_sizes, remat, dtype
+            )
         layers += [
-            keras.layers.RMSNormalization(
-                epsilon=1e-6, dtype=dtype, name="output_norm"
-            ),
-            keras.layers.Activation("silu", dtype=dtype, name="output_activation"),
+            *output_activation(dtype),
             CausalConv3D(
                 3 * stem_patch_size**2, (3, 3, 3), dtype="float32", name="output_conv"
             ),

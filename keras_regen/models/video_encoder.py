@@ -1,15 +1,19 @@
 """REGEN's causal video encoder."""
 
-import hashlib
 import json
-import math
 
 import keras
 
-from keras_regen.layers import CausalConv3D, ResidualBlock3D, VariationalLatents
+from keras_regen.layers import CausalConv3D, VariationalLatents
 from keras_regen.layers.patches import patchify
-
-SPATIAL_COMPRESSION = 8
+from keras_regen.models.stages import (
+    SPATIAL_COMPRESSION,
+    halvings,
+    of_stage,
+    output_activation,
+    residual_blocks,
+)
+from keras_regen.weights_digest import weights_digest
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -98,24 +102,13 @@ class VideoEncoder(keras.Model):
         name=None,
         trainable=True,
     ):
-        if temporal_compression not in (2, 4, 8, 16, 32, 64):
-            raise ValueError(
-                "`temporal_compression` must be a power of two from 2 to 64. "
-                f"Received: temporal_compression={temporal_compression}"
-            )
-        if stem_patch_size not in (1, 2, 4, 8):
-            raise ValueError(
-                "`stem_patch_size` must be 1, 2, 4 or 8. "
-                f"Received: stem_patch_size={stem_patch_size}"
-            )
+        space_halvings, time_halvings = halvings(temporal_compression, stem_patch_size)
         if regularization not in (None, "layer_norm", "kl"):
             raise ValueError(
                 '`regularization` must be None, "layer_norm" or "kl". '
                 f"Received: regularization={regularization!r}"
             )
         dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-        space_halvings = int(math.log2(SPATIAL_COMPRESSION // stem_patch_size))
-        time_halvings = int(math.log2(temporal_compression))
         num_stages = 1 + max(space_halvings, time_halvings)
 
         # === Layers ===
@@ -125,28 +118,22 @@ class VideoEncoder(keras.Model):
         ]
         body = []
         for stage in range(num_stages):
-            width = widths[min(stage, len(widths) - 1)]
             if stage > 0:
                 time, space = stage <= time_halvings, stage <= space_halvings
                 body.append(
                     CausalConv3D(
-                        width,
+                        of_stage(widths, stage),
                         kernel_size=(3 if time else 1, *[3 if space else 1] * 2),
                         strides=(2 if time else 1, *[2 if space else 1] * 2),
                         dtype=dtype,
                         name=f"stage_{stage}_down",
                     )
                 )
-            for block in range(num_blocks[min(stage, len(num_blocks) - 1)]):
-                name = f"stage_{stage}_block_{block}"
-                body.append(
-                    ResidualBlock3D(width, kernel_sizes, remat, dtype=dtype, name=name)
-                )
+            body += residual_blocks(
+                stage, widths, num_blocks, kernel_sizes, remat, dtype
+            )
         head = [
-            keras.layers.RMSNormalization(
-                epsilon=1e-6, dtype=dtype, name="output_norm"
-            ),
-            keras.layers.Activation("silu", dtype=dtype, name="output_activation"),
+            *output_activation(dtype),
             CausalConv3D(
                 latent_channels * (2 if regularization == "kl" else 1),
                 (1, 3, 3),
@@ -222,11 +209,8 @@ class VideoEncoder(keras.Model):
         They depend on the configuration and the float32 values of the weights, not on
         the backend or the dtype policy.
         """
-        digest = hashlib.sha256(json.dumps(self._architecture()).encode())
-        for weight in self.weights:
-            values = keras.ops.convert_to_numpy(weight)
-            digest.update(values.astype("<f4", order="C").tobytes())
-        return digest.hexdigest()[:16]
+        prefix = json.dumps(self._architecture()).encode()
+        return weights_digest(self.get_weights(), prefix)[:16]
 
     def _architecture(self):
         config = {

@@ -1,7 +1,6 @@
 """One training run, from its settings to a preset."""
 
 import dataclasses
-import functools
 import importlib.util
 import json
 import pathlib
@@ -76,6 +75,26 @@ def train(config, output, console=None):
         return run()
 
 
+def untrained_model(config, **how):
+    """The model that a configuration asks for, as initialised.
+
+    Args:
+        config: a `TrainingConfig`.
+        **how: `dtype` and `remat` of `from_architecture`.
+    """
+    if config.decoder == "conv":
+        cls = ConvAutoencoder
+    else:
+        cls = Regen
+        conditioning = (
+            "in_context" if config.decoder == "in_context" else "content_aware"
+        )
+        how |= {"seed": config.seed, "conditioning": conditioning}
+    if config.regularization != "none":
+        how |= {"regularization": config.regularization}
+    return cls.from_architecture(config.size, config.temporal_compression, **how)
+
+
 class _TrainingRun:
     """See `train`."""
 
@@ -139,30 +158,16 @@ class _TrainingRun:
         if trained and trained.temporal_compression == config.temporal_compression:
             regen = trained
         else:
-            regen = self._untrained(trained, how)
+            regen = untrained_model(config, **how)
+            if trained:
+                share = transfer_weights(trained, regen)
+                self.console.print(f"{share:.0%} of the weights are from {config.init}")
         regen.encoder.trainable = not config.decoder_only
         regen.compile(
             optimizer=self._optimizer(),
             jit_compile="auto" if config.jit else False,
             steps_per_execution=config.steps_per_execution,
         )
-        return regen
-
-    def _untrained(self, trained, how):
-        """A model of the size and k asked for, with what it shares with a trained."""
-        config = self.config
-        if config.regularization != "none":
-            how = {**how, "regularization": config.regularization}
-        if config.decoder == "conv":
-            build = ConvAutoencoder.from_architecture
-        else:
-            build = functools.partial(Regen.from_architecture, seed=config.seed)
-            if config.decoder == "in_context":
-                build = functools.partial(build, conditioning="in_context")
-        regen = build(config.size, config.temporal_compression, **how)
-        if trained:
-            share = transfer_weights(trained, regen)
-            self.console.print(f"{share:.0%} of the weights are from {config.init}")
         return regen
 
     def _optimizer(self):

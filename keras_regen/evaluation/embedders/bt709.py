@@ -6,6 +6,8 @@ is most of the error of a good encoding.
 
 import numpy as np
 
+from keras_regen.data.container import h264_pixel_format
+
 RED, BLUE = 0.2126, 0.0722
 _LUMINANCE = np.array([RED, 1 - RED - BLUE, BLUE])
 # Of RGB in [0, 255]: 219 levels of luminance, 224 of either difference.
@@ -23,16 +25,11 @@ _INVERSE = np.linalg.inv(_FORWARD)
 _OFFSET = np.array([16, 128, 128])
 
 
-def pixel_format(height, width):
-    """FFmpeg's name: chroma of half the resolution needs even sides."""
-    return "yuv444p" if height % 2 or width % 2 else "yuv420p"
-
-
 def to_planes(frame):
     """The planes of a uint8 frame `(H, W, 3)`, one after the other as PyAV has them."""
     height, width, _ = frame.shape
     planes = np.moveaxis(frame @ _FORWARD.T + _OFFSET, -1, 0)
-    if pixel_format(height, width) == "yuv444p":
+    if h264_pixel_format(height, width) == "yuv444p":
         return _to_uint8(planes)
     chroma = planes[1:].reshape(2, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
     chroma = chroma.reshape(height // 2, width)

@@ -1,7 +1,6 @@
 """The interface."""
 
 import dataclasses
-import hashlib
 import math
 import typing
 
@@ -48,14 +47,6 @@ def num_latent_bits(embedder, num_frames, height, width):
     """Bits of the latents of a video of so many frames and pixels, rounded up."""
     bits_per_value = getattr(embedder, "bits_per_value", BITS_PER_VALUE)
     return math.ceil(embedder.num_values(num_frames, height, width) * bits_per_value)
-
-
-def digest(arrays):
-    """16 hexadecimal digits that tell one model's weights from another's."""
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(np.ascontiguousarray(array))
-    return found.hexdigest()[:16]
 
 
 def as_stored(latents):

@@ -13,9 +13,9 @@ from keras_regen.evaluation.embedders.embedder import (
     Reconstruction,
     as_stored,
     check_video,
-    digest,
 )
 from keras_regen.pixels import to_uint8
+from keras_regen.weights_digest import weights_digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +117,7 @@ class TorchEmbedder(abc.ABC):
     def identity(self):
         """See `Embedder`."""
         tensors = self.module.state_dict().values()
-        weights = digest(tensor.float().cpu().numpy() for tensor in tensors)
+        weights = weights_digest(tensor.float().cpu().numpy() for tensor in tensors)
         return [weights, self.chunk_frames, str(self._dtype)]
 
     @abc.abstractmethod

@@ -9,8 +9,8 @@ from keras_regen.evaluation.embedders.embedder import (
     Reconstruction,
     as_stored,
     check_video,
-    digest,
 )
+from keras_regen.weights_digest import weights_digest
 
 
 class VideoCodecEmbedder:
@@ -41,7 +41,7 @@ class VideoCodecEmbedder:
     @functools.cached_property
     def identity(self):
         """See `Embedder`."""
-        weights = digest(self.codec.regen.get_weights())
+        weights = weights_digest(self.codec.regen.get_weights())
         settings = self.codec.chunking, self.codec.blend_frames, self.codec.tile_size
         return [weights, *settings, self.num_steps, self.seed]
 

@@ -6,7 +6,7 @@ import re
 import av
 import numpy as np
 
-from keras_regen.data.container import BT709, LIMITED_RANGE
+from keras_regen.data.container import h264_pixel_format, tag_bt709
 from keras_regen.evaluation.embedders import bt709
 from keras_regen.evaluation.embedders.embedder import (
     Reconstruction,
@@ -73,10 +73,9 @@ def _encode(planes, size, crf):
     """The packets of frames in planes, of so many rows and columns."""
     context = av.CodecContext.create("libx264", "w")
     context.height, context.width = size
-    context.pix_fmt = pixel_format = bt709.pixel_format(*size)
+    context.pix_fmt = pixel_format = h264_pixel_format(*size)
     context.framerate, context.time_base = FPS, fractions.Fraction(1, FPS)
-    context.colorspace = context.color_primaries = context.color_trc = BT709
-    context.color_range = LIMITED_RANGE
+    tag_bt709(context)
     context.thread_count = THREADS
     context.options = {"preset": PRESET, "crf": str(crf)}
     packets = []

@@ -1,0 +1,60 @@
+"""The stages that the convolutional encoder and decoder have in common.
+
+Stage 0 is of full resolution; each one further on halves time, space or both.
+"""
+
+import math
+
+import keras
+
+from keras_regen.layers import ResidualBlock3D
+
+SPATIAL_COMPRESSION = 8
+
+
+def halvings(temporal_compression, stem_patch_size):
+    """How many halvings of space and of time lie between stem and latents.
+
+    Raises:
+        ValueError: if `temporal_compression` is not a power of two from 2 to 64, or
+            `stem_patch_size` not one from 1 to 8.
+    """
+    if temporal_compression not in (2, 4, 8, 16, 32, 64):
+        raise ValueError(
+            "`temporal_compression` must be a power of two from 2 to 64. "
+            f"Received: temporal_compression={temporal_compression}"
+        )
+    if stem_patch_size not in (1, 2, 4, 8):
+        raise ValueError(
+            "`stem_patch_size` must be 1, 2, 4 or 8. "
+            f"Received: stem_patch_size={stem_patch_size}"
+        )
+    space = int(math.log2(SPATIAL_COMPRESSION // stem_patch_size))
+    return space, int(math.log2(temporal_compression))
+
+
+def of_stage(values, stage):
+    """The value of a stage: the last repeats."""
+    return values[min(stage, len(values) - 1)]
+
+
+def residual_blocks(stage, widths, num_blocks, kernel_sizes, remat, dtype):
+    """The residual blocks of a stage."""
+    return [
+        ResidualBlock3D(
+            of_stage(widths, stage),
+            kernel_sizes,
+            remat,
+            dtype=dtype,
+            name=f"stage_{stage}_block_{block}",
+        )
+        for block in range(of_stage(num_blocks, stage))
+    ]
+
+
+def output_activation(dtype):
+    """Norm and SiLU before the last convolution."""
+    return [
+        keras.layers.RMSNormalization(epsilon=1e-6, dtype=dtype, name="output_norm"),
+        keras.layers.Activation("silu", dtype=dtype, name="output_activation"),
+    ]
