@@ -10,6 +10,7 @@ _MODULES = (
     "data",
     "diffusion",
     "evaluation",
+    "export",
     "layers",
     "metrics",
     "models",

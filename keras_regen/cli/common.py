@@ -24,13 +24,13 @@ def load_keras(console):
     console.print(f"Backend: {backend}")
 
 
-def load_regen(preset):
+def load_regen(preset, dtype=None):
     """Loads a preset, once Keras is, or raises ValueError."""
     from keras_regen.models import load_model
 
     try:
         with quiet_start():
-            return load_model(preset)
+            return load_model(preset, dtype=dtype)
     except (TypeError, KeyError) as error:
         raise ValueError(
             f"The preset {preset} is not one that keras-regen "

@@ -9,7 +9,7 @@ from keras_regen.diffusion.prediction import (
     V,
     Velocity,
 )
-from keras_regen.diffusion.sampler import sample, sampling_times
+from keras_regen.diffusion.sampler import sample, sample_in_loop, sampling_times
 from keras_regen.diffusion.time_distribution import (
     LogitNormalTimes,
     TimeDistribution,
@@ -41,6 +41,7 @@ __all__ = [
     "get",
     "noise_canvas",
     "sample",
+    "sample_in_loop",
     "sampling_times",
 ]
 

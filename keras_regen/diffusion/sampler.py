@@ -26,7 +26,7 @@ def sample(predict, noise, path, prediction, num_steps=1):
         num_steps: int, at least 1. Calls of `predict`. Defaults to `1`.
 
     Returns:
-        float32 array of the shape of `noise`.
+        float32 tensor of the shape of `noise`.
 
     Raises:
         ValueError: if `num_steps` is less than 1.
@@ -43,7 +43,41 @@ def sample(predict, noise, path, prediction, num_steps=1):
     times = [ops.convert_to_tensor(t) for t in times]
     x = ops.convert_to_tensor(noise)
     for t, next_t in itertools.pairwise(times):
-        output = ops.convert_to_tensor(predict(x, t))
-        clean, residual = prediction.solve(path, output, x, t)
-        x = path.interpolate(clean, residual, next_t)
-    return ops.convert_to_numpy(x)
+        x = _step(predict(x, t), x, path, prediction, t, next_t)
+    return x
+
+
+def sample_in_loop(predict, noise, path, prediction, num_steps):
+    """`sample` as one loop of a graph, for any number of steps.
+
+    Args:
+        predict: callable `(x_t, t) -> prediction`, with `t` a tensor of shape `(B,)`.
+        noise: float32 tensor of shape `(B, ...)`.
+        path: a `Path`.
+        prediction: a `Prediction`.
+        num_steps: int tensor of shape `(B,)`, at least 1: the steps of each sample.
+
+    Returns:
+        float32 tensor of the shape of `noise`.
+    """
+    batch = ops.shape(noise)[0]
+    per_sample = (batch, *[1] * (len(noise.shape) - 1))
+    steps = ops.cast(num_steps, "float32")
+
+    def body(i, x):
+        done = ops.cast(i, "float32")
+        t, next_t = (
+            prediction.max_time * ops.maximum(1.0 - n / steps, 0.0)
+            for n in (done, done + 1.0)
+        )
+        output = predict(x, t)
+        t, next_t = ops.reshape(t, per_sample), ops.reshape(next_t, per_sample)
+        # Samples that have all their steps stay as they are.
+        return ops.where(t > 0.0, _step(output, x, path, prediction, t, next_t), x)
+
+    return ops.fori_loop(0, ops.max(num_steps), body, noise)
+
+
+def _step(output, x, path, prediction, t, next_t):
+    clean, residual = prediction.solve(path, ops.convert_to_tensor(output), x, t)
+    return path.interpolate(clean, residual, next_t)

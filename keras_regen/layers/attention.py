@@ -46,7 +46,8 @@ def attention(query, key, value):
         query, key, value = (ops.cast(x, "float32") for x in (query, key, value))
         return ops.cast(attention(query, key, value), dtype)
     length = query.shape[1]
-    if length is not None and length <= QUERY_BLOCK:
+    # Neither None, TensorFlow's, nor a symbol, JAX's, which exports have.
+    if isinstance(length, int) and length <= QUERY_BLOCK:
         return _attention_with_logits(query, key, value)
     return _attention_in_blocks(query, key, value)
 

@@ -224,7 +224,7 @@ class Regen(VideoAutoencoder):
             self.prediction,
             num_steps,
         )
-        return np.clip(video, -1.0, 1.0)
+        return np.clip(ops.convert_to_numpy(video), -1.0, 1.0)
 
     def denoising_losses(self, video, timesteps, seed=0):
         """The diffusion loss of every chunk at some diffusion times.
@@ -279,6 +279,49 @@ class Regen(VideoAutoencoder):
         return errors * self.weighting.weight(
             self.diffusion_path, self.prediction, timestep
         )
+
+    # === Export ===
+
+    def export(self, filepath, format="tf_saved_model", **options):
+        """Writes the trained model in a format that serves without Keras.
+
+        `"tf_saved_model"` is what TF Serving, `keras.layers.TFSMLayer` and
+        `tf.saved_model.load` load. Its signatures `encode`, `decode` and `reconstruct`,
+        each also with the suffix `_uint8` or `_bytes`, take any batch, size and number
+        of steps, check what they get, and give what the methods of the same names do:
+        `docs/serving.md` lists them.
+
+        The others are a directory of two files, `encode` (`video` to `latents`) and
+        `decode` (`latents`, `times`, `noise` to `video`), with the noise of
+        `diffusion.noise_canvas`.
+
+        Where the backend cannot write a format, a process of one that can does.
+
+        Args:
+            filepath: path of a directory, new or empty; for TF Serving with a version
+                number as its name, such as `serving/1`.
+            format: `"tf_saved_model"`, `"onnx"`, `"openvino"`, `"torch"` or
+                `"stablehlo"`. Defaults to `"tf_saved_model"`.
+            **options: for `"tf_saved_model"`:
+                `weights`, how they are stored: `"float32"`, `"bfloat16"` or `"int8"`,
+                whole numbers with a scale for each output channel; computation is in
+                the model's own precision. Defaults to `"float32"`;
+                `max_steps`, the most sampling steps of a request. Defaults to `32`;
+                `max_pixels`, the most pixels of a request, samples and frames counted.
+                Defaults to `2**22`;
+                `warmup`, sizes `(height, width)` of the requests that TF Serving warms
+                up with. Defaults to `((128, 128),)`.
+                For `"onnx"`, `"openvino"` and `"torch"`: `num_steps`, the sampling
+                steps of `decode`. Defaults to `1`.
+
+        Raises:
+            ValueError: if an option is not as above or the directory is not empty.
+            ImportError: if a package that the format needs is not installed.
+        """
+        # Imported when it is used: it knows all formats.
+        from keras_regen.export import export
+
+        export(self, filepath, format, **options)
 
     # === Config ===
 

@@ -1,0 +1,119 @@
+"""The command `export`."""
+
+import enum
+import os
+import pathlib
+import re
+import time
+from typing import Annotated
+
+import rich.console
+import typer
+
+from keras_regen.backend import quiet_start
+from keras_regen.cli.common import load_keras, load_regen, make_table
+from keras_regen.export.formats import FORMATS, find_format
+
+FormatName = enum.StrEnum("FormatName", {name: name for name in FORMATS})
+
+
+class Precision(enum.StrEnum):
+    float32 = "float32"
+    mixed_bfloat16 = "mixed_bfloat16"
+    mixed_float16 = "mixed_float16"
+
+
+class StoredAs(enum.StrEnum):
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+    int8 = "int8"
+
+
+def export(
+    preset: Annotated[
+        str,
+        typer.Argument(
+            metavar="PRESET", help="A bundled name, a directory or hf://user/name."
+        ),
+    ],
+    output: Annotated[
+        pathlib.Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="A new directory; for TF Serving with a version number as its name, "
+            "such as serving/1.",
+        ),
+    ],
+    format: Annotated[
+        FormatName, typer.Option(help="What to write.")
+    ] = FormatName.tf_saved_model,
+    precision: Annotated[
+        Precision, typer.Option(help="What to compute in.")
+    ] = Precision.float32,
+    weights: Annotated[
+        StoredAs | None,
+        typer.Option(help="SavedModel: how weights are stored. Defaults to float32."),
+    ] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(help="SavedModel: most sampling steps of a request."),
+    ] = None,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(help="SavedModel: most pixels of a request, all frames counted."),
+    ] = None,
+    warmup: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HEIGHTxWIDTH",
+            help="SavedModel: sizes to warm up with, or `none`. Defaults to 128x128.",
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Other formats: sampling steps of decode.")
+    ] = None,
+):
+    """Export a preset, for TF Serving or other runtimes."""
+    console = rich.console.Console()
+    options = {
+        "weights": weights and str(weights),
+        "max_steps": max_steps,
+        "max_pixels": max_pixels,
+        "warmup": warmup and _sizes(warmup),
+        "num_steps": steps,
+    }
+    chosen = find_format(format)
+    # What can write it by itself spares a process of its own.
+    os.environ.setdefault("KERAS_BACKEND", chosen.backend())
+    load_keras(console)
+    regen = load_regen(preset, str(precision))
+    start = time.perf_counter()
+    with console.status(f"Exporting to {format}"), quiet_start():
+        regen.export(
+            output,
+            str(format),
+            **{name: value for name, value in options.items() if value is not None},
+        )
+    summary = make_table()
+    files = [path for path in output.rglob("*") if path.is_file()]
+    for path in sorted(files):
+        size = f"{path.stat().st_size:,} bytes"
+        summary.add_row(str(path.relative_to(output)), size)
+    summary.add_row("time", f"{time.perf_counter() - start:.1f} s")
+    summary.add_row("output", str(output))
+    console.print(summary)
+
+
+def _sizes(texts):
+    """Pairs of height and width, from texts such as 128x192; none for `none`."""
+    if texts == ["none"]:
+        return []
+    matches = [re.fullmatch(r"(\d+)x(\d+)", text) for text in texts]
+    if not all(matches):
+        raise ValueError(
+            "Sizes to warm up with are HEIGHTxWIDTH in pixels, such as 128x192. "
+            f"Received: {', '.join(texts)}"
+        )
+    return [tuple(map(int, match.groups())) for match in matches]

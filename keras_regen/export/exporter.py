@@ -1,0 +1,74 @@
+"""One call for all formats, on all backends."""
+
+import importlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.export.formats import find_format
+
+# Ends the process of another backend where the message is for the user.
+USER_ERROR = 2
+
+
+def export(regen, path, format="tf_saved_model", **options):
+    """See `Regen.export`."""
+    # Not before: it fixes the backend, which the command line chooses by the format.
+    import keras
+
+    chosen = find_format(format)
+    path = pathlib.Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with AtomicOutput(path, "exported model", directory=True) as output:
+        if keras.backend.backend() in chosen.backends:
+            module, function = chosen.function.split(":")
+            module = importlib.import_module(f"keras_regen.export.{module}")
+            getattr(module, function)(regen, output.temporary, **options)
+        else:
+            _export_in_process(
+                regen, output.temporary, chosen.backend(), format, options
+            )
+
+
+def _export_in_process(regen, directory, backend, format, options):
+    """The same call in a process of another backend."""
+    with tempfile.TemporaryDirectory() as preset:
+        regen.save_to_preset(preset)
+        request = {
+            "preset": preset,
+            "dtype": regen.encoder.dtype_policy.name,
+            "path": str(directory),
+            "format": format,
+            **options,
+        }
+        process = subprocess.run(
+            [sys.executable, "-m", "keras_regen.export.exporter", json.dumps(request)],
+            env=os.environ | {"KERAS_BACKEND": backend},
+            capture_output=True,
+            text=True,
+        )
+    if process.returncode:
+        # The last line is the error.
+        message = (process.stderr.strip().splitlines() or ["no message"])[-1]
+        error = ValueError if process.returncode == USER_ERROR else RuntimeError
+        raise error(message)
+
+
+def _main(request):
+    from keras_regen.models.presets import load_model
+
+    request = json.loads(request)
+    model = load_model(request.pop("preset"), dtype=request.pop("dtype"))
+    try:
+        export(model, **request)
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        sys.exit(USER_ERROR)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

@@ -1,0 +1,79 @@
+"""The model's two halves as pure functions of weights and tensors."""
+
+import keras
+from keras import ops
+
+from keras_regen import diffusion
+
+
+class Programs:
+    """What every format is made of, traceable on each backend.
+
+    Weights are arguments, so that they can be stored in another way than the model
+    holds them.
+
+    Args:
+        regen: a `Regen`.
+    """
+
+    def __init__(self, regen):
+        self.regen = regen
+        self.encoder_variables = regen.encoder.variables
+        self.decoder_variables = regen.decoder.variables
+
+    def encode(self, weights, video):
+        """Encodes chunks.
+
+        Args:
+            weights: sequence of tensors, for `encoder_variables`.
+            video: float32 tensor of shape `(B, k + 1, H, W, 3)` or `(B, 1, H, W, 3)`.
+
+        Returns:
+            float32 tensor of shape `(B, 2, H / 8, W / 8, C)` or `(B, 1, ...)`.
+        """
+        with _weights(self.encoder_variables, weights):
+            return self.regen.encoder(video, training=False)
+
+    def decode(self, weights, latents, times, noise, num_steps):
+        """Re-generates chunks.
+
+        Args:
+            weights: sequence of tensors, for `decoder_variables`.
+            latents: float32 tensor of shape `(B, 2, h, w, C)` or `(B, 1, h, w, C)`.
+            times: float32 tensor of shape `(B, F)`, in frames.
+            noise: float32 tensor of shape `(B, F, 8h, 8w, 3)`.
+            num_steps: int, or int tensor of shape `(B,)`: sampling steps, as many calls
+                of the decoder written out or a loop.
+
+        Returns:
+            float32 tensor of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
+        """
+        batch = ops.shape(latents)[0]
+
+        def predict(x, t):
+            inputs = {
+                "video": x,
+                "timestep": ops.broadcast_to(t, (batch,)),
+                "latents": latents,
+                "times": times,
+            }
+            return self.regen.decoder(inputs, training=False)
+
+        sample = (
+            diffusion.sample if isinstance(num_steps, int) else diffusion.sample_in_loop
+        )
+        with _weights(self.decoder_variables, weights):
+            video = sample(
+                predict,
+                noise,
+                self.regen.diffusion_path,
+                self.regen.prediction,
+                num_steps,
+            )
+        return ops.clip(video, -1.0, 1.0)
+
+
+def _weights(variables, values):
+    """A scope in which variables have other values."""
+    pairs = zip(variables, values, strict=True)
+    return keras.StatelessScope(state_mapping=list(pairs))

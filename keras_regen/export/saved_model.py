@@ -1,0 +1,179 @@
+"""SavedModels, as TF Serving loads them."""
+
+import functools
+
+import keras
+import tensorflow as tf
+
+from keras_regen.export.checks import Checks
+from keras_regen.export.programs import Programs
+from keras_regen.export.stored_weights import STORED_AS, StoredWeights
+from keras_regen.export.tensorflow_noise import noise_canvas
+from keras_regen.export.video_formats import VIDEO_FORMATS
+from keras_regen.export.warmup import WarmupRequests
+
+# What a device needs is chosen when it is loaded.
+PLATFORMS = ("cpu", "cuda", "tpu")
+PER_SAMPLE = {"num_steps": tf.int32, "num_frames": tf.int32, "seed": tf.int64}
+
+
+class ServedRegen(tf.Module):
+    """A `Regen` as TensorFlow functions that check their inputs.
+
+    Args:
+        regen: a `Regen`, under the TensorFlow or the JAX backend.
+        weights: `"float32"`, `"bfloat16"` or `"int8"`. See `StoredWeights`.
+        max_steps: int. See `Checks`.
+        max_pixels: int. See `Checks`.
+    """
+
+    def __init__(self, regen, weights, max_steps, max_pixels):
+        super().__init__(name="regen")
+        programs = Programs(regen)
+        channels = regen.encoder.latent_channels
+        self.temporal_compression = regen.temporal_compression
+        self.checks = Checks(
+            regen.temporal_compression, channels, max_steps, max_pixels
+        )
+        self.encoder_weights = StoredWeights(programs.encoder_variables, weights)
+        self.decoder_weights = StoredWeights(programs.decoder_variables, weights)
+        self._encode = _as_tensorflow(programs.encode, "b, t, 8*h, 8*w, 3")
+        self._decode = _as_tensorflow(
+            programs.decode,
+            f"b, t, h, w, {channels}",
+            "b, f",
+            "b, f, 8*h, 8*w, 3",
+            "b",
+        )
+        # Attributes are what `keras.layers.TFSMLayer` and `tf.saved_model.load` find.
+        video = VIDEO_FORMATS[""].specs
+        self.encode = _function(self._checked_encode, *video)
+        self.serve = self.encode
+        self.decode = _function(
+            self._checked_decode,
+            self.latents_spec,
+            *_per_sample("seed", "num_steps", "num_frames"),
+        )
+        self.reconstruct = _function(
+            self._checked_reconstruct, *video, *_per_sample("seed", "num_steps")
+        )
+
+    @property
+    def latents_spec(self):
+        shape = [None] * 4 + [self.checks.latent_channels]
+        return tf.TensorSpec(shape, tf.float32, name="latents")
+
+    def signatures(self):
+        """The functions by the names that requests give them."""
+        functions = {}
+        for suffix, video in VIDEO_FORMATS.items():
+            functions |= {
+                f"encode{suffix}": _function(
+                    functools.partial(self._encode_signature, video), *video.specs
+                ),
+                f"decode{suffix}": _function(
+                    functools.partial(self._decode_signature, video),
+                    self.latents_spec,
+                    *_per_sample("seed", "num_steps", "num_frames"),
+                ),
+                f"reconstruct{suffix}": _function(
+                    functools.partial(self._reconstruct_signature, video),
+                    *video.specs,
+                    *_per_sample("seed", "num_steps"),
+                ),
+            }
+        return functions | {"serving_default": functions["encode"]}
+
+    def _encode_signature(self, video_format, *inputs):
+        return {"latents": self.encode(video_format.read(self.checks, *inputs))}
+
+    def _decode_signature(self, video_format, *inputs):
+        return video_format.write(self.decode(*inputs))
+
+    def _reconstruct_signature(self, video_format, *inputs):
+        *inputs, seed, num_steps = inputs
+        video = video_format.read(self.checks, *inputs)
+        return video_format.write(self.reconstruct(video, seed, num_steps))
+
+    def _checked_encode(self, video):
+        video = self.checks.video(video)
+        return self._encode(self.encoder_weights.tensors(), video)
+
+    def _checked_decode(self, latents, seed, num_steps, num_frames):
+        latents, num_frames = self.checks.latents(latents, num_frames)
+        batch, latent_frames, rows, columns, _ = tf.unstack(tf.shape(latents))
+        num_steps = self.checks.num_steps(num_steps, batch)
+        seed = self.checks.seed(seed, batch)
+        # As `Regen.decode`: evenly spaced from the first frame to the last.
+        last = (latent_frames - 1) * self.temporal_compression
+        spacing = tf.cast(last, tf.float64) / tf.cast(
+            tf.maximum(num_frames - 1, 1), tf.float64
+        )
+        times = tf.range(tf.cast(num_frames, tf.float64), dtype=tf.float64) * spacing
+        noise = noise_canvas(seed, times, rows * 8, columns * 8)
+        video_shape = tf.concat([[batch], tf.shape(noise)[1:]], 0)
+        return self._decode(
+            self.decoder_weights.tensors(),
+            latents,
+            tf.broadcast_to(tf.cast(times, tf.float32), video_shape[:2]),
+            tf.broadcast_to(noise, video_shape),
+            num_steps,
+        )
+
+    def _checked_reconstruct(self, video, seed, num_steps):
+        return self.decode(self.encode(video), seed, num_steps, tf.shape(video)[1])
+
+
+def export_saved_model(
+    regen,
+    directory,
+    weights="float32",
+    max_steps=32,
+    max_pixels=2**22,
+    warmup=((128, 128),),
+):
+    """Writes a SavedModel into an empty directory; see `Regen.export`."""
+    if weights not in STORED_AS:
+        raise ValueError(
+            f"`weights` must be one of {', '.join(STORED_AS)}. "
+            f"Received: weights={weights!r}"
+        )
+    for name, limit in {"max_steps": max_steps, "max_pixels": max_pixels}.items():
+        if limit < 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {name}={limit}")
+    requests = None
+    if warmup:
+        requests = WarmupRequests(warmup, max_pixels, regen.temporal_compression + 1)
+    served = ServedRegen(regen, weights, max_steps, max_pixels)
+    signatures = served.signatures()
+    tf.saved_model.save(served, str(directory), signatures=signatures)
+    if requests:
+        requests.write(directory, signatures, regen.encoder.latent_channels)
+
+
+def _as_tensorflow(function, *shapes):
+    """A function of weights and tensors, of the Keras backend, for TensorFlow graphs.
+
+    Args:
+        function: callable of a list of weights and tensors.
+        shapes: for each tensor its shape, in the symbols of `jax.export`.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return function
+    from jax.experimental import jax2tf
+
+    return jax2tf.convert(
+        function,
+        polymorphic_shapes=[None, *shapes],
+        with_gradient=False,
+        native_serialization_platforms=PLATFORMS,
+    )
+
+
+def _function(function, *specs):
+    return tf.function(function, input_signature=specs, autograph=False)
+
+
+def _per_sample(*names):
+    """Specifications of inputs that are a number or one for each sample."""
+    return [tf.TensorSpec(None, PER_SAMPLE[name], name=name) for name in names]

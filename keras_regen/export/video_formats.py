@@ -1,0 +1,100 @@
+"""The forms in which served models take and give video."""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoFormat:
+    """What the inputs and outputs of a signature are.
+
+    Args:
+        specs: tuple of `tf.TensorSpec`, of the inputs.
+        read: callable `(checks, *inputs)` that returns a float32 video.
+        write: callable of a float32 video in [-1, 1] that returns a dict of outputs.
+    """
+
+    specs: tuple
+    read: Callable
+    write: Callable
+
+
+def _read_uint8(checks, video):
+    video = tf.ensure_shape(video, [None] * 5)
+    with tf.control_dependencies([checks.video_shape(tf.shape(video))]):
+        return tf.cast(video, tf.float32) / 127.5 - 1.0
+
+
+def _to_uint8(video):
+    return tf.cast(tf.round((video + 1.0) * 127.5), tf.uint8)
+
+
+def _read_bytes(checks, video_bytes, shape):
+    video_bytes = tf.reshape(video_bytes, [-1])
+    shape = tf.reshape(shape, [-1, 4])
+    same = tf.debugging.Assert(
+        tf.reduce_all(shape == shape[:1]),
+        ["All samples must have one shape. Received: shape=", shape],
+    )
+    with tf.control_dependencies([same]):
+        whole = tf.concat([[tf.size(video_bytes)], shape[0]], 0)
+    whole = checks.video_shape(whole)
+    lengths = tf.strings.length(video_bytes)
+    right = tf.debugging.Assert(
+        tf.reduce_all(lengths == tf.reduce_prod(whole[1:])),
+        [
+            "`video_bytes` must have as many bytes as `shape` says. "
+            "Received: bytes, shape=",
+            lengths,
+            whole[1:],
+        ],
+    )
+    with tf.control_dependencies([right]):
+        pixels = tf.io.decode_raw(video_bytes, tf.uint8)
+    return _read_uint8(checks, tf.reshape(pixels, whole))
+
+
+def _write_bytes(video):
+    video = _to_uint8(video)
+    shape = tf.shape(video)
+    size = tf.reduce_prod(shape[1:])
+    # A serialised tensor ends with its content.
+    serialized = tf.map_fn(
+        tf.io.serialize_tensor,
+        video,
+        fn_output_signature=tf.TensorSpec([], tf.string),
+    )
+    return {
+        "video_bytes": tf.strings.substr(serialized, -size, size),
+        "shape": tf.broadcast_to(shape[1:], [shape[0], 4]),
+    }
+
+
+def _video_spec(dtype):
+    return tf.TensorSpec([None] * 4 + [3], dtype, name="video")
+
+
+# By the suffix of the signatures' names.
+VIDEO_FORMATS = {
+    "": VideoFormat(
+        specs=(_video_spec(tf.float32),),
+        read=lambda checks, video: video,
+        write=lambda video: {"video": video},
+    ),
+    "_uint8": VideoFormat(
+        specs=(_video_spec(tf.uint8),),
+        read=_read_uint8,
+        write=lambda video: {"video": _to_uint8(video)},
+    ),
+    # For REST, where names in `_bytes` are base64, a third of the size of JSON numbers.
+    "_bytes": VideoFormat(
+        specs=(
+            tf.TensorSpec([None], tf.string, name="video_bytes"),
+            tf.TensorSpec(None, tf.int32, name="shape"),
+        ),
+        read=_read_bytes,
+        write=_write_bytes,
+    ),
+}

@@ -1,0 +1,78 @@
+"""Requests that TF Serving makes of a model before it serves others."""
+
+import numpy as np
+import tensorflow as tf
+
+from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
+
+PATH = "assets.extra/tf_serving_warmup_requests"
+
+
+class WarmupRequests:
+    """A `PredictionLog` for each signature and size, of one black chunk each.
+
+    The first request of a size is slow, a compilation where XLA is used: served models
+    have it behind them.
+
+    Args:
+        sizes: sequence of int pairs `(height, width)`, in pixels, multiples of 8.
+        max_pixels: int. The most pixels that the model takes.
+        num_frames: int. Frames of a chunk, k + 1.
+
+    Raises:
+        ImportError: without tensorflow-serving-api.
+        ValueError: if the model would refuse a size.
+    """
+
+    def __init__(self, sizes, max_pixels, num_frames):
+        for height, width in sizes:
+            pixels = num_frames * height * width
+            aligned = height % SPATIAL_COMPRESSION == width % SPATIAL_COMPRESSION == 0
+            if not (aligned and 0 < pixels <= max_pixels):
+                raise ValueError(
+                    f"Sizes to warm up with must be multiples of {SPATIAL_COMPRESSION} "
+                    f"with at most {max_pixels} pixels in {num_frames} frames. "
+                    f"Received: {height}x{width}"
+                )
+        try:
+            from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+        except ImportError as error:
+            raise ImportError(
+                "Warm-up requests need more packages: pip install "
+                "tensorflow-serving-api; or export with warmup=()"
+            ) from error
+        self.sizes = sizes
+        self.num_frames = num_frames
+        self._request = predict_pb2.PredictRequest
+        self._log = prediction_log_pb2.PredictionLog
+
+    def write(self, directory, signatures, latent_channels):
+        """Writes the file of requests into the directory of a SavedModel."""
+        path = directory / PATH
+        path.parent.mkdir()
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for height, width in self.sizes:
+                values = self._values(height, width, latent_channels)
+                for name, function in signatures.items():
+                    log = self._log()
+                    request = log.predict_log.request
+                    request.model_spec.signature_name = name
+                    for spec in function.input_signature:
+                        value = np.asarray(values[spec.name], spec.dtype.as_numpy_dtype)
+                        proto = tf.make_tensor_proto(value, spec.dtype)
+                        request.inputs[spec.name].CopyFrom(proto)
+                    writer.write(log.SerializeToString())
+
+    def _values(self, height, width, latent_channels):
+        """Every input there is, by its name, for a batch of one."""
+        shape = (self.num_frames, height, width, 3)
+        rows, columns = height // SPATIAL_COMPRESSION, width // SPATIAL_COMPRESSION
+        return {
+            "video": np.zeros((1, *shape)),
+            "video_bytes": [bytes(int(np.prod(shape)))],
+            "shape": [shape],
+            "latents": np.zeros((1, 2, rows, columns, latent_channels)),
+            "seed": [0],
+            "num_steps": [1],
+            "num_frames": [self.num_frames],
+        }
