@@ -1,0 +1,22 @@
+import keras
+import pytest
+
+from tests.models.conftest import awaken, make_regen
+
+K = 4
+
+
+@pytest.fixture(scope="package")
+def regen():
+    """A toy whose outputs depend on all its inputs."""
+    keras.utils.set_random_seed(0)
+    return awaken(make_regen(K))
+
+
+@pytest.fixture(scope="package")
+def saved_model(regen, tmp_path_factory):
+    """The directory of the toy as a SavedModel with narrow limits."""
+    pytest.importorskip("tensorflow")
+    path = tmp_path_factory.mktemp("serving") / "regen" / "1"
+    regen.export(path, max_steps=5, max_pixels=2**15, warmup=[(16, 24), (8, 8)])
+    return path
