@@ -109,7 +109,10 @@ class Checks:
         )
         area = SPATIAL_COMPRESSION**2
         latents = self._bounded(latents, shape[0], first, shape[2], shape[3], area)
-        return tf.ensure_shape(latents, [None] * 4 + [channels]), num_frames[0]
+        # Nothing may be made of it before it is known to be small.
+        with tf.control_dependencies([latents]):
+            num_frames = tf.identity(num_frames[0])
+        return tf.ensure_shape(latents, [None] * 4 + [channels]), num_frames
 
     def num_steps(self, num_steps, batch):
         """int32 of shape `(B,)`, or an error."""

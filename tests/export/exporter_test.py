@@ -1,0 +1,131 @@
+"""One call on every backend, and what it refuses."""
+
+import importlib.util
+import pathlib
+import subprocess
+import sys
+
+import keras
+import pytest
+
+from keras_regen.export import FORMATS, exporter
+from tests.models.conftest import make_regen
+
+NATIVE = {
+    "tf_saved_model": ("jax", "tensorflow"),
+    "onnx": ("torch",),
+    "openvino": ("torch",),
+    "torch": ("torch",),
+    "stablehlo": ("jax",),
+}
+
+
+@pytest.fixture
+def hide(monkeypatch):
+    """Call it with the packages that are not to be found."""
+    find_spec = importlib.util.find_spec
+
+    def hide(*hidden):
+        monkeypatch.setattr(
+            importlib.util,
+            "find_spec",
+            lambda name: None if name in hidden else find_spec(name),
+        )
+
+    return hide
+
+
+def test_backends():
+    assert {name: tuple(sorted(f.backends)) for name, f in FORMATS.items()} == NATIVE
+
+
+def test_unknown_format(regen, tmp_path):
+    with pytest.raises(ValueError, match="tf_saved_model.*Received: format='tflite'"):
+        regen.export(tmp_path / "1", format="tflite")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_missing_packages_are_named(regen, tmp_path, hide, name):
+    hide(*FORMATS[name].packages)
+    packages = " ".join(FORMATS[name].packages.values())
+    with pytest.raises(ImportError, match=f"{name}.*pip install {packages}"):
+        regen.export(tmp_path / "1", format=name)
+    assert not any(tmp_path.iterdir())
+
+
+def test_what_is_there_is_not_replaced(regen, tmp_path):
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1" / "saved_model.pb").write_text("precious")
+    with pytest.raises(ValueError, match="not empty"):
+        regen.export(tmp_path / "1")
+    assert (tmp_path / "1" / "saved_model.pb").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"weights": "int4"}, ValueError, "float32, bfloat16, int8.*int4"),
+        ({"max_steps": 0}, ValueError, "`max_steps` must be at least 1"),
+        ({"max_pixels": 0}, ValueError, "`max_pixels` must be at least 1"),
+        ({"warmup": [(12, 8)]}, ValueError, "multiples of 8.*12x8"),
+        ({"warmup": [(0, 8)]}, ValueError, "multiples of 8.*0x8"),
+        ({"warmup": [(8, 8)], "max_pixels": 64}, ValueError, "at most 64 pixels"),
+        ({"num_steps": 2}, TypeError, "num_steps"),
+    ],
+)
+def test_bad_options(regen, tmp_path, options, error, message):
+    pytest.importorskip("tensorflow")
+    # What another process raises is told as a ValueError.
+    error = error if keras.backend.backend() != "torch" else ValueError
+    with pytest.raises(error, match=message):
+        regen.export(tmp_path / "1", **options)
+    assert not any(tmp_path.iterdir())
+
+
+def test_warmup_without_its_package(regen, tmp_path, monkeypatch):
+    pytest.importorskip("tensorflow")
+    if keras.backend.backend() == "torch":
+        pytest.skip("runs in another process")
+    monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
+    with pytest.raises(ImportError, match="pip install tensorflow-serving-api"):
+        regen.export(tmp_path / "1")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_failing_process_is_an_error(regen, tmp_path, monkeypatch):
+    run = subprocess.run
+
+    def crash(command, **kwargs):
+        return run([sys.executable, "-c", "import os; os.abort()"], **kwargs)
+
+    monkeypatch.setattr(subprocess, "run", crash)
+    with pytest.raises(RuntimeError, match="no message"):
+        exporter._export_in_process(regen, tmp_path, "tensorflow", "onnx", {})
+
+
+def test_the_process_takes_the_precision_along(tmp_path, monkeypatch):
+    asked = []
+
+    def record(command, **kwargs):
+        preset = pathlib.Path(exporter.json.loads(command[-1])["preset"])
+        asked.append(
+            (exporter.json.loads(command[-1]), kwargs["env"], [*preset.iterdir()])
+        )
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", record)
+    regen = make_regen(4, dtype="mixed_bfloat16")
+    exporter._export_in_process(regen, tmp_path, "jax", "stablehlo", {"a": 1})
+    [(request, environment, files)] = asked
+    assert request["dtype"] == "mixed_bfloat16" and request["a"] == 1
+    assert environment["KERAS_BACKEND"] == "jax"
+    assert {file.name for file in files} >= {"config.json", "model.weights.h5"}
+
+
+def test_formats_come_without_keras():
+    code = (
+        "import sys; from keras_regen.export.formats import FORMATS;"
+        "assert not {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
