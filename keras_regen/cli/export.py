@@ -84,18 +84,20 @@ def export(
         "warmup": warmup and _sizes(warmup),
         "num_steps": steps,
     }
-    chosen = find_format(format)
+    options = {name: value for name, value in options.items() if value is not None}
+    chosen = find_format(str(format), options)
     # What can write it by itself spares a process of its own.
     os.environ.setdefault("KERAS_BACKEND", chosen.backend())
     load_keras(console)
     regen = load_regen(preset, str(precision))
+    if not regen.extrapolates:
+        raise ValueError(
+            "A model with a conventional decoder is not exported. "
+            f"Received: {preset}, of a `{type(regen).__name__}`"
+        )
     start = time.perf_counter()
     with console.status(f"Exporting to {format}"), quiet_start():
-        regen.export(
-            output,
-            str(format),
-            **{name: value for name, value in options.items() if value is not None},
-        )
+        regen.export(output, str(format), **options)
     summary = make_table()
     files = [path for path in output.rglob("*") if path.is_file()]
     for path in sorted(files):

@@ -20,7 +20,7 @@ def export(regen, path, format="tf_saved_model", **options):
     # Not before: it fixes the backend, which the command line chooses by the format.
     import keras
 
-    chosen = find_format(format)
+    chosen = find_format(format, options)
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with AtomicOutput(path, "exported model", directory=True) as output:

@@ -12,11 +12,13 @@ class Format:
         function: str, `"module:function"` of this package: writes into a directory.
         backends: tuple of str. Keras's backends that it can be written from.
         packages: dict from the modules that it needs to what installs them.
+        options: tuple of str. Keyword arguments of the function.
     """
 
     function: str
     backends: tuple
     packages: dict
+    options: tuple = ()
 
     def missing(self):
         """The packages to install, one string each."""
@@ -36,11 +38,13 @@ FORMATS = {
         "saved_model:export_saved_model",
         ("tensorflow", "jax"),
         {"tensorflow": "tensorflow"},
+        ("weights", "max_steps", "max_pixels", "warmup"),
     ),
     "onnx": Format(
         "onnx_model:export_onnx",
         ("torch",),
         {"torch": "torch", "onnx": "onnx", "onnxscript": "onnxscript"},
+        ("num_steps",),
     ),
     "openvino": Format(
         "openvino_model:export_openvino",
@@ -51,22 +55,35 @@ FORMATS = {
             "onnxscript": "onnxscript",
             "openvino": "openvino",
         },
+        ("num_steps",),
     ),
-    "torch": Format("torch_program:export_torch", ("torch",), {"torch": "torch"}),
+    "torch": Format(
+        "torch_program:export_torch", ("torch",), {"torch": "torch"}, ("num_steps",)
+    ),
     "stablehlo": Format("stablehlo:export_stablehlo", ("jax",), {"jax": "jax"}),
 }
 
 
-def find_format(name):
+def find_format(name, options=()):
     """A format by its name.
 
+    Args:
+        name: str.
+        options: iterable of str. The options that it is to take.
+
     Raises:
-        ValueError: if there is no such format.
+        ValueError: if there is no such format or option.
         ImportError: if what it needs is not installed.
     """
     if name not in FORMATS:
         raise ValueError(
             f"The formats are {', '.join(FORMATS)}. Received: format={name!r}"
+        )
+    if unknown := set(options) - set(FORMATS[name].options):
+        takes = ", ".join(FORMATS[name].options) or "none"
+        raise ValueError(
+            f"The options of {name} are: {takes}. "
+            f"Received: {', '.join(sorted(unknown))}"
         )
     if missing := FORMATS[name].missing():
         raise ImportError(

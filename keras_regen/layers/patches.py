@@ -15,7 +15,10 @@ def patchify(video, patch_size):
     """
     batch, frames, height, width, channels = ops.shape(video)
     rows, columns = height // patch_size, width // patch_size
-    x = ops.reshape(video, (-1, rows, patch_size, columns, patch_size * channels))
+    x = ops.reshape(
+        video,
+        (batch * frames, rows, patch_size, columns, patch_size * channels),
+    )
     x = ops.transpose(x, (0, 1, 3, 2, 4))
     return ops.reshape(x, (batch, frames, rows, columns, patch_size**2 * channels))
 
@@ -32,7 +35,10 @@ def unpatchify(patches, patch_size):
     """
     batch, frames, rows, columns, features = ops.shape(patches)
     channels = features // patch_size**2
-    x = ops.reshape(patches, (-1, rows, columns, patch_size, patch_size * channels))
+    x = ops.reshape(
+        patches,
+        (batch * frames, rows, columns, patch_size, patch_size * channels),
+    )
     x = ops.transpose(x, (0, 1, 3, 2, 4))
     return ops.reshape(
         x, (batch, frames, rows * patch_size, columns * patch_size, channels)

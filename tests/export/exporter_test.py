@@ -63,22 +63,20 @@ def test_what_is_there_is_not_replaced(regen, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "message"),
+    ("options", "message"),
     [
-        ({"weights": "int4"}, ValueError, "float32, bfloat16, int8.*int4"),
-        ({"max_steps": 0}, ValueError, "`max_steps` must be at least 1"),
-        ({"max_pixels": 0}, ValueError, "`max_pixels` must be at least 1"),
-        ({"warmup": [(12, 8)]}, ValueError, "multiples of 8.*12x8"),
-        ({"warmup": [(0, 8)]}, ValueError, "multiples of 8.*0x8"),
-        ({"warmup": [(8, 8)], "max_pixels": 64}, ValueError, "at most 64 pixels"),
-        ({"num_steps": 2}, TypeError, "num_steps"),
+        ({"weights": "int4"}, "float32, bfloat16, int8.*int4"),
+        ({"max_steps": 0}, "`max_steps` must be at least 1"),
+        ({"max_pixels": 0}, "`max_pixels` must be at least 1"),
+        ({"warmup": [(12, 8)]}, "multiples of 8.*12x8"),
+        ({"warmup": [(0, 8)]}, "multiples of 8.*0x8"),
+        ({"warmup": [(8, 8)], "max_pixels": 64}, "at most 64 pixels"),
+        ({"num_steps": 2}, "weights, max_steps.*Received: num_steps"),
     ],
 )
-def test_bad_options(regen, tmp_path, options, error, message):
+def test_bad_options(regen, tmp_path, options, message):
     pytest.importorskip("tensorflow")
-    # What another process raises is told as a ValueError.
-    error = error if keras.backend.backend() != "torch" else ValueError
-    with pytest.raises(error, match=message):
+    with pytest.raises(ValueError, match=message):
         regen.export(tmp_path / "1", **options)
     assert not any(tmp_path.iterdir())
 

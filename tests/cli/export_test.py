@@ -1,0 +1,55 @@
+import os
+
+import keras
+import numpy as np
+import pytest
+
+from keras_regen import Regen
+from tests.cli.conftest import K, assert_user_error
+from tests.models.conv_autoencoder_test import make_model
+
+tf = pytest.importorskip("tensorflow")
+
+
+class TestExport:
+    def test_saved_model(self, run, preset):
+        status, stdout, stderr = run(
+            *("export", preset, "-o", "serving/1", "--weights", "int8"),
+            *("--max-steps", 2, "--warmup", "8x16", "--warmup", "8x8"),
+        )
+        assert (status, stderr) == (0, "")
+        assert f"Backend: {keras.config.backend()}" in stdout
+        assert "saved_model.pb" in stdout and "bytes" in stdout
+        assert os.listdir("serving") == ["1"]
+        served = tf.saved_model.load("serving/1")
+        video = np.zeros((1, K + 1, 8, 8, 3), "float32")
+        expected = Regen.from_preset(preset).encode(video)
+        np.testing.assert_allclose(served.encode(video), expected, atol=1e-5)
+        with pytest.raises(tf.errors.InvalidArgumentError, match="1 to 2"):
+            served.reconstruct(video, 0, 3)
+        path = "serving/1/assets.extra/tf_serving_warmup_requests"
+        assert len([*tf.data.TFRecordDataset(path)]) == 20
+
+    def test_without_warmup(self, run, preset):
+        status, _, _ = run("export", preset, "-o", "1", "--warmup", "none")
+        assert status == 0
+        assert not os.path.exists("1/assets.extra")
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["nowhere", "-o", "1"], "nowhere"),
+            (["regen_tiny_8x8x8"], "--output"),
+            (["regen_tiny_8x8x8", "-o", "1", "--format", "tflite"], "tflite"),
+            (["regen_tiny_8x8x8", "-o", "1", "--warmup", "big"], "HEIGHTxWIDTH"),
+            (["regen_tiny_8x8x8", "-o", "1", "--steps", "2"], "num_steps"),
+            (["regen_tiny_8x8x8", "-o", "1", "--max-steps", "0"], "max_steps"),
+        ],
+    )
+    def test_errors(self, run, arguments, message):
+        assert_user_error(run("export", *arguments), message)
+        assert not os.listdir()
+
+    def test_a_conventional_decoder(self, run):
+        make_model().save_to_preset("conv")
+        assert_user_error(run("export", "conv", "-o", "1"), "conventional decoder")
