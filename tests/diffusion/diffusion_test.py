@@ -90,7 +90,31 @@ class TestPrediction:
 
         for num_steps in (1, 2, 7):
             video = diffusion.sample(predict, noise, path, prediction, num_steps)
-            np.testing.assert_allclose(video, ops.convert_to_numpy(sample), atol=2e-3)
+            np.testing.assert_allclose(
+                ops.convert_to_numpy(video), ops.convert_to_numpy(sample), atol=2e-3
+            )
+
+    def test_the_loop_takes_the_same_steps(self, path, prediction):
+        noise = tensor(random(3, 5))
+        num_steps = [4, 1, 2]
+
+        def predict(x_t, t):
+            # Of a time for all or for each sample, and wrong enough to matter.
+            return 0.5 * x_t + ops.sin(3.0 * ops.reshape(t, (-1, 1)))
+
+        loop = diffusion.sample_in_loop(
+            predict, noise, path, prediction, ops.convert_to_tensor(num_steps, "int32")
+        )
+        for i, steps in enumerate(num_steps):
+            expected = diffusion.sample(
+                predict, noise[i : i + 1], path, prediction, steps
+            )
+            np.testing.assert_allclose(
+                ops.convert_to_numpy(loop)[i : i + 1],
+                ops.convert_to_numpy(expected),
+                rtol=1e-4,
+                atol=1e-4,
+            )
 
     def test_weights_measure_the_error_in_their_space(self, path, prediction):
         # One error, seen in the prediction's space and in the weighting's.
