@@ -101,8 +101,8 @@ def run_stablehlo(directory):
     import numpy as np
 
     def load(name):
-        exported = jax.export.deserialize((directory / f"{name}.jax_export").read_bytes())
-        return jax.jit(exported.call)
+        path = directory / f"{name}.jax_export"
+        return jax.jit(jax.export.deserialize(path.read_bytes()).call)
 
     encode, decode = load("encode"), load("decode")
 

@@ -1,0 +1,58 @@
+"""Processes that tests start."""
+
+import contextlib
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def environment():
+    """Their environment: without TensorFlow's log of what the processor can do."""
+    return os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+
+
+def run_python(*arguments):
+    """Runs Python with arguments from the repository's root, to its end."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@contextlib.contextmanager
+def serve(model_dir, *options):
+    """A server of a model, for as long as the block lasts.
+
+    Args:
+        model_dir: path of the directory of versions.
+        *options: str. More arguments of `tests.serving.server`.
+
+    Yields:
+        Dict of what the server says at its start: ports `grpc` and `rest`, `version`
+        and `warmed_up`, the number of warm-up requests.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.serving.server", str(model_dir), *options],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env=environment(),
+    )
+    with process:
+        try:
+            line = process.stdout.readline()
+            if not line:
+                raise RuntimeError("The server did not start")
+            yield json.loads(line)
+        finally:
+            # It ends when its input does.
+            process.stdin.close()
+            process.wait(timeout=30)
