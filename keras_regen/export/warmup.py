@@ -1,6 +1,5 @@
 """Requests that TF Serving makes of a model before it serves others."""
 
-import numpy as np
 import tensorflow as tf
 
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
@@ -9,7 +8,7 @@ PATH = "assets.extra/tf_serving_warmup_requests"
 
 
 class WarmupRequests:
-    """A `PredictionLog` for each signature and size, of one black chunk each.
+    """A `PredictionLog` for each signature and size, of one chunk of zeros each.
 
     The first request of a size is slow, a compilation where XLA is used: served models
     have it behind them.
@@ -58,21 +57,22 @@ class WarmupRequests:
                     request = log.predict_log.request
                     request.model_spec.signature_name = name
                     for spec in function.input_signature:
-                        value = np.asarray(values[spec.name], spec.dtype.as_numpy_dtype)
-                        proto = tf.make_tensor_proto(value, spec.dtype)
+                        value, shape = values[spec.name]
+                        proto = tf.make_tensor_proto(value, spec.dtype, shape)
                         request.inputs[spec.name].CopyFrom(proto)
                     writer.write(log.SerializeToString())
 
     def _values(self, height, width, latent_channels):
-        """Every input there is, by its name, for a batch of one."""
-        shape = (self.num_frames, height, width, 3)
+        """Value and shape of every input there is, by its name, for a batch of one."""
+        frames = self.num_frames
         rows, columns = height // SPATIAL_COMPRESSION, width // SPATIAL_COMPRESSION
+        # A single value fills its shape, without being written as often.
         return {
-            "video": np.zeros((1, *shape)),
-            "video_bytes": [bytes(int(np.prod(shape)))],
-            "shape": [shape],
-            "latents": np.zeros((1, 2, rows, columns, latent_channels)),
-            "seed": [0],
-            "num_steps": [1],
-            "num_frames": [self.num_frames],
+            "video": (0, (1, frames, height, width, 3)),
+            "video_bytes": (bytes(frames * height * width * 3), (1,)),
+            "shape": ((frames, height, width, 3), (1, 4)),
+            "latents": (0, (1, 2, rows, columns, latent_channels)),
+            "seed": (0, (1,)),
+            "num_steps": (1, (1,)),
+            "num_frames": (frames, (1,)),
         }
