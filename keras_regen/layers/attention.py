@@ -39,13 +39,15 @@ def attention(query, key, value):
         Vaswani et al. 2017, *Attention Is All You Need*, equation 1.
     """
     dtype = keras.backend.standardize_dtype(query.dtype)
-    if not materializes_logits(dtype):
+    length = query.shape[1]
+    # A symbol on JAX: exported, for other devices than this one too.
+    exported = keras.backend.backend() == "jax" and not isinstance(length, int)
+    if not exported and not materializes_logits(dtype):
         return ops.dot_product_attention(query, key, value)
     if dtype == "float16":
         # JAX has no product of float16 into float32 on the CPU.
         query, key, value = (ops.cast(x, "float32") for x in (query, key, value))
         return ops.cast(attention(query, key, value), dtype)
-    length = query.shape[1]
     # Neither None, TensorFlow's, nor a symbol, JAX's, which exports have.
     if isinstance(length, int) and length <= QUERY_BLOCK:
         return _attention_with_logits(query, key, value)

@@ -53,13 +53,12 @@ class SineCosinePositionalEncoding(keras.layers.Layer):
         x = ops.cast(x, self.compute_dtype)
         space = channels // 6
         time = channels // 2 - 2 * space
+        # The dtype is given: it cannot be told from the symbols of exports.
+        rows, columns = (ops.arange(size, dtype="float32") for size in (height, width))
         encoding = (
             (self._encode(times, time)[:, :, None, None], 0),
-            (self._encode(ops.arange(height), space)[None, None, :, None], 2 * time),
-            (
-                self._encode(ops.arange(width), space)[None, None, None],
-                2 * (time + space),
-            ),
+            (self._encode(rows, space)[None, None, :, None], 2 * time),
+            (self._encode(columns, space)[None, None, None], 2 * (time + space)),
         )
         for part, start in encoding:
             after = channels - start - part.shape[-1]

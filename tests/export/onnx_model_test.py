@@ -1,0 +1,94 @@
+"""What ONNX models answer, asked through ONNX Runtime."""
+
+import pathlib
+
+import keras
+import pytest
+
+from tests.export.halves import (
+    CHUNKS,
+    IMAGES,
+    SMALLEST,
+    check_decode,
+    check_encode,
+    make_toy,
+    needs,
+)
+
+pytestmark = needs("torch", "onnx", "onnxscript", "onnxruntime")
+
+LOAD = """
+import onnxruntime
+
+def load(path):
+    session = onnxruntime.InferenceSession(path + ".onnx")
+    return lambda **inputs: session.run(None, inputs)[0]
+"""
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return make_toy()
+
+
+@pytest.fixture(scope="module")
+def directory(toy, tmp_path_factory):
+    # One step is in the OpenVINO models' test.
+    path = tmp_path_factory.mktemp("onnx") / "regen"
+    toy.export(path, format="onnx", num_steps=3)
+    return path
+
+
+def test_encode(toy, directory, tmp_path):
+    shapes = CHUNKS + IMAGES + SMALLEST
+    check_encode(toy, LOAD, directory, tmp_path, shapes, atol=1e-5)
+
+
+def test_decode(toy, directory, tmp_path):
+    check_decode(toy, LOAD, directory, tmp_path, num_steps=3, atol=1e-4)
+
+
+def test_files_say_what_they_are(toy, directory):
+    import onnx
+
+    inputs = {"encode": ["video"], "decode": ["latents", "times", "noise"]}
+    outputs = {"encode": ["latents"], "decode": ["video"]}
+    axes = {
+        "video": ["batch", "frames", "height", "width", 3],
+        "noise": ["batch", "frames", "height", "width", 3],
+        "latents": ["batch", "latent_frames", "latent_height", "latent_width", 8],
+        "times": ["batch", "frames"],
+    }
+    halves = {"encode": toy.encoder, "decode": toy.decoder}
+    assert sorted(path.name for path in directory.iterdir()) == [
+        "decode.onnx",
+        "encode.onnx",
+    ]
+    for name, half in halves.items():
+        path = directory / f"{name}.onnx"
+        model = onnx.load(path)
+        onnx.checker.check_model(model)
+        graph = model.graph
+        assert [value.name for value in graph.input] == inputs[name]
+        assert [value.name for value in graph.output] == outputs[name]
+        for value in (*graph.input, *graph.output):
+            dims = value.type.tensor_type.shape.dim
+            assert [d.dim_param or d.dim_value for d in dims] == axes[value.name]
+        weights = {v.path: v.numpy().nbytes for v in half.variables}
+        stored = {t.name: len(t.raw_data) for t in graph.initializer}
+        # Kernels that are transposed first are stored so, under no name, but once.
+        assert {path for path in weights if path.endswith("bias")} < stored.keys()
+        assert sum(stored.values()) < 1.2 * sum(weights.values())
+        # Where the package lies on this machine is nobody's business.
+        assert str(pathlib.Path(keras.__file__).parent).encode() not in (
+            path.read_bytes()
+        )
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_half_precision_is_refused(tmp_path, dtype):
+    regen = make_toy(dtype=dtype)
+    for format in ("onnx", "openvino"):
+        with pytest.raises(ValueError, match=f"float32.*Received: dtype={dtype}"):
+            regen.export(tmp_path / "model", format=format)
+    assert not any(tmp_path.iterdir())

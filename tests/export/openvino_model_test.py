@@ -1,0 +1,61 @@
+"""What OpenVINO models answer."""
+
+import pytest
+
+from tests.export.halves import (
+    CHUNKS,
+    IMAGES,
+    SMALLEST,
+    check_decode,
+    check_encode,
+    make_toy,
+    needs,
+)
+
+pytestmark = needs("torch", "onnx", "onnxscript", "openvino")
+
+# By itself OpenVINO computes in bfloat16 where the processor can.
+LOAD = """
+import openvino
+
+def load(path):
+    hint = {"INFERENCE_PRECISION_HINT": "f32"}
+    model = openvino.compile_model(path + ".xml", "CPU", hint)
+    return lambda **inputs: model(inputs)[0]
+"""
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return make_toy()
+
+
+@pytest.fixture(scope="module")
+def directory(toy, tmp_path_factory):
+    path = tmp_path_factory.mktemp("openvino") / "regen"
+    toy.export(path, format="openvino")
+    return path
+
+
+def test_encode(toy, directory, tmp_path):
+    shapes = CHUNKS + IMAGES + SMALLEST
+    check_encode(toy, LOAD, directory, tmp_path, shapes, atol=1e-5)
+
+
+def test_decode(toy, directory, tmp_path):
+    check_decode(toy, LOAD, directory, tmp_path, num_steps=1, atol=1e-4)
+
+
+def test_names_and_sizes(toy, directory):
+    import openvino
+
+    for name, half, inputs, output in (
+        ("encode", toy.encoder, ["video"], "latents"),
+        ("decode", toy.decoder, ["latents", "times", "noise"], "video"),
+    ):
+        model = openvino.Core().read_model(directory / f"{name}.xml")
+        assert [value.any_name for value in model.inputs] == inputs
+        assert [value.any_name for value in model.outputs] == [output]
+        # float32 weights, each there once.
+        size = (directory / f"{name}.bin").stat().st_size
+        assert 0.99 < size / (4 * half.count_params()) < 1.2
