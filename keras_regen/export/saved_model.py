@@ -11,6 +11,7 @@ from keras_regen.export.stored_weights import STORED_AS, StoredWeights
 from keras_regen.export.tensorflow_noise import noise_canvas
 from keras_regen.export.video_formats import VIDEO_FORMATS
 from keras_regen.export.warmup import WarmupRequests
+from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
 
 # What a device needs is chosen when it is loaded.
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -110,7 +111,9 @@ class ServedRegen(tf.Module):
             tf.maximum(num_frames - 1, 1), tf.float64
         )
         times = tf.range(tf.cast(num_frames, tf.float64), dtype=tf.float64) * spacing
-        noise = noise_canvas(seed, times, rows * 8, columns * 8)
+        noise = noise_canvas(
+            seed, times, rows * SPATIAL_COMPRESSION, columns * SPATIAL_COMPRESSION
+        )
         video_shape = tf.concat([[batch], tf.shape(noise)[1:]], 0)
         return self._decode(
             self.decoder_weights.tensors(),
