@@ -60,7 +60,11 @@ FORMATS = {
     "torch": Format(
         "torch_program:export_torch", ("torch",), {"torch": "torch"}, ("num_steps",)
     ),
-    "stablehlo": Format("stablehlo:export_stablehlo", ("jax",), {"jax": "jax"}),
+    "stablehlo": Format(
+        "stablehlo:export_stablehlo",
+        ("jax",),
+        {"jax": "jax", "flatbuffers": "flatbuffers"},
+    ),
 }
 
 

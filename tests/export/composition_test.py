@@ -4,8 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.export.conftest import K
-from tests.export.saved_model_test import random_video
+from tests.export.conftest import K, random_video
 
 tf = pytest.importorskip("tensorflow")
 

@@ -1,9 +1,14 @@
 import keras
+import numpy as np
 import pytest
 
 from tests.models.conftest import awaken, make_regen
 
 K = 4
+
+
+def random_video(*shape):
+    return np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
 
 
 @pytest.fixture(scope="package")

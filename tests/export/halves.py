@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_regen import diffusion
-from tests.export.conftest import K
+from tests.export.conftest import K, random_video
 from tests.models.conftest import awaken, make_regen
 
 # None is a shape that anything was traced with.
@@ -53,10 +53,6 @@ def make_toy(**kwargs):
     """Every part of the bundled preset, with values in all weights."""
     keras.utils.set_random_seed(0)
     return awaken(make_regen(K, decoder={"mixing_size": 3}, **kwargs))
-
-
-def random_video(*shape):
-    return np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
 
 
 def decode_inputs(latents, times, seed=1):

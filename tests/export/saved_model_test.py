@@ -7,14 +7,10 @@ import pytest
 from keras_regen import diffusion
 from keras_regen.models import Regen
 from keras_regen.pixels import to_uint8
-from tests.export.conftest import K
+from tests.export.conftest import K, random_video
 from tests.models.conftest import awaken, make_regen
 
 tf = pytest.importorskip("tensorflow")
-
-
-def random_video(*shape, seed=0):
-    return np.random.default_rng(seed).uniform(-1, 1, shape).astype("float32")
 
 
 class Served:

@@ -5,8 +5,7 @@ import pytest
 
 from keras_regen.models.inference import to_unit_range
 from keras_regen.pixels import to_uint8
-from tests.export.conftest import K
-from tests.export.saved_model_test import random_video
+from tests.export.conftest import K, random_video
 from tests.serving.calls import make_calls
 from tests.serving.processes import serve
 from tests.serving.toy_requests import needs_tensorflow_serving

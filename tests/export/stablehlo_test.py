@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from tests.export.conftest import random_video
 from tests.export.halves import (
     CHUNKS,
     IMAGES,
@@ -17,10 +18,9 @@ from tests.export.halves import (
     decode_inputs,
     make_toy,
     needs,
-    random_video,
 )
 
-pytestmark = needs("jax")
+pytestmark = needs("jax", "flatbuffers")
 
 LOAD = """
 import jax

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.export.conftest import K
+from tests.export.conftest import K, random_video
 from tests.export.halves import (
     CHUNKS,
     ask,
@@ -15,7 +15,6 @@ from tests.export.halves import (
     decode_inputs,
     make_toy,
     needs,
-    random_video,
 )
 
 pytestmark = needs("torch")
