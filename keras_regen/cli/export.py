@@ -12,21 +12,16 @@ import typer
 
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras, load_regen, make_table
-from keras_regen.export.formats import FORMATS, find_format
+from keras_regen.export.formats import FORMATS, STORED_AS, find_format
 
 FormatName = enum.StrEnum("FormatName", {name: name for name in FORMATS})
+StoredAs = enum.StrEnum("StoredAs", {name: name for name in STORED_AS})
 
 
 class Precision(enum.StrEnum):
     float32 = "float32"
     mixed_bfloat16 = "mixed_bfloat16"
     mixed_float16 = "mixed_float16"
-
-
-class StoredAs(enum.StrEnum):
-    float32 = "float32"
-    bfloat16 = "bfloat16"
-    int8 = "int8"
 
 
 def export(

@@ -32,7 +32,7 @@ class Checks:
         k, side = self.temporal_compression, SPATIAL_COMPRESSION
         shape = tf.cast(shape, tf.int64)
         _, frames, height, width, channels = tf.unstack(shape)
-        shape = _checked(
+        shape = checked(
             shape,
             (
                 tf.reduce_all(shape > 0),
@@ -60,7 +60,7 @@ class Checks:
         video = tf.ensure_shape(video, [None] * 5)
         with tf.control_dependencies([self.video_shape(tf.shape(video))]):
             inside = tf.reduce_all((video >= -1.001) & (video <= 1.001))
-        return _checked(
+        return checked(
             tf.ensure_shape(video, [None] * 4 + [3]),
             (
                 inside,
@@ -83,7 +83,7 @@ class Checks:
         shape = tf.shape(latents, tf.int64)
         num_frames = self.per_sample("num_frames", num_frames, shape[0])
         first = tf.cast(num_frames[0], tf.int64)
-        latents = _checked(
+        latents = checked(
             latents,
             (
                 tf.reduce_all(shape > 0),
@@ -118,7 +118,7 @@ class Checks:
         """int32 of shape `(B,)`, or an error."""
         num_steps = self.per_sample("num_steps", num_steps, batch)
         return tf.broadcast_to(
-            _checked(
+            checked(
                 num_steps,
                 (
                     tf.reduce_all((num_steps >= 1) & (num_steps <= self.max_steps)),
@@ -132,7 +132,7 @@ class Checks:
     def seed(self, seed, batch):
         """int64 of shape `(1,)` or `(B,)`, or an error."""
         seed = self.per_sample("seed", seed, batch)
-        return _checked(
+        return checked(
             seed,
             (
                 tf.reduce_all(seed >= 0),
@@ -144,7 +144,7 @@ class Checks:
     def per_sample(self, name, value, batch):
         """A tensor of shape `(1,)` or `(B,)`, or an error."""
         size = tf.size(value, tf.int64)
-        return _checked(
+        return checked(
             tf.reshape(value, [-1]),
             (
                 (tf.rank(value) <= 1)
@@ -160,7 +160,7 @@ class Checks:
         # In floating point, which does not wrap around.
         sizes = [tf.reshape(tf.cast(size, tf.float64), [-1]) for size in sizes]
         pixels = tf.reduce_prod(tf.concat(sizes, 0))
-        return _checked(
+        return checked(
             tensor,
             (
                 pixels <= self.max_pixels,
@@ -171,7 +171,7 @@ class Checks:
         )
 
 
-def _checked(tensor, *conditions):
+def checked(tensor, *conditions):
     """The tensor, once all conditions hold: `(condition, message, *values)`.
 
     One after the other, so that the first that fails is the one that is told.

@@ -3,6 +3,9 @@
 import dataclasses
 import importlib.util
 
+# How a SavedModel's weights can be stored.
+STORED_AS = ("float32", "bfloat16", "int8")
+
 
 @dataclasses.dataclass(frozen=True)
 class Format:

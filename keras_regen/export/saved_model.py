@@ -6,8 +6,9 @@ import keras
 import tensorflow as tf
 
 from keras_regen.export.checks import Checks
+from keras_regen.export.formats import STORED_AS
 from keras_regen.export.programs import Programs
-from keras_regen.export.stored_weights import STORED_AS, StoredWeights
+from keras_regen.export.stored_weights import StoredWeights
 from keras_regen.export.tensorflow_noise import noise_canvas
 from keras_regen.export.video_formats import VIDEO_FORMATS
 from keras_regen.export.warmup import WarmupRequests

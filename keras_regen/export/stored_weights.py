@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-STORED_AS = ("float32", "bfloat16", "int8")
 # What is smaller stays as it is: it weighs nothing, and the SIREN's matrices, all of
 # them smaller, do not bear rounding.
 SMALLEST = 2**16

@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_regen.export.checks import checked
+
 
 @dataclasses.dataclass(frozen=True)
 class VideoFormat:
@@ -12,7 +14,8 @@ class VideoFormat:
 
     Args:
         specs: tuple of `tf.TensorSpec`, of the inputs.
-        read: callable `(checks, *inputs)` that returns a float32 video.
+        read: callable `(checks, *inputs)` that returns a float32 video, which the
+            model checks.
         write: callable of a float32 video in [-1, 1] that returns a dict of outputs.
     """
 
@@ -21,10 +24,8 @@ class VideoFormat:
     write: Callable
 
 
-def _read_uint8(checks, video):
-    video = tf.ensure_shape(video, [None] * 5)
-    with tf.control_dependencies([checks.video_shape(tf.shape(video))]):
-        return tf.cast(video, tf.float32) / 127.5 - 1.0
+def _from_uint8(video):
+    return tf.cast(video, tf.float32) / 127.5 - 1.0
 
 
 def _to_uint8(video):
@@ -34,26 +35,27 @@ def _to_uint8(video):
 def _read_bytes(checks, video_bytes, shape):
     video_bytes = tf.reshape(video_bytes, [-1])
     shape = tf.reshape(shape, [-1, 4])
-    same = tf.debugging.Assert(
-        tf.reduce_all(shape == shape[:1]),
-        ["All samples must have one shape. Received: shape=", shape],
+    shape = checked(
+        shape,
+        (
+            tf.reduce_all(shape == shape[:1]),
+            "All samples must have one shape. Received: shape=",
+            shape,
+        ),
     )
-    with tf.control_dependencies([same]):
-        whole = tf.concat([[tf.size(video_bytes)], shape[0]], 0)
-    whole = checks.video_shape(whole)
+    whole = checks.video_shape(tf.concat([[tf.size(video_bytes)], shape[0]], 0))
     lengths = tf.strings.length(video_bytes)
-    right = tf.debugging.Assert(
-        tf.reduce_all(lengths == tf.reduce_prod(whole[1:])),
-        [
+    video_bytes = checked(
+        video_bytes,
+        (
+            tf.reduce_all(lengths == tf.reduce_prod(whole[1:])),
             "`video_bytes` must have as many bytes as `shape` says. "
             "Received: bytes, shape=",
             lengths,
             whole[1:],
-        ],
+        ),
     )
-    with tf.control_dependencies([right]):
-        pixels = tf.io.decode_raw(video_bytes, tf.uint8)
-    return _read_uint8(checks, tf.reshape(pixels, whole))
+    return _from_uint8(tf.reshape(tf.io.decode_raw(video_bytes, tf.uint8), whole))
 
 
 def _write_bytes(video):
@@ -85,7 +87,7 @@ VIDEO_FORMATS = {
     ),
     "_uint8": VideoFormat(
         specs=(_video_spec(tf.uint8),),
-        read=_read_uint8,
+        read=lambda checks, video: _from_uint8(video),
         write=lambda video: {"video": _to_uint8(video)},
     ),
     # For REST, where names in `_bytes` are base64, a third of the size of JSON numbers.

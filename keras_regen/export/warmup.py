@@ -34,7 +34,7 @@ class WarmupRequests:
                     f"Received: {height}x{width}"
                 )
         try:
-            from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+            from tensorflow_serving.apis import prediction_log_pb2
         except ImportError as error:
             raise ImportError(
                 "Warm-up requests need more packages: pip install "
@@ -42,7 +42,6 @@ class WarmupRequests:
             ) from error
         self.sizes = sizes
         self.num_frames = num_frames
-        self._request = predict_pb2.PredictRequest
         self._log = prediction_log_pb2.PredictionLog
 
     def write(self, directory, signatures, latent_channels):

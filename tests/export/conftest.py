@@ -11,6 +11,17 @@ def random_video(*shape):
     return np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
 
 
+def make_toy(**kwargs):
+    """Every part of the bundled preset, with values in all weights."""
+    keras.utils.set_random_seed(0)
+    return awaken(make_regen(K, decoder={"mixing_size": 3}, **kwargs))
+
+
+@pytest.fixture(scope="package")
+def toy():
+    return make_toy()
+
+
 @pytest.fixture(scope="package")
 def regen():
     """A toy whose outputs depend on all its inputs."""

@@ -11,7 +11,6 @@ import pytest
 
 from keras_regen import diffusion
 from tests.export.conftest import K, random_video
-from tests.models.conftest import awaken, make_regen
 
 # None is a shape that anything was traced with.
 CHUNKS = [(1, K + 1, 16, 24, 3), (3, K + 1, 40, 16, 3)]
@@ -47,12 +46,6 @@ def needs(backend, *modules):
         keras.backend.backend() != backend or bool(missing),
         reason=f"needs {', '.join([backend, *modules])}",
     )
-
-
-def make_toy(**kwargs):
-    """Every part of the bundled preset, with values in all weights."""
-    keras.utils.set_random_seed(0)
-    return awaken(make_regen(K, decoder={"mixing_size": 3}, **kwargs))
 
 
 def decode_inputs(latents, times, seed=1):

@@ -5,13 +5,13 @@ import pathlib
 import keras
 import pytest
 
+from tests.export.conftest import make_toy
 from tests.export.halves import (
     CHUNKS,
     IMAGES,
     SMALLEST,
     check_decode,
     check_encode,
-    make_toy,
     needs,
 )
 
@@ -24,11 +24,6 @@ def load(path):
     session = onnxruntime.InferenceSession(path + ".onnx")
     return lambda **inputs: session.run(None, inputs)[0]
 """
-
-
-@pytest.fixture(scope="module")
-def toy():
-    return make_toy()
 
 
 @pytest.fixture(scope="module")

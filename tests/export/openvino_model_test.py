@@ -8,7 +8,6 @@ from tests.export.halves import (
     SMALLEST,
     check_decode,
     check_encode,
-    make_toy,
     needs,
 )
 
@@ -23,11 +22,6 @@ def load(path):
     model = openvino.compile_model(path + ".xml", "CPU", hint)
     return lambda **inputs: model(inputs)[0]
 """
-
-
-@pytest.fixture(scope="module")
-def toy():
-    return make_toy()
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.export.conftest import random_video
+from tests.export.conftest import make_toy, random_video
 from tests.export.halves import (
     CHUNKS,
     IMAGES,
@@ -16,7 +16,6 @@ from tests.export.halves import (
     check_decode,
     check_encode,
     decode_inputs,
-    make_toy,
     needs,
 )
 
@@ -33,11 +32,6 @@ def load(path):
     )
     return lambda **inputs: half.call(*(inputs[name] for name in names))
 """
-
-
-@pytest.fixture(scope="module")
-def toy():
-    return make_toy()
 
 
 @pytest.fixture(scope="module")

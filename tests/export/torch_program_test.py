@@ -6,14 +6,13 @@ import keras
 import numpy as np
 import pytest
 
-from tests.export.conftest import K, random_video
+from tests.export.conftest import K, make_toy, random_video
 from tests.export.halves import (
     CHUNKS,
     ask,
     check_decode,
     check_encode,
     decode_inputs,
-    make_toy,
     needs,
 )
 
@@ -26,11 +25,6 @@ def load(path):
     half = torch.export.load(path + ".pt2").module()
     return lambda **inputs: half(**{k: torch.tensor(v) for k, v in inputs.items()})
 """
-
-
-@pytest.fixture(scope="module")
-def toy():
-    return make_toy()
 
 
 @pytest.fixture(scope="module")
