@@ -7,7 +7,15 @@ import typer
 from typer.exceptions import TyperException
 
 import keras_regen
-from keras_regen.cli import evaluate, export, info, metric_weights, train, video
+from keras_regen.cli import (
+    benchmark,
+    evaluate,
+    export,
+    info,
+    metric_weights,
+    train,
+    video,
+)
 
 USER_ERROR = 2
 
@@ -20,6 +28,7 @@ app.command()(video.decode)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(export.export)
+app.command()(benchmark.benchmark)
 app.command()(metric_weights.metric_weights)
 app.command()(info.info)
 

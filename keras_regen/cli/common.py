@@ -11,7 +11,7 @@ import rich.progress
 import rich.table
 
 import keras_regen
-from keras_regen.backend import choose_backend, quiet_start
+from keras_regen.backend import alone, choose_backend, quiet_start
 
 DEFAULT_PRESET = "regen_tiny_8x8x8"
 
@@ -19,7 +19,7 @@ DEFAULT_PRESET = "regen_tiny_8x8x8"
 def load_keras(console):
     """Imports Keras with the backend of choice."""
     backend = choose_backend()
-    with quiet_start():
+    with quiet_start(), alone(backend):
         importlib.import_module("keras_regen.codec")
     console.print(f"Backend: {backend}")
 

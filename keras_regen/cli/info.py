@@ -1,12 +1,12 @@
 """The command `info`."""
 
+import inspect
 import pathlib
 from typing import Annotated
 
 import rich.console
 import typer
 
-from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras, load_regen, make_table
 
 # The temporal compressions that `info` counts parameters for.
@@ -31,10 +31,7 @@ def info(
         tables = _latents_table(preset)
     else:
         tables = _preset_tables(preset)
-    # Keras asks after TensorFlow, where it is installed, even to name its layers.
-    with quiet_start():
-        tables = list(tables)
-    for table in tables:
+    for table in list(tables):
         console.print(table)
 
 
@@ -110,7 +107,9 @@ def _preset_tables(preset):
 def _own_config(part):
     """The arguments that make the part what it is."""
     shared = {"name", "trainable", "dtype", "temporal_compression", "latent_channels"}
-    return {k: v for k, v in part.get_config().items() if k not in shared}
+    names = inspect.signature(type(part)).parameters
+    # To make a config, Keras imports TensorFlow, where it is installed.
+    return {name: getattr(part, name) for name in names if name not in shared}
 
 
 def _score_table(scores):

@@ -1,5 +1,6 @@
 """The commands that take videos: `reconstruct`, `encode` and `decode`."""
 
+import contextlib
 import enum
 import pathlib
 import time
@@ -95,18 +96,23 @@ def reconstruct(
         VideoWriter(output, reader.fps) as writer,
     ):
         load_keras(console)
+        from keras_regen.codec.memory import waiting_frames
+
         codec = load_codec(preset, max_memory)
         start = time.perf_counter()
         pairs = codec.reconstruct_stream(
             reader, num_steps=steps, seed=seed, noise_scale=noise_scale
         )
-        pairs = ((1, pair) for pair in pairs)
-        scores = []
-        for original, decoded in tracked(
-            pairs, "Re-generating", reader.num_frames, console
-        ):
+
+        def finish(pair):
+            original, decoded = pair
             writer.write(np.concatenate([original, decoded], axis=1))
-            scores.append((psnr(original, decoded), ssim(original, decoded)))
+            return psnr(original, decoded), ssim(original, decoded)
+
+        lag = waiting_frames(reader.height, 2 * reader.width)
+        shown = "Re-generating", reader.num_frames, console
+        with _in_a_thread(finish, lag, pairs, *shown) as finished:
+            scores = [*finished]
         seconds = time.perf_counter() - start
     mean_psnr, mean_ssim = np.mean(scores, axis=0)
     summary = make_table()
@@ -171,12 +177,19 @@ def encode(
 
         codec = load_codec(preset, max_memory, chunking=str(chunking))
 
-        start, frames = time.perf_counter(), 0
-        with LatentsWriter(output, str(dtype)) as writer:
-            pieces = ((len(p), p) for p in codec.encode_stream(reader))
-            for piece in tracked(pieces, "Encoding", reader.num_frames, console):
-                writer.write(piece)
-                frames += len(piece)
+        start = time.perf_counter()
+        pieces = codec.encode_stream(reader)
+
+        def write(piece):
+            writer.write(piece)
+            return len(piece)
+
+        shown = "Encoding", reader.num_frames, console
+        with (
+            LatentsWriter(output, str(dtype)) as writer,
+            _in_a_thread(write, 1, pieces, *shown, size=len) as written,
+        ):
+            frames = sum(written)
         seconds = time.perf_counter() - start
     summary = make_table()
     shape = codec.latent_shape(frames, reader.height, reader.width)
@@ -226,6 +239,7 @@ def decode(
     console = rich.console.Console()
     load_keras(console)
     from keras_regen.codec import Latents
+    from keras_regen.codec.memory import waiting_frames
 
     stored = Latents.load(latents, lazy=True)
     stored = stored[_frames_between(stored, start, end)]
@@ -234,7 +248,7 @@ def decode(
     rate = stored.fps if fps is None else fps
     with VideoWriter(output, rate) as writer:
         codec = load_codec(preset or stored.preset, max_memory)
-        begun, frames = time.perf_counter(), 0
+        begun = time.perf_counter()
         stream = codec.decode_stream(
             stored,
             fps=rate,
@@ -244,13 +258,32 @@ def decode(
             noise_scale=noise_scale,
         )
         total = round(len(stored) * rate / (speed * stored.fps))
-        for frame in tracked(((1, f) for f in stream), "Decoding", total, console):
-            writer.write(frame)
-            frames += 1
+        lag = waiting_frames(stored.height, stored.width)
+        shown = "Decoding", total, console
+        with _in_a_thread(writer.write, lag, stream, *shown) as written:
+            frames = sum(1 for _ in written)
         seconds = time.perf_counter() - begun
     summary = make_table()
     _finish(summary, frames, seconds, output)
     console.print(summary)
+
+
+@contextlib.contextmanager
+def _in_a_thread(function, lag, stream, label, total, console, size=lambda item: 1):
+    """Calls a function with all of a stream, which a progress bar follows.
+
+    A context with the iterator of what the function returns; when it ends, so have the
+    thread and the stream.
+    """
+    from keras_regen.codec.pipeline import behind
+
+    sized = ((size(item), item) for item in stream)
+    with (
+        contextlib.closing(stream),
+        contextlib.closing(tracked(sized, label, total, console)) as items,
+        contextlib.closing(behind(function, items, lag)) as results,
+    ):
+        yield results
 
 
 def _check_output(output, source):

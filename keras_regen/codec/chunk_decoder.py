@@ -1,11 +1,14 @@
 """Decoding chunks of any size in bounded memory."""
 
+import collections
+import contextlib
 import itertools
 
 import numpy as np
 
 from keras_regen.codec.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
 from keras_regen.codec.memory import DEFAULT_MEMORY, decoder_bytes, frame_bytes
+from keras_regen.codec.pipeline import behind
 from keras_regen.codec.tiling import Tiling
 from keras_regen.diffusion import noise_canvas
 from keras_regen.models.validation import check_finite
@@ -16,9 +19,20 @@ from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
 TILE_SIZES = (16, 12, 8, 4)
 TILE_OVERLAP = 2
 
+# Chunks that are decoded together: float array `(n, 2, rows, columns, C)`, n up to
+# `chunks_at_once`; float64 array `(n, num_frames)`, in frames from each chunk's first;
+# int array `(n,)`, the video's frames that they begin at; and whatever else the caller
+# wants to know of them.
+Group = collections.namedtuple("Group", "latents times starts info")
+# Some of a group's tiles, `items` being (chunk, pass, tile), and the model's inputs.
+_Batch = collections.namedtuple("_Batch", "group items is_first is_last inputs")
+
 
 class ChunkDecoder:
     """Decodes chunks of one size and number of frames, in tiles, batch by batch.
+
+    The model runs in the caller's thread. In two more its next batch is prepared, and
+    the one before mixed.
 
     Many frames of one chunk, for slow motion, are decoded in passes: the first decodes
     every n-th frame, the second those after them. So each pass sees frames as far apart
@@ -33,6 +47,7 @@ class ChunkDecoder:
         num_steps: int. Sampling steps.
         seed: int. Seed of the noise canvas.
         noise_scale: float. Standard deviation of the noise.
+        dtype: str. What the frames become, for the account of memory.
         max_memory: int or None. Bytes. Defaults to 2 GB, and what the frames take.
         tile_size: int or None. The most rows and columns of a tile, in latents. By
             default as large as serves, or as fits.
@@ -60,6 +75,7 @@ class ChunkDecoder:
         num_steps,
         seed,
         noise_scale,
+        dtype,
         max_memory,
         tile_size=None,
         batch_size=None,
@@ -69,7 +85,7 @@ class ChunkDecoder:
         self._seed, self._noise_scale = seed, np.float32(noise_scale)
         rows, columns = -(-height // PATCH), -(-width // PATCH)
         # One chunk's frames, and those that fade into the next's.
-        frames = frame_bytes(num_frames, height, width)
+        frames = frame_bytes(num_frames, height, width, dtype)
         if max_memory is None:
             max_memory = DEFAULT_MEMORY + frames
         for size in TILE_SIZES if tile_size is None else (tile_size,):
@@ -106,49 +122,81 @@ class ChunkDecoder:
             lambda *inputs: regen.generate(*inputs, num_steps), batch_size
         )
 
-    def __call__(self, latents, times, starts):
-        """Decodes chunks, each at times of its own.
+    def __call__(self, groups, finish, lag):
+        """Decodes groups of chunks.
 
         Args:
-            latents: array of shape `(n, 2, rows, columns, C)`, n up to
-                `chunks_at_once`.
-            times: float64 array of shape `(n, num_frames)`, in frames from each chunk's
-                first.
-            starts: int array of shape `(n,)`. The video's frame that a chunk begins at.
+            groups: iterator of `Group`.
+            finish: callable `(info, video)`, with a float32 array of shape
+                `(n, num_frames, height, width, 3)`, in [-1, 1], valid during the call.
+            lag: int. Batches that may be on their way to the model, and from it, while
+                it runs. With 0 a group is finished before the next is taken.
 
-        Returns:
-            float32 array of shape `(n, num_frames, height, width, 3)`, in [-1, 1],
-            valid until the next call.
+        Yields:
+            What `finish` returns, for every group.
         """
-        check_finite(
-            latents, "The latents must be finite; half precision can overflow."
-        )
-        video = self._video[: len(latents)]
-        video[:] = 0
-        items = [
-            *itertools.product(
-                range(len(latents)), range(self._passes), range(len(self.tiling))
-            )
-        ]
-        # Noise for one batch at a time.
-        for first in range(0, len(items), self.batch_size):
-            batch = items[first : first + self.batch_size]
-            inputs = [
-                self._inputs(
-                    latents[chunk], times[chunk, i :: self._passes], starts[chunk], tile
-                )
-                for chunk, i, tile in batch
-            ]
-            outputs = self._run(*map(np.stack, zip(*inputs, strict=True)))
+
+        def mix(decoded):
+            batch, outputs = decoded
+            video = self._mix(batch, outputs)
+            return [finish(batch.group.info, video)] if batch.is_last else []
+
+        prepared = behind(self._prepare, self._batches(groups), lag)
+        decoded = ((batch, self._generate(batch)) for batch in prepared)
+        mixed = behind(mix, decoded, lag)
+        with contextlib.closing(prepared), contextlib.closing(mixed):
+            for finished in mixed:
+                yield from finished
+
+    def _batches(self, groups):
+        for group in groups:
             check_finite(
-                outputs, "The frames must be finite; half precision can overflow."
+                group.latents,
+                "The latents must be finite; half precision can overflow.",
             )
-            for (chunk, i, tile), output in zip(batch, outputs, strict=True):
-                area = video[chunk, i :: self._passes][:, *self._area(tile)]
-                height, width = area.shape[1:3]
-                down, across = self._weights[tile]
-                weight = down[:height] * across[:, :width]
-                area += output[:, :height, :width] * weight[..., None]
+            items = [
+                *itertools.product(
+                    range(len(group.latents)),
+                    range(self._passes),
+                    range(len(self.tiling)),
+                )
+            ]
+            for first in range(0, len(items), self.batch_size):
+                stop = first + self.batch_size
+                yield _Batch(
+                    group, items[first:stop], first == 0, stop >= len(items), None
+                )
+
+    def _prepare(self, batch):
+        """The batch with what the model is given."""
+        group = batch.group
+        inputs = [
+            self._inputs(
+                group.latents[chunk],
+                group.times[chunk, i :: self._passes],
+                group.starts[chunk],
+                tile,
+            )
+            for chunk, i, tile in batch.items
+        ]
+        return batch._replace(inputs=[*map(np.stack, zip(*inputs, strict=True))])
+
+    def _generate(self, batch):
+        outputs = self._run(*batch.inputs)
+        check_finite(outputs, "The frames must be finite; half precision can overflow.")
+        return outputs
+
+    def _mix(self, batch, outputs):
+        """Adds a batch to the frames of its group, and returns them."""
+        video = self._video[: len(batch.group.latents)]
+        if batch.is_first:
+            video[:] = 0
+        for (chunk, i, tile), output in zip(batch.items, outputs, strict=True):
+            area = video[chunk, i :: self._passes][:, *self._area(tile)]
+            height, width = area.shape[1:3]
+            down, across = self._weights[tile]
+            weight = down[:height] * across[:, :width]
+            area += output[:, :height, :width] * weight[..., None]
         return video
 
     def _inputs(self, latents, times, start, tile):

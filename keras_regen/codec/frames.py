@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from keras_regen.codec.pipeline import Ahead
 from keras_regen.data.source import FRAME_DTYPES
 from keras_regen.data.video_reader import DEFAULT_FPS, VideoReader
 
@@ -19,11 +20,32 @@ class Frames:
         iterator: yields arrays of shape `(H, W, 3)`, all of one shape and dtype.
         fps: float. Frames per second.
         count: int or None, where it is not known. Can be an estimate.
+        live: bool. Whether they come from the caller's own iterator: it may have to be
+            waited for, and may belong to the thread that it is from.
     """
 
     iterator: Iterator
     fps: float
     count: int | None
+    live: bool = False
+
+    def read_ahead(self, depth):
+        """From now on reads so many frames ahead, in a thread, unless they are live."""
+        if not self.live:
+            self.iterator = Ahead(self.iterator, depth)
+
+    def settle(self):
+        """Waits until nothing is being read.
+
+        Whoever gets an item may use or close the reader that frames come from.
+        """
+        if isinstance(self.iterator, Ahead):
+            self.iterator.wait()
+
+    def close(self):
+        """Ends the thread."""
+        if isinstance(self.iterator, Ahead):
+            self.iterator.close()
 
 
 @contextlib.contextmanager
@@ -44,28 +66,31 @@ def open_frames(video, fps=None):
     """
     if fps is not None and not 0 < fps < float("inf"):
         raise ValueError(f"`fps` must be positive. Received: fps={fps}")
-    if isinstance(video, str | os.PathLike):
-        with VideoReader(video, fps) as reader:
-            yield Frames(_checked(reader), reader.fps, reader.num_frames)
-    elif isinstance(video, VideoReader):
-        yield Frames(_checked(video), fps or video.fps, video.num_frames)
-    elif hasattr(video, "shape"):
+    with contextlib.ExitStack() as stack:
+        if isinstance(video, str | os.PathLike):
+            video = stack.enter_context(VideoReader(video, fps))
+        yield stack.enter_context(contextlib.closing(_frames(video, fps)))
+
+
+def _frames(video, fps):
+    if isinstance(video, VideoReader):
+        return Frames(_checked(video), fps or video.fps, video.num_frames)
+    if hasattr(video, "shape"):
         video = np.asarray(video)
         if video.ndim != 4 or video.shape[-1] != 3 or 0 in video.shape:
             raise ValueError(
                 "A video must have shape (T, H, W, 3): frames, height, width, RGB. "
                 f"Received: video.shape={video.shape}"
             )
-        yield Frames(_checked(video), fps or DEFAULT_FPS, len(video))
-    else:
-        try:
-            frames = iter(video)
-        except TypeError as error:
-            raise ValueError(
-                "A video must be a path, an array or an iterable of frames. "
-                f"Received: {type(video).__name__}"
-            ) from error
-        yield Frames(_checked(frames), fps or DEFAULT_FPS, None)
+        return Frames(_checked(video), fps or DEFAULT_FPS, len(video))
+    try:
+        frames = iter(video)
+    except TypeError as error:
+        raise ValueError(
+            "A video must be a path, an array or an iterable of frames. "
+            f"Received: {type(video).__name__}"
+        ) from error
+    return Frames(_checked(frames), fps or DEFAULT_FPS, None, live=True)
 
 
 def _checked(frames):

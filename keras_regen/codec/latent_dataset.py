@@ -12,7 +12,6 @@ from keras_regen.codec.latents import Latents
 from keras_regen.codec.latents_file import LatentsWriter
 from keras_regen.data.atomic_output import AtomicOutput
 from keras_regen.data.listing import find_videos
-from keras_regen.data.video_reader import VideoReader
 
 INDEX = "index.json"
 logger = logging.getLogger("keras_regen")
@@ -91,8 +90,8 @@ class LatentDataset:
 
     def _encode(self, video, path):
         frames = 0
-        with VideoReader(video) as reader, LatentsWriter(path, self.dtype) as writer:
-            for piece in self.codec.encode_stream(reader):
+        with LatentsWriter(path, self.dtype) as writer:
+            for piece in self.codec.encode_stream(video):
                 writer.write(piece)
                 frames += len(piece)
         return frames

@@ -5,7 +5,7 @@ import re
 import numpy as np
 
 from keras_regen.layers import CausalConv3D, CausalUpsample3D
-from keras_regen.layers.attention import QUERY_BLOCK, materializes_logits
+from keras_regen.layers.attention import logits_held
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
 
@@ -16,6 +16,12 @@ FLOAT32 = 4
 # Over the sum of the tensors below: what `tiny` and `small` were seen to take at their
 # peak, on a CPU, on the backend that takes most.
 MARGIN = 1.5
+# Of a tile's pixels: six around the model, the noise of the next batch, and what the
+# last one came to.
+COPIES = 8
+# Of frames that wait to be written, but for the fewest and the most of them.
+WAITING_BYTES = 10**8
+WAITING_FRAMES = 4, 64
 
 
 def parse_memory(memory):
@@ -46,8 +52,9 @@ def encoder_bytes(encoder, rows, columns):
         frames = -(-frames // conv.strides[0])
         scale *= conv.strides[1]
     pixels = rows * columns * SPATIAL_COMPRESSION**2
+    # The chunk, the same as float32, and the frames read ahead.
     video = 3 * (encoder.temporal_compression + 1)
-    return int(MARGIN * FLOAT32 * pixels * (largest + 2 * video))
+    return int(MARGIN * FLOAT32 * pixels * (largest + 3 * video))
 
 
 def decoder_bytes(decoder, frames, rows, columns):
@@ -57,9 +64,8 @@ def decoder_bytes(decoder, frames, rows, columns):
     tokens = frames * rows * columns
     # The MLP's hidden layer and its activation beside the residual stream.
     values = tokens * decoder.units * (2 * decoder.mlp_ratio + 8)
-    if materializes_logits(decoder.compute_dtype):
-        values += 2 * decoder.num_heads * min(tokens, QUERY_BLOCK) * tokens
-    pixels = 6 * tokens * SPATIAL_COMPRESSION**2 * 3
+    values += 2 * logits_held(decoder.compute_dtype, 1, decoder.num_heads, tokens)
+    pixels = COPIES * tokens * SPATIAL_COMPRESSION**2 * 3
     return int(MARGIN * FLOAT32 * (values + pixels))
 
 
@@ -81,9 +87,19 @@ def _most_values(decoder):
         if upsamples:
             time, space = layer.strides
             frames, side = (frames - 1) * time + 1, side // space
-    return most + 6 * frames * SPATIAL_COMPRESSION**2 * 3
+    return most + COPIES * frames * SPATIAL_COMPRESSION**2 * 3
 
 
-def frame_bytes(frames, height, width):
-    """Memory of so many frames in float32, with what is mixed from them."""
-    return int(2 * np.prod([frames, height, width, 3]) * FLOAT32)
+def frame_bytes(frames, height, width, dtype="uint8"):
+    """Memory of so many decoded frames, of those that fade, and of the output.
+
+    Frames are decoded in float32. As many are held twice in the dtype of the output:
+    those being mixed, and those that wait to be shown.
+    """
+    values = int(np.prod([frames, height, width, 3]))
+    return int(1.5 * FLOAT32 * values) + 2 * np.dtype(dtype).itemsize * values
+
+
+def waiting_frames(height, width):
+    """How many frames may wait to be written: those of some chunks, or of a part."""
+    return int(np.clip(WAITING_BYTES // (3 * height * width), *WAITING_FRAMES))

@@ -33,6 +33,7 @@ class Timeline:
         times: `EvenTimes` or `ListedTimes`, in frames of the whole video.
         count: int or None. Frames of the output; known late where latents come one by
             one.
+        live: bool. Whether latents come one by one, and may have to be waited for.
 
     Raises:
         ValueError: if an argument is not as above.
@@ -60,6 +61,7 @@ class Timeline:
                 "What is decoded must be Latents, the path of their file or an "
                 f"iterable of Latents. Received: {type(latents).__name__}"
             )
+        self.live = stop is None
         self.fps = fps or self.header.fps
         if times is None:
             step = speed * self.header.fps / self.fps

@@ -11,16 +11,16 @@ from keras_regen.codec.chunk_decoder import ChunkDecoder
 from keras_regen.codec.chunk_encoder import ChunkEncoder
 from keras_regen.codec.chunk_reader import ChunkReader
 from keras_regen.codec.chunking import Chunking
+from keras_regen.codec.decoded_frames import decoded_frames
 from keras_regen.codec.frames import open_frames
 from keras_regen.codec.latents import Latents
 from keras_regen.codec.latents_file import LatentsWriter
-from keras_regen.codec.memory import parse_memory
-from keras_regen.codec.stitcher import Stitcher
+from keras_regen.codec.memory import parse_memory, waiting_frames
+from keras_regen.codec.pipeline import behind
 from keras_regen.codec.timeline import Timeline
 from keras_regen.data import VideoWriter
 from keras_regen.models.validation import check_noise_scale
 from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
-from keras_regen.pixels import to_uint8
 
 # More frames extrapolated hide a seam better, and each of them is worth less.
 BLEND_FRAMES = 2
@@ -122,16 +122,24 @@ class VideoCodec:
             ValueError: if the video is not as above, or a file cannot be read or
                 written.
         """
-        pieces = self._encode_stream(video, fps, progress)
-        if output is None:
-            return Latents.join(pieces)
-        with LatentsWriter(output) as writer, contextlib.closing(pieces):
-            for piece in pieces:
-                writer.write(piece)
+        with open_frames(video, fps) as frames:
+            pieces = self._encoded(frames, progress)
+            if output is None:
+                return Latents.join(pieces)
+            with (
+                LatentsWriter(output) as writer,
+                contextlib.closing(behind(writer.write, pieces, lag=1)) as written,
+            ):
+                for _ in written:
+                    pass
         return Latents.load(output, lazy=True)
 
     def encode_stream(self, video, fps=None):
         """Encodes a video as its frames come.
+
+        Frames of a file or an array are read ahead, in a thread, which is at rest
+        whenever a piece is given out. An iterable is run in the caller's thread, and no
+        further than the chunks that are encoded together.
 
         Args:
             video: as for `encode`.
@@ -144,44 +152,47 @@ class VideoCodec:
         Raises:
             ValueError: as `encode`, when it gets there.
         """
-        return self._encode_stream(video, fps, None)
-
-    def _encode_stream(self, video, fps, progress):
-        layout = self._layout(self.chunking)
         with open_frames(video, fps) as frames:
-            first = next(frames.iterator)
-            height, width, _ = first.shape
-            padded = [-(-size // PATCH) * PATCH for size in (height, width)]
-            encoder = ChunkEncoder(self.regen.encoder, *padded, self.max_memory)
-            reader = ChunkReader(
-                itertools.chain([first], frames.iterator),
-                layout,
-                encoder.chunk_shape,
-                "uint8" if first.dtype == "uint8" else "float32",
-                encoder.chunks_at_once,
-            )
-            header = {
-                "height": height,
-                "width": width,
-                "fps": frames.fps,
-                "temporal_compression": layout.temporal_compression,
-                "chunking": layout.kind,
-                "dtype": str(first.dtype),
-                "preset": self.regen.preset,
-                "encoder_id": self.encoder_id,
-            }
-            while (group := reader.read())[1]:
-                chunks, spans = group
-                for array, span in zip(encoder(chunks), spans, strict=True):
-                    yield Latents(
-                        array,
-                        **header,
-                        num_frames=span.stop - span.start,
-                        start=span.start,
-                        first_chunk=span.number,
-                    )
-                    if progress:
-                        progress(span.stop, frames.count)
+            for piece in self._encoded(frames):
+                frames.settle()
+                yield piece
+
+    def _encoded(self, frames, progress=None):
+        layout = self._layout(self.chunking)
+        first = next(frames.iterator)
+        height, width, _ = first.shape
+        padded = [-(-size // PATCH) * PATCH for size in (height, width)]
+        encoder = ChunkEncoder(self.regen.encoder, *padded, self.max_memory)
+        frames.read_ahead(encoder.chunks_at_once * encoder.chunk_shape[0])
+        reader = ChunkReader(
+            itertools.chain([first], frames.iterator),
+            layout,
+            encoder.chunk_shape,
+            "uint8" if first.dtype == "uint8" else "float32",
+            encoder.chunks_at_once,
+        )
+        header = {
+            "height": height,
+            "width": width,
+            "fps": frames.fps,
+            "temporal_compression": layout.temporal_compression,
+            "chunking": layout.kind,
+            "dtype": str(first.dtype),
+            "preset": self.regen.preset,
+            "encoder_id": self.encoder_id,
+        }
+        while (group := reader.read())[1]:
+            chunks, spans = group
+            for array, span in zip(encoder(chunks), spans, strict=True):
+                yield Latents(
+                    array,
+                    **header,
+                    num_frames=span.stop - span.start,
+                    start=span.start,
+                    first_chunk=span.number,
+                )
+                if progress:
+                    progress(span.stop, frames.count)
 
     # === Decoding ===
 
@@ -227,12 +238,24 @@ class VideoCodec:
                 or a file cannot be read or written.
         """
         timeline = Timeline(latents, fps, speed, times)
-        frames = self._decode_stream(timeline, num_steps, seed, noise_scale, progress)
+        frames = self._decoded(timeline, num_steps, seed, noise_scale, timeline.live)
+
+        def counted(frames):
+            for done, frame in enumerate(frames, 1):
+                yield frame
+                if progress:
+                    progress(done, timeline.count)
+
         if output is None:
-            return np.stack([*frames])
-        with VideoWriter(output, timeline.fps) as writer, contextlib.closing(frames):
-            for frame in frames:
-                writer.write(frame)
+            return np.stack([*counted(frames)])
+        lag = waiting_frames(timeline.header.height, timeline.header.width)
+        with (
+            contextlib.closing(frames),
+            VideoWriter(output, timeline.fps) as writer,
+            contextlib.closing(behind(writer.write, counted(frames), lag)) as written,
+        ):
+            for _ in written:
+                pass
         return pathlib.Path(output)
 
     def decode_stream(
@@ -246,6 +269,10 @@ class VideoCodec:
         noise_scale=1.0,
     ):
         """Decodes the latents of a video as they come.
+
+        Noise and mixing have threads of their own, and chunks of a file or of `Latents`
+        are decoded before those before them are shown. Of an iterable nothing is held
+        back: the chunks that are decoded together are shown before the next are taken.
 
         Args:
             latents: as for `decode`.
@@ -263,9 +290,9 @@ class VideoCodec:
             ValueError: as `decode`.
         """
         timeline = Timeline(latents, fps, speed, times)
-        return self._decode_stream(timeline, num_steps, seed, noise_scale, None)
+        return self._decoded(timeline, num_steps, seed, noise_scale, timeline.live)
 
-    def _decode_stream(self, timeline, num_steps, seed, noise_scale, progress):
+    def _decoded(self, timeline, num_steps, seed, noise_scale, live):
         check_noise_scale(noise_scale)
         if num_steps < 1:
             raise ValueError(
@@ -287,27 +314,19 @@ class VideoCodec:
             num_steps,
             seed,
             noise_scale,
+            header.dtype,
             self.max_memory,
             self.tile_size and self.tile_size // PATCH,
             self.batch_size,
         )
-        return self._decoded_frames(timeline, layout, decoder, progress)
-
-    def _decoded_frames(self, timeline, layout, decoder, progress):
-        stitcher, done = Stitcher(layout), 0
-        # Where a slice begins and ends there may be chunks that show nothing of it.
-        chunks = (c for c in timeline.chunks() if timeline.shown(layout, c.number))
-        while group := [*itertools.islice(chunks, decoder.chunks_at_once)]:
-            for frame in _decode_group(group, timeline, layout, decoder, stitcher):
-                done += 1
-                yield frame
-                if progress:
-                    progress(done, timeline.count)
+        return decoded_frames(timeline, layout, decoder, lag=0 if live else 1)
 
     # === Both ===
 
     def reconstruct_stream(self, video, fps=None, num_steps=1, seed=0, noise_scale=1.0):
         """Encodes and decodes a video as its frames come.
+
+        Frames are read as by `encode_stream`; of an iterable nothing is held back.
 
         Args:
             video: as for `encode`.
@@ -330,11 +349,18 @@ class VideoCodec:
                 yield frame
 
         with open_frames(video, fps) as frames:
-            pieces = self.encode_stream(kept(frames.iterator), frames.fps)
-            for frame in self.decode_stream(
-                pieces, num_steps=num_steps, seed=seed, noise_scale=noise_scale
-            ):
-                yield originals.popleft(), frame
+            frames.iterator = kept(frames.iterator)
+            decoded = self._decoded(
+                Timeline(self._encoded(frames)),
+                num_steps,
+                seed,
+                noise_scale,
+                frames.live,
+            )
+            with contextlib.closing(decoded):
+                for frame in decoded:
+                    frames.settle()
+                    yield originals.popleft(), frame
 
     def latent_shape(self, num_frames, height, width):
         """The shape of the latents of a video of so many frames and pixels."""
@@ -381,24 +407,3 @@ class VideoCodec:
                     f"they were encoded with the preset {latents.preset}. "
                     f"Received: {name}={value}"
                 )
-
-
-def _decode_group(chunks, timeline, layout, decoder, stitcher):
-    """Yields the frames that are done, in the dtype of the video."""
-    starts = np.array([layout.start(c.number) for c in chunks])
-    windows = np.array([layout.window(c.number) for c in chunks])[..., None]
-    first = [timeline.decoded(layout, c.number).start for c in chunks]
-    numbers = np.add.outer(first, np.arange(decoder.num_frames))
-    # To come to the same number for each chunk there may be times beyond it.
-    times = np.clip(timeline.times[numbers], windows[:, 0], windows[:, 1])
-    video = decoder(
-        np.stack([c.latents for c in chunks]), times - starts[:, None], starts
-    )
-    dtype = timeline.header.dtype
-    for i, chunk in enumerate(chunks):
-        frames = (
-            (number, timeline.times[number], video[i, number - first[i]])
-            for number in timeline.shown(layout, chunk.number)
-        )
-        for frame in stitcher.add(chunk.number, frames, chunk.is_last):
-            yield to_uint8(frame) if dtype == "uint8" else frame.astype(dtype)

@@ -3,14 +3,14 @@
 import keras
 from keras import ops
 
+from keras_regen.layers.kernels import causal_conv3d
+
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class CausalConv3D(keras.layers.Layer):
     """3D convolution whose output never sees a later frame.
 
-    Time is padded with zeros on the past side only; space is padded to "same". The
-    temporal taps are gathered along the channels and the whole is one 2D convolution
-    with the frames in the batch: the same arithmetic as a 3D convolution.
+    Time is padded with zeros on the past side only; space is padded to "same".
 
     Args:
         filters: int. Number of output channels.
@@ -66,32 +66,8 @@ class CausalConv3D(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        taps, kernel_height, kernel_width = self.kernel_size
-        time_stride, *space_strides = self.strides
-        batch, time, height, width, channels = ops.shape(inputs)
-        if taps > 1:
-            past = [[0, 0], [taps - 1, 0], [0, 0], [0, 0], [0, 0]]
-            padded = ops.pad(inputs, past)
-            inputs = ops.concatenate(
-                [padded[:, i : i + time : time_stride] for i in range(taps)], axis=-1
-            )
-        elif time_stride > 1:
-            inputs = inputs[:, ::time_stride]
-        kernel = ops.transpose(self.kernel, (1, 2, 0, 3, 4))
-        kernel = ops.reshape(
-            kernel, (kernel_height, kernel_width, taps * channels, self.filters)
-        )
-        outputs = ops.conv(
-            ops.reshape(inputs, (-1, height, width, taps * channels)),
-            kernel,
-            strides=tuple(space_strides),
-            padding="same",
-            data_format="channels_last",
-        )
-        outputs = ops.add(outputs, self.bias)
-        _, height, width, _ = ops.shape(outputs)
-        time = (time + time_stride - 1) // time_stride
-        return ops.reshape(outputs, (batch, time, height, width, self.filters))
+        kernel, bias = map(ops.convert_to_tensor, (self.kernel, self.bias))
+        return causal_conv3d(inputs, kernel, bias, self.strides)
 
     def compute_output_shape(self, input_shape):
         sizes = [

@@ -5,11 +5,18 @@ from keras import ops
 
 from keras_regen.layers.attention import attention
 from keras_regen.layers.depthwise_mixing import DepthwiseMixing
+from keras_regen.layers.kernels import (
+    dense,
+    multiply_add,
+    normalize_queries_and_keys,
+)
+from keras_regen.layers.windows import windowed_attention
 
 
 def modulate(x, shift, scale):
     """`x * (1 + scale) + shift`, with one shift and scale per sample."""
-    return x * (1.0 + scale[:, None, None, None]) + shift[:, None, None, None]
+    scale, shift = scale[:, None, None, None], shift[:, None, None, None]
+    return multiply_add(x, 1.0 + scale, shift)
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -28,6 +35,11 @@ class DiTBlock(keras.layers.Layer):
             Defaults to `None`.
         remat: bool. Whether training computes the block again on the way back instead
             of keeping what it computed. Defaults to `False`.
+        window: tuple `(frames, rows, columns)` of int or None, in tokens: attention is
+            within windows of so many, None being the whole axis. Defaults to `None`,
+            to all tokens.
+        shifted: bool. Whether the windows lie half a window further. Defaults to
+            `False`.
 
     Call arguments:
         x: float tensor of shape `(B, F, h, w, units)`, the tokens.
@@ -53,6 +65,8 @@ class DiTBlock(keras.layers.Layer):
         mlp_ratio=4,
         mixing_size=None,
         remat=False,
+        window=None,
+        shifted=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -66,6 +80,8 @@ class DiTBlock(keras.layers.Layer):
         self.mlp_ratio = mlp_ratio
         self.mixing_size = mixing_size
         self.remat = remat
+        self.window = window and tuple(window)
+        self.shifted = shifted
         dtype = self.dtype_policy
         layers = keras.layers
         self.modulation = layers.Dense(
@@ -126,22 +142,29 @@ class DiTBlock(keras.layers.Layer):
             modulation, 6, axis=-1
         )
         h = self._attend(modulate(self.attention_norm(x), shift_1, scale_1))
-        x = x + gate_1[:, None, None, None] * h
+        x = multiply_add(h, gate_1[:, None, None, None], x)
         h = modulate(self.mlp_norm(x), shift_2, scale_2)
         if self.mixing:
             h = self.mixing(h)
-        h = self.mlp_output(ops.gelu(self.mlp_hidden(h), approximate=True))
-        return x + gate_2[:, None, None, None] * h
+        h = dense(self.mlp_output, dense(self.mlp_hidden, h, gelu=True))
+        return multiply_add(h, gate_2[:, None, None, None], x)
 
     def _attend(self, x):
-        batch, frames, height, width, _ = ops.shape(x)
-        heads = (batch, -1, self.num_heads, self.units // self.num_heads)
+        shape = ops.shape(x)
+        heads = (*shape[:-1], self.num_heads, self.units // self.num_heads)
         query, key, value = (
-            ops.reshape(part, heads) for part in ops.split(self.qkv(x), 3, axis=-1)
+            ops.reshape(part, heads)
+            for part in ops.split(dense(self.qkv, x), 3, axis=-1)
         )
-        x = attention(self.query_norm(query), self.key_norm(key), value)
-        x = ops.reshape(x, (batch, frames, height, width, self.units))
-        return self.attention_output(x)
+        query, key = normalize_queries_and_keys(
+            self.query_norm, self.key_norm, query, key
+        )
+        if self.window:
+            x = windowed_attention(query, key, value, self.window, self.shifted)
+        else:
+            tokens = (shape[0], -1, *heads[-2:])
+            x = attention(*(ops.reshape(part, tokens) for part in (query, key, value)))
+        return dense(self.attention_output, ops.reshape(x, shape))
 
     def compute_output_shape(self, x_shape, conditioning_shape):
         return x_shape
@@ -155,6 +178,8 @@ class DiTBlock(keras.layers.Layer):
                 "mlp_ratio": self.mlp_ratio,
                 "mixing_size": self.mixing_size,
                 "remat": self.remat,
+                "window": self.window,
+                "shifted": self.shifted,
             }
         )
         return config

@@ -36,6 +36,11 @@ class DiTDecoder(keras.Model):
             ablation compares it with. Defaults to `"content_aware"`.
         remat: bool. Whether training computes each block again on the way back instead
             of keeping what it computed: less memory for more time. Defaults to `False`.
+        window: tuple `(frames, rows, columns)` of int or None, in tokens, or None.
+            Attention is within windows of so many, shifted by half in every other
+            block, so that the cost grows linearly with frames and area; None is the
+            whole axis. `(None, 8, 8)` are windows of 64x64 pixels over all frames.
+            Defaults to `None`, to full attention.
 
     Call arguments:
         inputs: dict of
@@ -51,7 +56,8 @@ class DiTDecoder(keras.Model):
         `Prediction`.
 
     Raises:
-        ValueError: if `conditioning` is unknown or `num_heads` does not divide `units`.
+        ValueError: if `conditioning` is unknown, `num_heads` does not divide `units` or
+            `window` is not as above.
 
     Reference:
         Zhang et al. 2025, *REGEN*, sections 3.2 and 3.3; Peebles and Xie 2023 (DiT).
@@ -69,6 +75,7 @@ class DiTDecoder(keras.Model):
         siren_features=128,
         conditioning="content_aware",
         remat=False,
+        window=None,
         dtype=None,
         name=None,
         trainable=True,
@@ -78,6 +85,19 @@ class DiTDecoder(keras.Model):
                 '`conditioning` must be "content_aware" or "in_context". '
                 f"Received: conditioning={conditioning}"
             )
+        if window is not None:
+            window = tuple(window)
+            lengths = [length for length in window if length is not None]
+            if len(window) != 3 or any(length < 1 for length in lengths):
+                raise ValueError(
+                    "`window` must be None or a tuple (frames, rows, columns) of "
+                    f"positive ints or None. Received: window={window}"
+                )
+            if conditioning == "in_context":
+                raise ValueError(
+                    "The latents of in-context conditioning are tokens that all others "
+                    f"must see: `window` must be None. Received: window={window}"
+                )
         dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
         # === Layers ===
@@ -92,6 +112,8 @@ class DiTDecoder(keras.Model):
                 mlp_ratio,
                 mixing_size,
                 remat,
+                window,
+                shifted=bool(window) and i % 2 == 1,
                 dtype=dtype,
                 name=f"block_{i}",
             )
@@ -149,6 +171,7 @@ class DiTDecoder(keras.Model):
         self.siren_features = siren_features
         self.conditioning = conditioning
         self.remat = remat
+        self.window = window
 
     def get_config(self):
         return {
@@ -162,6 +185,7 @@ class DiTDecoder(keras.Model):
             "siren_features": self.siren_features,
             "conditioning": self.conditioning,
             "remat": self.remat,
+            "window": self.window,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "trainable": self.trainable,

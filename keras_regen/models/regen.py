@@ -7,6 +7,7 @@ from keras import ops
 from keras_regen import diffusion
 from keras_regen.models.architectures import architecture
 from keras_regen.models.dit_decoder import DiTDecoder
+from keras_regen.models.generator import Generator
 from keras_regen.models.inference import to_unit_range
 from keras_regen.models.layout_map import layout_map
 from keras_regen.models.video_autoencoder import VideoAutoencoder
@@ -80,6 +81,8 @@ class Regen(VideoAutoencoder):
             diffusion.TimeDistribution, time_distribution
         )
         self.seed = seed
+        # No layer, which would be saved beside the decoder that it holds.
+        self._generator = Generator(decoder, self.diffusion_path, self.prediction)
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     @classmethod
@@ -217,14 +220,7 @@ class Regen(VideoAutoencoder):
         Returns:
             float32 NumPy array of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
         """
-        video = diffusion.sample(
-            self._denoiser(latents, times),
-            noise,
-            self.diffusion_path,
-            self.prediction,
-            num_steps,
-        )
-        return np.clip(ops.convert_to_numpy(video), -1.0, 1.0)
+        return self._generator(latents, times, noise, num_steps)
 
     def denoising_losses(self, video, timesteps, seed=0):
         """The diffusion loss of every chunk at some diffusion times.
@@ -245,33 +241,25 @@ class Regen(VideoAutoencoder):
         times = np.arange(frames, dtype="float32")
         noise = diffusion.noise_canvas(seed, times, (0, height), (0, width))
         noise = ops.convert_to_tensor(np.broadcast_to(noise, target.shape))
-        denoise = self._denoiser(latents, np.broadcast_to(times, (batch, frames)))
+        inputs = {
+            "latents": ops.convert_to_tensor(latents),
+            "times": ops.convert_to_tensor(np.broadcast_to(times, (batch, frames))),
+        }
         losses = []
         for timestep in timesteps:
             t = ops.convert_to_tensor(timestep, "float32")
-            output = denoise(self.diffusion_path.interpolate(target, noise, t), t)
+            timestep = ops.broadcast_to(t, (batch,))
+            video = self.diffusion_path.interpolate(target, noise, t)
+            output = self.decoder.predict_on_batch(
+                {"video": video, "timestep": timestep, **inputs}
+            )
             expected = self.prediction.target(self.diffusion_path, target, noise, t)
+            # Under `tf.distribute` every replica gives the whole batch.
             errors = self._weighted_errors(
-                ops.convert_to_tensor(output), expected, ops.broadcast_to(t, (batch,))
+                ops.convert_to_tensor(output[:batch]), expected, timestep
             )
             losses.append(ops.convert_to_numpy(errors))
         return np.stack(losses)
-
-    def _denoiser(self, latents, times):
-        """The compiled decoder as a function of x_t and one t for all."""
-        inputs = {
-            "latents": ops.convert_to_tensor(latents, "float32"),
-            "times": ops.convert_to_tensor(times, "float32"),
-        }
-
-        def denoise(x_t, t):
-            timestep = ops.broadcast_to(t, (len(latents),))
-            output = self.decoder.predict_on_batch(
-                {"video": x_t, "timestep": timestep, **inputs}
-            )
-            return output[: len(latents)]
-
-        return denoise
 
     def _weighted_errors(self, output, expected, timestep):
         """Squared error of each sample, weighted as its time is."""

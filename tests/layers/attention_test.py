@@ -4,11 +4,20 @@ import pytest
 from keras import ops
 
 from keras_regen.layers.attention import (
-    _attention_in_blocks,
-    _attention_with_logits,
     attention,
+    attention_by_blocks,
+    attention_by_heads,
 )
 from tests.test_case import random
+
+FORMS = (attention, attention_by_blocks, attention_by_heads)
+
+
+@pytest.fixture(autouse=True)
+def short_blocks(monkeypatch):
+    blocks = dict.fromkeys(("jax", "tensorflow", "torch"), 16)
+    monkeypatch.setattr("keras_regen.layers.attention.QUERY_BLOCK", blocks)
+    monkeypatch.setattr("keras_regen.layers.attention.FEW_LOGITS", 0)
 
 
 def reference(query, key, value):
@@ -18,29 +27,46 @@ def reference(query, key, value):
     return np.einsum("bhqk,bkhd->bqhd", weights, value)
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("length", [3, 16, 37])
-def test_blocks_change_nothing(length, monkeypatch):
-    monkeypatch.setattr("keras_regen.layers.attention.QUERY_BLOCK", 16)
+def test_every_form_is_attention(form, length):
     query, key, value = (random(2, length, 3, 8, seed=i) for i in range(3))
-    output = ops.convert_to_numpy(attention(query, key, value))
+    output = ops.convert_to_numpy(form(query, key, value))
     np.testing.assert_allclose(output, reference(query, key, value), atol=1e-5)
 
 
-@pytest.mark.parametrize("length", [3, 16, 37])
-def test_unknown_length(length, monkeypatch):
-    monkeypatch.setattr("keras_regen.layers.attention.QUERY_BLOCK", 16)
-    query, key, value = (
-        ops.convert_to_tensor(random(2, length, 3, 8, seed=i)) for i in range(3)
-    )
-    output = ops.convert_to_numpy(_attention_in_blocks(query, key, value))
-    np.testing.assert_allclose(output, reference(query, key, value), atol=1e-5)
+@pytest.mark.parametrize("form", FORMS)
+def test_large_logits_do_not_overflow(form):
+    query, key, value = (100 * random(1, 37, 2, 8, seed=i) for i in range(3))
+    output = ops.convert_to_numpy(form(query, key, value))
+    np.testing.assert_allclose(output, reference(query, key, value), rtol=1e-3)
 
 
-def test_blocks_have_the_same_gradient(monkeypatch):
-    monkeypatch.setattr("keras_regen.layers.attention.QUERY_BLOCK", 16)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision(dtype):
+    parts = [random(2, 37, 3, 8, seed=i) for i in range(3)]
+    output = attention(*(ops.cast(x, dtype) for x in parts))
+    assert keras.backend.standardize_dtype(output.dtype) == dtype
+    output = ops.convert_to_numpy(ops.cast(output, "float32"))
+    np.testing.assert_allclose(output, reference(*parts), atol=0.02)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="dynamic shapes")
+@pytest.mark.parametrize("form", FORMS)
+def test_unknown_length(form):
+    import tensorflow as tf
+
+    spec = tf.TensorSpec((None, None, 3, 8))
+    function = tf.function(form, input_signature=[spec] * 3)
+    for length in (3, 16, 37):
+        parts = [random(2, length, 3, 8, seed=i) for i in range(3)]
+        np.testing.assert_allclose(function(*parts), reference(*parts), atol=1e-5)
+
+
+def test_every_form_has_the_same_gradient():
     x, y = random(2, 37, 2, 8), random(2, 37, 2, 8, seed=1)
     weights = []
-    for function in (_attention_in_blocks, _attention_with_logits):
+    for function in FORMS:
         keras.utils.set_random_seed(0)
         inputs = keras.Input((None, 2, 8))
         parts = [keras.layers.Dense(8)(inputs) for _ in range(3)]
@@ -56,16 +82,18 @@ def test_blocks_have_the_same_gradient(monkeypatch):
             np.any(a != b) for a, b in zip(before, model.get_weights(), strict=True)
         )
         weights.append(model.get_weights())
-    for blocks, whole in zip(*weights, strict=True):
-        np.testing.assert_allclose(blocks, whole, atol=1e-5)
+    for others in weights[1:]:
+        for ours, theirs in zip(weights[0], others, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="XLA's plan of memory")
-def test_training_does_not_hold_the_logits(monkeypatch):
+@pytest.mark.parametrize("form", FORMS)
+def test_training_does_not_hold_the_logits(form, monkeypatch):
     import jax
 
-    monkeypatch.setattr("keras_regen.layers.attention.QUERY_BLOCK", 128)
+    monkeypatch.setattr("keras_regen.layers.attention.QUERY_BLOCK", {"jax": 128})
     x = jax.ShapeDtypeStruct((1, 4096, 1, 8), "float32")
-    loss = lambda x: ops.mean(ops.square(attention(x, x, x)))  # noqa: E731
+    loss = lambda x: ops.mean(ops.square(form(x, x, x)))  # noqa: E731
     memory = jax.jit(jax.grad(loss)).lower(x).compile().memory_analysis()
     assert memory.temp_size_in_bytes < 4096 * 4096 * 4 / 4

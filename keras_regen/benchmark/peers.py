@@ -1,0 +1,116 @@
+"""What others do: the autoencoders of diffusers, with random weights.
+
+They run on PyTorch, beside whichever backend ours do.
+"""
+
+import contextlib
+
+from keras_regen.benchmark.settings import PRECISIONS
+from keras_regen.benchmark.work import Work
+from keras_regen.evaluation.embedders.diffusers_embedder import FAMILIES
+from keras_regen.evaluation.embedders.torch_embedder import import_torch
+
+# Of each: what it is called, and its class, whose defaults are the published
+# configurations of Cosmos 1.0 CV8x8x8, LTX-Video 0.9.0, Wan 2.1 and CogVideoX 2B.
+MODELS = {
+    "cosmos": ("Cosmos 8x8x8", "AutoencoderKLCosmos"),
+    "ltx": ("LTX-Video 8x32x32", "AutoencoderKLLTXVideo"),
+    "wan": ("Wan 2.1 4x8x8", "AutoencoderKLWan"),
+    "cogvideox": ("CogVideoX 4x8x8", "AutoencoderKLCogVideoX"),
+}
+PEER_CASES = ("encode", "decode")
+
+
+class Peer:
+    """An autoencoder of diffusers in one precision, on the GPU where there is one.
+
+    The video and the latents are on the device already and stay there, in the precision
+    of its weights: copies are no part of its time. Tiling is off.
+
+    Args:
+        name: a key of `MODELS`.
+        dtype: a dtype policy, whose precision its weights are in.
+        **config: what to build it with instead of its published configuration.
+    """
+
+    def __init__(self, name, dtype="float32", **config):
+        torch = import_torch()
+        import diffusers
+
+        self.title, self._family = MODELS[name]
+        self._make = lambda: getattr(diffusers, self._family)(**config).eval()
+        self._dtype = getattr(torch, PRECISIONS[dtype])
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        with torch.random.fork_rng(range(torch.cuda.device_count())):
+            torch.manual_seed(0)
+            # PyTorch's own `to`: that of diffusers warns of modules that there are not.
+            self.module = self._make()
+            torch.nn.Module.to(self.module, self._device, self._dtype)
+        # It counts without computing.
+        with torch.device("meta"):
+            self._shadow = self._make().to("meta")
+
+    def parameters(self):
+        """Numbers of parameters of encoder and decoder."""
+        return [
+            sum(p.numel() for p in part.parameters())
+            for part in (self.module.encoder, self.module.decoder)
+        ]
+
+    def takes(self, num_frames, height, width):
+        """Whether it takes such videos as they are."""
+        shape = (num_frames, height, width)
+        return FAMILIES[self._family](self.module).padded_shape(*shape) == shape
+
+    def work(self, case, shape):
+        """What a case does.
+
+        Args:
+            case: `"encode"` or `"decode"`.
+            shape: `(B, F, H, W)`.
+
+        Returns:
+            `Work`.
+        """
+        torch = import_torch()
+        batch, *sizes = shape
+        empty = torch.empty((batch, 3, *sizes), device="meta")
+        latents, operations = _counted(lambda: _encode(self._shadow, empty))
+        function, inputs = _encode, empty
+        if case == "decode":
+            function, inputs = _decode, latents
+            _, operations = _counted(lambda: _decode(self._shadow, latents))
+        generator = torch.Generator().manual_seed(0)
+        inputs = torch.randn(inputs.shape, generator=generator)
+        inputs = inputs.clamp(-1, 1).to(self._device, self._dtype)
+
+        def run():
+            with torch.inference_mode():
+                function(self.module, inputs)
+            if self._device == "cuda":
+                torch.cuda.synchronize()
+
+        return Work(run, operations)
+
+
+def _encode(module, video):
+    return module.encode(video).latent_dist.mode()
+
+
+def _decode(module, latents):
+    return module.decode(latents).sample
+
+
+def _counted(function):
+    """What a function on the meta device returns, and its operations."""
+    torch = import_torch()
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        # Fused attention is not counted on every device.
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        counter = stack.enter_context(FlopCounterMode(display=False))
+        outputs = function()
+    return outputs, counter.get_total_flops()

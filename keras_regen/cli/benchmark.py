@@ -1,0 +1,190 @@
+"""The command `benchmark`."""
+
+import os
+import pathlib
+from typing import Annotated
+
+import rich.console
+import rich.live
+import rich.progress
+import typer
+
+from keras_regen.backend import quiet_start
+from keras_regen.benchmark.load import import_psutil
+from keras_regen.benchmark.report import PLOT, REPORT
+from keras_regen.benchmark.settings import (
+    CASES,
+    PEERS,
+    PRECISIONS,
+    Settings,
+    parse_size,
+)
+from keras_regen.cli.common import DEFAULT_PRESET, load_keras, make_table
+from keras_regen.cli.video import StepsOption
+from keras_regen.figures import new_figure
+
+# Each row is two lines: conditions stand under the model, the spread under the median.
+HEADINGS = ("", "first, s", "seconds", "frames/s", "GFLOP/s", "share", "MB")
+
+
+def benchmark(
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="tiny, small, base or paper, with random weights, or a preset as for "
+            f"encode; once or more. [{DEFAULT_PRESET}]"
+        ),
+    ] = None,
+    case: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Of {', '.join(CASES)}; once or more. [encode, decode]"),
+    ] = None,
+    k: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=2, help="Frames after the first. [8, or the preset's; once or more]"
+        ),
+    ] = None,
+    size: Annotated[
+        list[str] | None,
+        typer.Option(help="Height x width, multiples of 8; once or more. [128x128]"),
+    ] = None,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Of {', '.join(PRECISIONS)}; once or more. [float32]"),
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Chunks at a time.")] = 1,
+    steps: StepsOption = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Samples of each case.")] = 5,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Time diffusers' autoencoders too.")
+    ] = False,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Some of them: {', '.join(PEERS)}; once or more."),
+    ] = None,
+    any_load: Annotated[
+        bool,
+        typer.Option("--any-load", help="Count samples however busy the machine is."),
+    ] = False,
+    output: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="DIR", help="Where to write benchmark.json and benchmark.png."
+        ),
+    ] = None,
+):
+    """Time encoding, decoding and training on this machine.
+
+    Beside the seconds stands the share of what the machine can do, measured in the same
+    run. A sample during which something else ran is taken again.
+    """
+    settings = Settings(
+        models=tuple(model or [DEFAULT_PRESET]),
+        cases=tuple(case or ["encode", "decode"]),
+        compressions=tuple(k or ()),
+        sizes=tuple(map(parse_size, size or ["128x128"])),
+        dtypes=tuple(dtype or ["float32"]),
+        batch_size=batch,
+        num_steps=steps,
+        repeats=repeats,
+        peers=tuple(peer or (PEERS if peers else ())),
+        any_load=any_load,
+    )
+    # What lacks is an error before the work and not after it.
+    import_psutil()
+    if output is not None:
+        new_figure(1, 1)
+        output.mkdir(parents=True, exist_ok=True)
+    if settings.peers:
+        # Beside PyTorch the backend cannot take all of the GPU's memory for itself.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+    console = rich.console.Console()
+    load_keras(console)
+    with quiet_start():
+        from keras_regen.benchmark import Benchmark
+
+        run = Benchmark(settings)
+    _run(run, output, console)
+    _show(run.report(), console)
+    if output is not None:
+        from keras_regen.benchmark.plots import plot_seconds
+
+        plot_seconds(run.report(), output / PLOT)
+        console.print(f"Report: {output / REPORT}, {output / PLOT}")
+
+
+def _run(run, output, console):
+    """Fills the table while it goes."""
+    table = make_table(None, *HEADINGS)
+    for column in table.columns[1:]:
+        column.no_wrap = True
+    progress = rich.progress.Progress(
+        rich.progress.TextColumn("Timing"),
+        rich.progress.BarColumn(),
+        rich.progress.MofNCompleteColumn(),
+        rich.progress.TextColumn("{task.description}"),
+        console=console,
+    )
+    task = progress.add_task("", total=len(run))
+    group = rich.console.Group(table, progress)
+    with rich.live.Live(group, console=console, vertical_overflow="visible") as live:
+        for row in run.run(lambda label: progress.update(task, description=label)):
+            progress.advance(task)
+            if row is not None:
+                table.add_row(_label(row), *_cells(row))
+            if output is not None:
+                run.save(output)
+        live.update(table)
+    if not console.is_terminal:
+        # There it ends without a line break.
+        console.print()
+
+
+def _label(row):
+    batch = f"{row['batch_size']} of " if row["batch_size"] > 1 else ""
+    steps = f", {row['num_steps']} steps" if row["num_steps"] > 1 else ""
+    size = f"{row['frames']}x{row['height']}x{row['width']}"
+    return f"{row['model']}, {row['case']}{steps}\n{batch}{size}, {row['dtype']}"
+
+
+def _cells(row):
+    peak = row["peak_memory_bytes"]
+    return (
+        f"{row['first_call_seconds']:.3g}",
+        f"{row['seconds']:.3g}\n{row['min_seconds']:.3g}-{row['max_seconds']:.3g}",
+        f"{row['frames_per_second']:.3g}",
+        f"{row['operations_per_second'] / 1e9:.4g}",
+        f"{row['share_of_ceiling']:.0%}",
+        "" if peak is None else f"{peak / 1e6:.0f}",
+    )
+
+
+def _show(report, console):
+    """What the table of seconds is to be read beside."""
+    console.print("What the machine can do, GFLOP/s:")
+    table = make_table(None, "", "matmul", "conv3d", "NumPy's matmul")
+    for precision, rates in report["ceilings"].items():
+        cells = [rates.get(name) for name in ("matmul", "conv3d", "numpy")]
+        table.add_row(
+            precision, *("" if rate is None else f"{rate / 1e9:.4g}" for rate in cells)
+        )
+    console.print(table)
+    ours = [row for row in report["rows"] if row.get("ratios")]
+    if ours:
+        columns = list(dict.fromkeys(name for row in ours for name in row["ratios"]))
+        console.print("How many times as long as ours the peers take:")
+        table = make_table(None, "", *columns)
+        for row in ours:
+            ratios = [row["ratios"].get(name) for name in columns]
+            cells = ["" if ratio is None else f"{ratio:.3g}" for ratio in ratios]
+            table.add_row(_label(row), *cells)
+        console.print(table)
+    for line in report["skipped"]:
+        console.print(f"Skipped {line}")
+    if report["other_cores_allowed"] is None:
+        most = max(max(row["other_cores"]) for row in report["rows"])
+        console.print(f"Counted whatever else ran: up to {most:.2f} cores of it.")
+    elif discarded := sum(row["discarded"] for row in report["rows"]):
+        console.print(f"Discarded, because something else ran: {discarded} samples.")

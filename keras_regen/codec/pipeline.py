@@ -1,0 +1,104 @@
+"""What surrounds the models, in threads of its own and in bounded memory.
+
+A model runs in the thread of its caller: scopes of devices, policies and distributions
+belong to a thread, and on a CPU two models at once would fight for its cores. Reading,
+noise, mixing and writing release Python's lock and run beside it.
+"""
+
+import collections
+import concurrent.futures
+import sys
+
+THREAD_NAME = "keras-regen"
+_END = object()
+
+
+class _Thread(concurrent.futures.ThreadPoolExecutor):
+    """One thread, which Python ends before it exits."""
+
+    def __init__(self):
+        super().__init__(1, THREAD_NAME)
+
+    def end(self, is_finalizing=sys.is_finalizing):
+        """Drops what has not begun, and waits for what has."""
+        # As the interpreter ends, the thread has ended and modules are gone.
+        if not is_finalizing():
+            self.shutdown(cancel_futures=True)
+
+
+class Ahead:
+    """An iterator that is run ahead of its consumer, in a thread.
+
+    What the iterator raises is raised here, after the items before it.
+
+    Args:
+        items: iterator. Nothing else may use it.
+        depth: int, at least 1. Items to hold at most, beside the one given out.
+    """
+
+    def __init__(self, items, depth):
+        self._items = items
+        self._thread = _Thread()
+        self._pending = collections.deque()
+        for _ in range(depth):
+            self._submit()
+
+    def _submit(self):
+        self._pending.append(self._thread.submit(next, self._items, _END))
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self._pending:
+            item = self._pending.popleft().result()
+            if item is not _END:
+                self._submit()
+                return item
+        self.close()
+        raise StopIteration
+
+    def wait(self):
+        """Waits until all is read that may be: then the thread does nothing."""
+        if self._pending:
+            concurrent.futures.wait([self._pending[-1]])
+
+    def close(self):
+        """Ends the thread, once it has the item that it is at."""
+        self._pending.clear()
+        self._thread.end()
+
+
+def behind(function, items, lag):
+    """Calls a function with every item, in a thread, while the next are taken.
+
+    Items are taken in the caller's thread. What is raised, by the function or for an
+    item, is raised here, after the results before it. Closing the generator drops what
+    has not begun, and waits for what has.
+
+    Args:
+        function: callable of one item.
+        items: iterator.
+        lag: int. Items that are taken beyond the one whose result is given. With 0
+            nothing is held back, and nothing done at the same time.
+
+    Yields:
+        The results, in order.
+    """
+    pending, more = collections.deque(), True
+    thread = _Thread()
+    try:
+        while more or pending:
+            if more:
+                try:
+                    pending.append(thread.submit(function, next(items)))
+                except StopIteration:
+                    more = False
+                except Exception as error:
+                    more = False
+                    pending.append(concurrent.futures.Future())
+                    pending[-1].set_exception(error)
+            while len(pending) > (lag if more else 0):
+                yield pending.popleft().result()
+    finally:
+        thread.end()

@@ -1,0 +1,215 @@
+"""Arithmetic that no one form of which is fastest on every backend.
+
+Beside `attention`, the one file that knows what a backend does. What each form takes is
+in docs/performance.md.
+"""
+
+import keras
+from keras import ops
+
+# Of an input, below which a convolution takes its temporal taps for channels.
+FEW_CHANNELS = 32
+
+
+def dense(layer, x, gelu=False):
+    """A `Dense` layer of tokens, and the tanh approximation of GELU after it.
+
+    As the layer itself, but with the bias, and on TensorFlow GELU too, in one pass with
+    the product.
+
+    Args:
+        layer: a built `keras.layers.Dense` with a bias and without an activation.
+        x: float tensor of shape `(..., C)`.
+        gelu: bool. Defaults to `False`.
+
+    Returns:
+        Tensor of shape `(..., layer.units)`.
+    """
+    backend = keras.backend.backend()
+    # Quantised to int8 the layer multiplies in a way of its own.
+    if backend == "jax" or layer.quantization_mode:
+        x = layer(x)
+        return ops.gelu(x, approximate=True) if gelu else x
+    *shape, channels = ops.shape(x)
+    # Not the layer's own call, which would cast.
+    x, kernel, bias = (
+        ops.cast(value, layer.compute_dtype)
+        for value in (ops.reshape(x, (-1, channels)), layer.kernel, layer.bias)
+    )
+    if backend == "torch":
+        import torch
+
+        x = torch.addmm(bias, x, kernel)
+        if gelu and not torch.is_grad_enabled():
+            # In place: new pages take as long as the product of half precision.
+            torch.ops.aten.gelu_(x, approximate="tanh")
+        elif gelu:
+            x = torch.nn.functional.gelu(x, approximate="tanh")
+    else:
+        import tensorflow as tf
+
+        # The three ops that TensorFlow's remapper makes one of.
+        x = tf.nn.bias_add(tf.matmul(x, kernel), bias)
+        x = tf.nn.gelu(x, approximate=True) if gelu else x
+    return ops.reshape(x, (*shape, layer.units))
+
+
+def normalize_queries_and_keys(query_norm, key_norm, query, key):
+    """The `RMSNormalization` layers of queries and of keys.
+
+    On PyTorch, whose passes over memory cost most, queries are scaled for both.
+
+    Args:
+        query_norm: a built `keras.layers.RMSNormalization` over the last axis.
+        key_norm: another.
+        query: float tensor of shape `(..., D)`.
+        key: float tensor of shape `(..., D)`.
+
+    Returns:
+        Pair of tensors, whose products are those of what the layers return.
+    """
+    if keras.backend.backend() != "torch":
+        return query_norm(query), key_norm(key)
+    import torch
+
+    def normalize(x, norm, scale=None):
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+        inverse = torch.rsqrt(length.square() / x.shape[-1] + norm.epsilon)
+        y = x * inverse
+        return (y if scale is None else y * scale).to(x.dtype)
+
+    scale = ops.convert_to_tensor(query_norm.scale) * ops.convert_to_tensor(
+        key_norm.scale
+    )
+    return normalize(query, query_norm, scale), normalize(key, key_norm)
+
+
+def multiply_add(x, factor, term):
+    """`x * factor + term`, broadcast, in one pass."""
+    if keras.backend.backend() == "torch":
+        import torch
+
+        return torch.addcmul(term, x, factor)
+    return x * factor + term
+
+
+def depthwise_conv(x, kernel):
+    """The sum over spatial neighbours, channel by channel.
+
+    Args:
+        x: float tensor of shape `(B, F, h, w, C)`.
+        kernel: float tensor of shape `(size, size, C)`, `size` odd.
+
+    Returns:
+        Tensor of the shape of `x`; what lies outside counts as zero.
+    """
+    backend = keras.backend.backend()
+    shape = ops.shape(x)
+    _, _, height, width, channels = shape
+    if backend == "jax":
+        # XLA fuses shifts; its grouped convolutions are many times slower.
+        size = kernel.shape[0]
+        margin = [size // 2, size // 2]
+        padded = ops.pad(x, [[0, 0], [0, 0], margin, margin, [0, 0]])
+        return sum(
+            padded[:, :, i : i + height, j : j + width] * kernel[i, j]
+            for i in range(size)
+            for j in range(size)
+        )
+    frames = ops.reshape(x, (-1, height, width, channels))
+    if backend == "torch":
+        import torch
+
+        # Channels last, in which Keras's convolution would not leave it.
+        frames = torch.nn.functional.conv2d(
+            frames.permute(0, 3, 1, 2),
+            kernel.permute(2, 0, 1)[:, None],
+            padding=kernel.shape[0] // 2,
+            groups=channels,
+        ).permute(0, 2, 3, 1)
+    else:
+        frames = ops.depthwise_conv(
+            frames, kernel[..., None], padding="same", data_format="channels_last"
+        )
+    return ops.reshape(frames, shape)
+
+
+def causal_conv3d(x, kernel, bias, strides):
+    """3D convolution of the past and present, padded with zeros.
+
+    Args:
+        x: float tensor of shape `(B, T, H, W, C)`.
+        kernel: float tensor of shape `(time, height, width, C, filters)`.
+        bias: float tensor of shape `(filters,)`.
+        strides: tuple of 3 ints.
+
+    Returns:
+        Tensor of shape `(B, ceil(T / stride), ceil(H / stride), ceil(W / stride),
+        filters)`.
+    """
+    backend = keras.backend.backend()
+    taps, *sides, channels, filters = kernel.shape
+    time_stride, *space_strides = strides
+    time = ops.shape(x)[1]
+    if taps > 1:
+        x = ops.pad(x, [[0, 0], [taps - 1, 0], [0, 0], [0, 0], [0, 0]])
+    on_tap = [slice(i, i + time, time_stride) for i in range(taps)]
+    if taps > 1 and channels < FEW_CHANNELS and backend != "tensorflow":
+        # Too few for the kernels' vectors: the taps become channels.
+        x = ops.concatenate([x[:, frames] for frames in on_tap], axis=-1)
+        kernel = ops.transpose(kernel, (1, 2, 0, 3, 4))
+        kernel = ops.reshape(kernel, (1, *sides, taps * channels, filters))
+        taps, time_stride, on_tap = 1, 1, [slice(None)]
+    if backend == "torch":
+        return _torch_conv3d(x, kernel, bias, (time_stride, *space_strides))
+    if taps == 1 or _jax_on_cpu():
+        # XLA's 3D convolutions are slow on CPUs.
+        parts = [
+            _conv2d(x[:, frames], kernel[i], space_strides)
+            for i, frames in enumerate(on_tap)
+        ]
+        return sum(parts) + bias
+    in_space = map(_same_padding, ops.shape(x)[2:4], sides, space_strides)
+    x = ops.pad(x, [[0, 0], [0, 0], *in_space, [0, 0]])
+    return ops.conv(x, kernel, strides, "valid", "channels_last") + bias
+
+
+def _same_padding(size, kernel_size, stride):
+    """Zeros before and after, as "same" has them. Sizes may be symbols."""
+    total = kernel_size - 1 - (size - 1) % stride
+    if stride > kernel_size:
+        total = ops.maximum(total, 0)
+    return [total // 2, total - total // 2]
+
+
+def _conv2d(x, kernel, strides):
+    """Convolution of every frame of `(B, T, H, W, C)`."""
+    batch, time, height, width, channels = ops.shape(x)
+    if kernel.shape[:2] == (1, 1):
+        return ops.matmul(x[:, :, :: strides[0], :: strides[1]], kernel[0, 0])
+    x = ops.reshape(x, (batch * time, height, width, channels))
+    x = ops.conv(x, kernel, tuple(strides), "same", "channels_last")
+    return ops.reshape(x, (batch, time, *ops.shape(x)[1:]))
+
+
+def _torch_conv3d(x, kernel, bias, strides):
+    """By PyTorch itself: Keras's convolution would copy to channels first."""
+    import torch
+
+    in_space = map(_same_padding, x.shape[2:4], kernel.shape[1:3], strides[1:])
+    (top, bottom), (left, right) = in_space
+    x = torch.nn.functional.conv3d(
+        torch.nn.functional.pad(x, (0, 0, left, right, top, bottom)).movedim(-1, 1),
+        kernel.permute(4, 3, 0, 1, 2),
+        bias,
+        strides,
+    )
+    return x.movedim(1, -1)
+
+
+def _jax_on_cpu():
+    if keras.backend.backend() != "jax":
+        return False
+    import jax
+
+    return jax.default_backend() == "cpu"

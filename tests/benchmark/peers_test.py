@@ -1,0 +1,62 @@
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("diffusers")
+
+from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
+
+from keras_regen.benchmark.peers import MODELS, Peer  # noqa: E402
+from keras_regen.benchmark.settings import PEERS  # noqa: E402
+
+TOY = {
+    "base_dim": 4,
+    "z_dim": 4,
+    "dim_mult": [1, 1, 1, 1],
+    "num_res_blocks": 1,
+    "latents_mean": [0.0] * 4,
+    "latents_std": [1.0] * 4,
+}
+# Millions of parameters of encoder and decoder, as published.
+PUBLISHED = {
+    "cosmos": (43, 63),
+    "ltx": (180, 239),
+    "wan": (54, 73),
+    "cogvideox": (92, 123),
+}
+
+
+def test_there_is_a_model_for_each():
+    assert tuple(MODELS) == PEERS
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_configurations_are_the_published_ones(name):
+    import diffusers
+
+    with torch.device("meta"):
+        module = getattr(diffusers, MODELS[name][1])()
+    counts = [
+        sum(p.numel() for p in part.parameters())
+        for part in (module.encoder, module.decoder)
+    ]
+    assert tuple(round(count / 1e6) for count in counts) == PUBLISHED[name]
+
+
+def test_work():
+    peer = Peer("wan", "float32", **TOY)
+    shape = (1, 5, 16, 16)
+    assert peer.takes(*shape[1:])
+    assert not peer.takes(6, 16, 16)
+    for case in ("encode", "decode"):
+        work = peer.work(case, shape)
+        with FlopCounterMode(display=False) as counter:
+            work.function()
+        # Fused attention, of two heads' width here, is not counted on CPUs.
+        assert counter.get_total_flops() == pytest.approx(work.operations, rel=0.02)
+
+
+def test_half_precision():
+    peer = Peer("wan", "mixed_bfloat16", **TOY)
+    assert peer.module.dtype == torch.bfloat16
+    peer.work("decode", (1, 5, 16, 16)).function()
+    assert sum(peer.parameters()) > 0

@@ -1,0 +1,368 @@
+import itertools
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from keras_regen.codec import VideoCodec, chunk_decoder
+from keras_regen.codec.pipeline import THREAD_NAME, Ahead, behind
+from keras_regen.data import VideoReader, VideoWriter
+from tests.codec.ramps import RampModel, ramp
+
+K = 4
+# Frames that are encoded together, and decoded.
+GROUP = 4 * (K + 1)
+# What is awaited comes at once, unless it never does.
+PATIENCE = 20
+
+
+def threads():
+    return [t for t in threading.enumerate() if t.name.startswith(THREAD_NAME)]
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    assert threads() == []
+
+
+def failing(items, error):
+    yield from items
+    raise error
+
+
+class TestAhead:
+    def test_takes_no_more_than_it_may(self):
+        taken = []
+        items = Ahead((taken.append(i) or i for i in range(10)), 3)
+        for i, item in enumerate(items):
+            items.wait()
+            assert item == i
+            assert taken == [*range(min(10, i + 4))]
+        assert i == 9
+
+    def test_an_error_comes_where_it_was(self):
+        error = RuntimeError("seven")
+        items = Ahead(failing(range(7), error), 3)
+        assert [*itertools.islice(items, 7)] == [*range(7)]
+        with pytest.raises(RuntimeError) as caught:
+            next(items)
+        assert caught.value is error
+        assert [*items] == []
+
+    def test_closed_early(self):
+        items = Ahead(iter(range(10)), 3)
+        next(items)
+        assert len(threads()) == 1
+        items.close()
+        assert [*items] == []
+
+
+class TestBehind:
+    @pytest.mark.parametrize("lag", [0, 1, 3, 20])
+    def test_results_are_in_order(self, lag):
+        assert [*behind(abs, iter(range(-9, 0)), lag)] == [*range(9, 0, -1)]
+
+    def test_the_next_is_taken_before_this_is_done(self):
+        next_is_taken = threading.Event()
+
+        def items():
+            yield 0
+            next_is_taken.set()
+            yield 1
+
+        results = behind(lambda _: next_is_taken.wait(PATIENCE), items(), 1)
+        assert [*results] == [True, True]
+
+    @pytest.mark.parametrize("lag", [0, 1, 3])
+    def test_takes_as_many_as_it_may(self, lag):
+        taken = []
+        items = (taken.append(i) or i for i in range(9))
+        for done, _ in enumerate(behind(abs, items, lag), 1):
+            assert len(taken) == min(9, done + lag)
+
+    @pytest.mark.parametrize("where", ["function", "items"])
+    @pytest.mark.parametrize("lag", [0, 1, 5])
+    def test_an_error_comes_where_it_was(self, where, lag):
+        error = RuntimeError("three")
+
+        def function(i):
+            if i == 3:
+                raise error
+            return i
+
+        items = iter(range(5)) if where == "function" else failing(range(3), error)
+        results, seen = behind(function, items, lag), []
+        with pytest.raises(RuntimeError) as caught:
+            seen.extend(results)
+        assert caught.value is error
+        assert seen == [0, 1, 2]
+
+    def test_control_c_does_not_wait_for_results(self):
+        results, seen = behind(abs, failing([1], KeyboardInterrupt()), 1), []
+        with pytest.raises(KeyboardInterrupt):
+            seen.extend(results)
+        assert seen == []
+
+    def test_closed_early_drops_what_has_not_begun(self):
+        taken, begun, go_on = (threading.Event() for _ in range(3))
+        calls = []
+
+        def items():
+            yield from range(3)
+            taken.set()
+            yield 3
+
+        def work(i):
+            calls.append(i)
+            if i == 0:
+                taken.wait(PATIENCE)
+            if i == 1:
+                begun.set()
+                go_on.wait(PATIENCE)
+
+        results = behind(work, items(), 3)
+        next(results)
+        assert begun.wait(PATIENCE)
+        threading.Timer(0.05, go_on.set).start()
+        results.close()
+        assert calls == [0, 1]
+
+
+class Reader(VideoReader):
+    """Counts its frames, tells when it has some number of them, and may fail."""
+
+    taken = 0
+    tells_at = error_at = None
+
+    def __iter__(self):
+        for frame in super().__iter__():
+            if self.taken == self.error_at:
+                raise OSError("no disk")
+            self.taken += 1
+            if self.taken == self.tells_at:
+                self.told.set()
+            yield frame
+
+
+@pytest.fixture
+def make_reader(tmp_path):
+    def make(num_frames):
+        np.save(tmp_path / "in.npy", ramp(np.arange(num_frames) % 100, 16, 24))
+        reader = Reader(tmp_path / "in.npy")
+        reader.told = threading.Event()
+        return reader
+
+    return make
+
+
+class TestOverlap:
+    """What happens before what, in a codec around a model that waits to see it."""
+
+    def test_frames_are_read_while_others_are_encoded(self, make_reader):
+        model = RampModel(K)
+        encode = model.encoder.predict_on_batch
+
+        def slow(chunks):
+            assert reader.told.wait(PATIENCE)
+            return encode(chunks)
+
+        model.encoder.predict_on_batch = slow
+        with make_reader(3 * GROUP) as reader:
+            # The last one of the next group.
+            reader.tells_at = 2 * GROUP
+            assert len(VideoCodec(model).encode(reader)) == 3 * GROUP
+
+    def test_noise_is_made_while_others_are_decoded(self, monkeypatch):
+        model, came = RampModel(K), threading.Event()
+        canvas, generate = chunk_decoder.noise_canvas, model.generate
+
+        def noise_canvas(seed, times, *args):
+            if times[-1] > 2 * GROUP - 1:
+                came.set()
+            return canvas(seed, times, *args)
+
+        def slow(*args):
+            assert came.wait(PATIENCE)
+            return generate(*args)
+
+        monkeypatch.setattr(chunk_decoder, "noise_canvas", noise_canvas)
+        codec = VideoCodec(model)
+        latents = codec.encode(ramp(np.arange(2 * GROUP), 16, 24))
+        model.generate = slow
+        assert len(codec.decode(latents)) == 2 * GROUP
+
+    def test_frames_are_decoded_while_others_are_written(self, monkeypatch, tmp_path):
+        model, came = RampModel(K), threading.Event()
+        generate, write = model.generate, VideoWriter.write
+
+        def told(*args):
+            if len(model.decoded) == 2:
+                came.set()
+            return generate(*args)
+
+        def slow(writer, frame):
+            assert came.wait(PATIENCE)
+            write(writer, frame)
+
+        monkeypatch.setattr(VideoWriter, "write", slow)
+        model.generate = told
+        codec = VideoCodec(model)
+        latents = codec.encode(ramp(np.arange(3 * GROUP), 16, 24))
+        codec.decode(latents, tmp_path / "out.npy")
+        assert len(np.load(tmp_path / "out.npy")) == 3 * GROUP
+
+    def test_latents_are_made_while_others_are_written(
+        self, make_reader, monkeypatch, tmp_path
+    ):
+        """And what the two threads do is the same."""
+        codec = VideoCodec(RampModel(K))
+        with make_reader(2 * GROUP + 3) as reader:
+            stored = codec.encode(reader, tmp_path / "z.h5")
+        direct = codec.encode(ramp(np.arange(2 * GROUP + 3), 16, 24))
+        np.testing.assert_array_equal(stored.array, direct.array.astype("float16"))
+
+    def test_models_run_in_the_callers_thread(self, make_reader):
+        model, ran_in = RampModel(K), set()
+        encode, generate = model.encoder.predict_on_batch, model.generate
+        model.encoder.predict_on_batch = lambda x: (
+            ran_in.add(threading.current_thread()) or encode(x)
+        )
+        model.generate = lambda *args: (
+            ran_in.add(threading.current_thread()) or generate(*args)
+        )
+        with make_reader(2 * GROUP) as reader:
+            for _ in VideoCodec(model).reconstruct_stream(reader):
+                pass
+        assert ran_in == {threading.current_thread()}
+
+
+class TestBounds:
+    def test_a_file_is_read_one_group_ahead_and_left_in_peace(self, make_reader):
+        """Whenever the caller has a piece, who may close the reader, all is at rest."""
+        with make_reader(5 * GROUP) as reader:
+            for i, _ in enumerate(VideoCodec(RampModel(K)).encode_stream(reader)):
+                assert reader.taken == min(5, i // 4 + 2) * GROUP
+
+    def test_an_iterator_waits_for_nothing(self):
+        taken, ran_in = 0, set()
+
+        def frames():
+            nonlocal taken
+            for frame in ramp(np.arange(5 * GROUP), 16, 24):
+                taken += 1
+                ran_in.add(threading.current_thread())
+                yield frame
+
+        codec = VideoCodec(RampModel(K))
+        for i, _ in enumerate(codec.encode_stream(frames())):
+            assert taken == (i // 4 + 1) * GROUP
+        assert ran_in == {threading.current_thread()}
+        taken = 0
+        for i, _ in enumerate(codec.reconstruct_stream(frames())):
+            # Frames that fade need the next chunk, which one more is to follow.
+            group = (i + 2) // GROUP
+            assert taken <= min(5, group + 2) * GROUP
+
+    def test_groups_on_their_way(self, make_reader):
+        """One is shown, mixed, generated, encoded and read; two frames fade."""
+        with make_reader(12 * GROUP) as reader:
+            pairs = VideoCodec(RampModel(K)).reconstruct_stream(reader)
+            most = max(reader.taken - i for i, _ in enumerate(pairs))
+        assert most <= 5 * GROUP + 2
+
+
+class TestStops:
+    @pytest.fixture
+    def codec(self):
+        return VideoCodec(RampModel(K))
+
+    def test_early(self, codec, make_reader):
+        latents = codec.encode(ramp(np.arange(5 * GROUP), 16, 24))
+        with make_reader(5 * GROUP) as reader, make_reader(5 * GROUP) as another:
+            for stream in (
+                codec.encode_stream(reader),
+                codec.decode_stream(latents),
+                codec.reconstruct_stream(another),
+            ):
+                next(stream)
+                assert threads()
+                stream.close()
+                assert threads() == []
+
+    @pytest.mark.parametrize("kind", ["file", "iterator"])
+    def test_reading(self, codec, make_reader, tmp_path, kind):
+        with make_reader(5 * GROUP) as reader:
+            reader.error_at = 3 * GROUP + 2
+            video = reader if kind == "file" else iter(reader)
+            pieces, seen = codec.encode_stream(video), []
+            with pytest.raises(OSError, match="no disk"):
+                seen.extend(pieces)
+            # The group that it is in does not come.
+            assert len(seen) == 12
+        with make_reader(5 * GROUP) as reader:
+            reader.error_at = 3 * GROUP + 2
+            with pytest.raises(OSError, match="no disk"):
+                codec.encode(reader, tmp_path / "z.h5")
+        assert [p.name for p in tmp_path.iterdir()] == ["in.npy"]
+
+    def test_the_model(self, codec, tmp_path):
+        latents = codec.encode(ramp(np.arange(5 * GROUP), 16, 24))
+        generate = codec.regen.generate
+
+        def fail(*args):
+            if len(codec.regen.decoded) == 3:
+                raise RuntimeError("no memory")
+            return generate(*args)
+
+        codec.regen.generate = fail
+        stream, seen = codec.decode_stream(latents), []
+        with pytest.raises(RuntimeError, match="no memory"):
+            seen.extend(stream)
+        # All that three groups show without the fourth.
+        assert len(seen) == 3 * GROUP - 2
+        codec.regen.decoded.clear()
+        (tmp_path / "out.npy").write_bytes(b"what was there")
+        with pytest.raises(RuntimeError, match="no memory"):
+            codec.decode(latents, tmp_path / "out.npy")
+        assert [p.name for p in tmp_path.iterdir()] == ["out.npy"]
+        assert (tmp_path / "out.npy").read_bytes() == b"what was there"
+
+    def test_writing(self, codec, tmp_path, monkeypatch):
+        latents = codec.encode(ramp(np.arange(5 * GROUP), 16, 24))
+        write, error, written = VideoWriter.write, ValueError("no space"), []
+
+        def fail(writer, frame):
+            if len(written) == 7:
+                raise error
+            written.append(frame)
+            write(writer, frame)
+
+        monkeypatch.setattr(VideoWriter, "write", fail)
+        (tmp_path / "out.mp4").write_bytes(b"what was there")
+        with pytest.raises(ValueError, match="no space") as caught:
+            codec.decode(latents, tmp_path / "out.mp4")
+        assert caught.value is error
+        # While the error is handled, nothing goes on.
+        assert threads() == []
+        assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
+        assert (tmp_path / "out.mp4").read_bytes() == b"what was there"
+
+    def test_the_interpreter(self):
+        script = (
+            "import time\n"
+            "from keras_regen.codec.pipeline import Ahead, behind\n"
+            "items = Ahead(iter(range(9)), 2)\n"
+            "results = behind(lambda i: time.sleep(0.1), items, 2)\n"
+            "next(results)\n"
+        )
+        result = subprocess.run(
+            [sys.executable, "-W", "error", "-c", script],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert result.returncode == 0
+        assert "Error" not in result.stderr and "Exception" not in result.stderr
