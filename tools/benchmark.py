@@ -35,6 +35,14 @@ from keras_regen.data.atomic_output import AtomicOutput
 from keras_regen.figures import new_figure, save_figure
 
 CHUNKS, SIDES, SIDE = (1, 4, 16, 64), (128, 256, 512, 1024), 128
+# Side of 17 frames, channels, filters, kernel, strides, and whether those are not one.
+CONVOLUTIONS = (
+    (32, 12, 128, (3, 3, 3), (1, 1, 1), False),
+    (32, 128, 128, (3, 3, 3), (1, 1, 1), False),
+    (32, 128, 128, (1, 3, 3), (1, 1, 1), False),
+    (32, 128, 128, (3, 1, 1), (1, 1, 1), False),
+    (32, 128, 256, (3, 3, 3), (2, 2, 2), True),
+)
 TITLES = {"chunks": f"chunks of {SIDE}x{SIDE}", "pixels": "pixels of one chunk"}
 
 
@@ -212,23 +220,47 @@ def time_layers(repeats, any_load):
     from keras_regen.benchmark.machine import load_limit
     from keras_regen.benchmark.timer import Timer
     from keras_regen.layers import CausalConv3D, DepthwiseMixing
+    from keras_regen.layers.attention import attention
 
-    def keras_conv(x):
-        x = layers.ZeroPadding3D(((2, 0), (1, 1), (1, 1)))(x)
-        return layers.Conv3D(192, 3)(x)
+    def conv_pair(shape, filters, kernel_size, strides):
+        ours = CausalConv3D(filters, kernel_size, strides)
+        padding = [(kernel_size[0] - 1, 0)]
+        for size, kernel, stride in zip(
+            shape[2:4], kernel_size[1:], strides[1:], strict=True
+        ):
+            total = kernel - 1 - (size - 1) % stride
+            padding.append((total // 2, total - total // 2))
+        pad = layers.ZeroPadding3D(padding)
+        conv = layers.Conv3D(filters, kernel_size, strides)
+        return layer_pair(shape, ours, lambda x: conv(pad(x)))
 
     def keras_mixing(x):
         frames = ops.reshape(x, (-1, *x.shape[2:]))
         mixed = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(frames)
         return x + ops.reshape(mixed, x.shape)
 
-    conv = layer_pair((1, 9, 32, 32, 96), CausalConv3D(192, (3, 3, 3)), keras_conv)
-    mixing = layer_pair((1, 9, 16, 16, 256), DepthwiseMixing(), keras_mixing)
+    def attention_pair(shape):
+        ours, theirs = (
+            layers.Lambda(
+                lambda x, function=function: function(*ops.split(x, 3, axis=2)),
+                output_shape=(shape[1], shape[2] // 3, shape[3]),
+            )
+            for function in (attention, ops.dot_product_attention)
+        )
+        return layer_pair(shape, ours, theirs)
+
+    pairs = [
+        (f"CausalConv3D, {kernel}, {channels} to {filters}" + f", {strides}" * down,
+         "Conv3D", conv_pair((1, 17, side, side, channels), filters, kernel, strides))
+        for side, channels, filters, kernel, strides, down in CONVOLUTIONS
+    ]  # fmt: skip
+    mixing = layer_pair((1, 17, 16, 16, 768), DepthwiseMixing(), keras_mixing)
+    pairs.append(("DepthwiseMixing, 768", "DepthwiseConv2D", mixing))
+    # Queries, keys and values of six heads.
+    heads = attention_pair((1, 17 * 16 * 16, 18, 128))
+    pairs.append(("attention, 4352 tokens", "dot_product_attention", heads))
     timer, rows = Timer(repeats, load_limit(), any_load), []
-    for a_name, b_name, pair in (
-        ("CausalConv3D", "Conv3D", conv),
-        ("DepthwiseMixing", "DepthwiseConv2D", mixing),
-    ):
+    for a_name, b_name, pair in pairs:
         a, b = timer.take_turns(*pair)
         ratios = np.divide(b.samples, a.samples)
         rows.append(

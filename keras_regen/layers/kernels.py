@@ -78,9 +78,8 @@ def normalize_queries_and_keys(query_norm, key_norm, query, key):
         y = x * inverse
         return (y if scale is None else y * scale).to(x.dtype)
 
-    scale = ops.convert_to_tensor(query_norm.scale) * ops.convert_to_tensor(
-        key_norm.scale
-    )
+    dtype = query_norm.compute_dtype
+    scale = ops.cast(query_norm.scale, dtype) * ops.cast(key_norm.scale, dtype)
     return normalize(query, query_norm, scale), normalize(key, key_norm)
 
 
@@ -170,7 +169,16 @@ def causal_conv3d(x, kernel, bias, strides):
         ]
         return sum(parts) + bias
     in_space = map(_same_padding, ops.shape(x)[2:4], sides, space_strides)
-    x = ops.pad(x, [[0, 0], [0, 0], *in_space, [0, 0]])
+    padding = [[0, 0], [0, 0], *in_space, [0, 0]]
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        # Not `Pad`: TensorFlow's remapper loses it where a sum comes after the bias.
+        x = tf.raw_ops.PadV2(
+            input=x, paddings=padding, constant_values=tf.zeros((), x.dtype)
+        )
+    else:
+        x = ops.pad(x, padding)
     return ops.conv(x, kernel, strides, "valid", "channels_last") + bias
 
 

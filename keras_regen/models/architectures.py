@@ -21,6 +21,7 @@ ARCHITECTURES = {
             "siren_features": 128,
         },
     },
+    # Decodes as fast as the convolutional decoders of its kind: docs/performance.md.
     "small": {
         "encoder": {
             "stem_patch_size": 4,
@@ -29,13 +30,15 @@ ARCHITECTURES = {
             "kernel_sizes": FACTORISED,
         },
         "decoder": {
-            "units": 512,
-            "depth": 10,
-            "num_heads": 8,
+            "units": 384,
+            "depth": 5,
+            "num_heads": 3,
             "mixing_size": 3,
             "siren_features": 256,
+            "window": (None, 8, 8),
         },
     },
+    # Heads are 128 wide, as the paper's, from `small` on.
     "base": {
         "encoder": {
             "stem_patch_size": 2,
@@ -43,9 +46,9 @@ ARCHITECTURES = {
             "num_blocks": (2,),
         },
         "decoder": {
-            "units": 1024,
-            "depth": 16,
-            "num_heads": 16,
+            "units": 768,
+            "depth": 12,
+            "num_heads": 6,
             "mixing_size": 3,
             "siren_features": 256,
         },
@@ -99,16 +102,16 @@ CONV_DECODERS = {
         32: ((96, 96, 144), (12, 2, 1)),
     },
     "small": {
-        4: ((192, 384, 608), (6, 6, 4)),
-        8: ((256, 320, 640), (6, 2, 2)),
-        16: ((256, 384, 576), (8, 2, 1)),
-        32: ((352, 352, 384), (6, 1, 1)),
+        4: ((144, 304, 320), (2, 2, 1)),
+        8: ((112, 208, 224), (9, 9, 2)),
+        16: ((144, 176, 208), (8, 3, 3)),
+        32: ((224, 128, 128, 528), (5, 4, 0, 0)),
     },
     "base": {
-        4: ((64, 352, 960), (8, 4, 4)),
-        8: ((96, 256, 960, 1056), (8, 8, 3, 1)),
-        16: ((96, 352, 384, 736), (8, 8, 4, 3)),
-        32: ((160, 384, 608, 896), (6, 4, 3, 1)),
+        4: ((64, 128, 1296), (8, 1, 1)),
+        8: ((80, 112, 544, 1280), (10, 4, 1, 1)),
+        16: ((80, 112, 560, 864), (12, 8, 1, 1)),
+        32: ((112, 288, 448, 560), (6, 3, 2, 1)),
     },
     "paper": {
         4: ((64, 192, 1600, 2240), (6, 4, 4, 4)),

@@ -67,10 +67,21 @@ class TestAnswers:
 
     def test_more_tokens_than_one_block_of_attention(self, served, regen):
         latents = regen.encode(random_video(1, K + 1, 8, 8, 3))
-        latents = np.tile(latents, (1, 1, 16, 24, 1))
-        video = served.decode(latents=latents, seed=0, num_steps=1, num_frames=1)
-        expected = regen.decode(latents, times=[0.0])
+        latents = np.tile(latents, (1, 1, 16, 31, 1))
+        video = served.decode(latents=latents, seed=0, num_steps=1, num_frames=K + 1)
+        expected = regen.decode(latents)
         np.testing.assert_allclose(video["video"], expected, atol=1e-4)
+
+    def test_windows(self, tmp_path):
+        regen = awaken(make_regen(K, decoder={"window": (None, 2, 2)}))
+        regen.export(tmp_path / "1")
+        served = Served(tmp_path / "1")
+        for sides in ((3, 5), (1, 1), (2, 4)):
+            latents = np.random.default_rng(0).normal(size=(1, 2, *sides, 8))
+            video = served.decode(
+                latents=latents, seed=0, num_steps=1, num_frames=K + 1
+            )["video"]
+            np.testing.assert_allclose(video, regen.decode(latents), atol=1e-4)
 
     def test_frames_in_between(self, served, regen):
         latents = regen.encode(random_video(1, K + 1, 16, 16, 3))

@@ -46,7 +46,7 @@ def test_an_image_is_encoded_as_a_chunk_that_repeats_it(toy, directory, tmp_path
 
 
 def test_decode(toy, directory, tmp_path):
-    check_decode(toy, LOAD, directory, tmp_path, num_steps=3, atol=1e-5)
+    check_decode(toy, LOAD, directory, tmp_path, num_steps=3, atol=3e-5)
 
 
 def test_weights_are_there_once_and_by_their_paths(toy, directory):
@@ -84,7 +84,7 @@ def test_one_step_in_half_precision(toy, tmp_path):
     answers = ask(LOAD, tmp_path / "torch", requests, tmp_path)
     expected = half.decode(latents, times=[0.5], seed=1)
     np.testing.assert_allclose(answers[0], latents, atol=1e-5)
-    np.testing.assert_allclose(answers[1], expected, atol=1e-5)
+    np.testing.assert_allclose(answers[1], expected, atol=3e-5)
     assert np.abs(answers[0] - toy.encode(video)).max() > 1e-3
 
 

@@ -3,29 +3,35 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_regen.layers import CausalConv3D
+from keras_regen.layers import CausalConv3D, ResidualBlock3D
 from tests.test_case import random
 
 
+def same_padding(size, kernel_size, stride):
+    total = max((-(-size // stride) - 1) * stride + kernel_size - size, 0)
+    return total // 2, total - total // 2
+
+
 @pytest.mark.parametrize("strides", [(1, 1, 1), (2, 1, 1), (1, 2, 2), (2, 2, 2)])
-def test_equals_a_padded_3d_convolution(strides):
-    layer = CausalConv3D(5, (3, 3, 3), strides)
-    x = random(2, 7, 8, 8, 4)
+@pytest.mark.parametrize("kernel_size", [(3, 3, 3), (1, 3, 3), (3, 1, 1), (2, 2, 1)])
+@pytest.mark.parametrize("channels", [4, 40])
+def test_equals_a_padded_3d_convolution(channels, kernel_size, strides):
+    layer = CausalConv3D(5, kernel_size, strides)
+    x = random(2, 7, 8, 5, channels)
+    layer.build(x.shape)
+    layer.bias.assign(random(5, seed=1))
     output = layer(x)
-    padded = np.pad(x, [(0, 0), (2, 0), (0, 0), (0, 0), (0, 0)])
-    # "same" in space is (1, 1) at stride 1 and (0, 1) at stride 2 for even sizes.
-    before = 1 if strides[1] == 1 else 0
-    padded = np.pad(padded, [(0, 0), (0, 0), (before, 1), (before, 1), (0, 0)])
-    expected = keras.ops.conv(
+    in_space = map(same_padding, x.shape[2:4], kernel_size[1:], strides[1:])
+    padded = np.pad(x, [(0, 0), (kernel_size[0] - 1, 0), *in_space, (0, 0)])
+    expected = ops.conv(
         padded,
         layer.kernel,
         strides=strides,
         padding="valid",
         data_format="channels_last",
     )
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(output), ops.convert_to_numpy(expected), atol=1e-5
-    )
+    expected = ops.convert_to_numpy(expected) + ops.convert_to_numpy(layer.bias)
+    np.testing.assert_allclose(ops.convert_to_numpy(output), expected, atol=1e-5)
 
 
 def test_past_does_not_see_the_future():
@@ -41,3 +47,12 @@ def test_past_does_not_see_the_future():
 def test_kernel_of_two_sizes_is_refused():
     with pytest.raises(ValueError, match=r"tuples of 3 ints.*Received: kernel_size"):
         CausalConv3D(4, (3, 3))
+
+
+def test_compiled_block_equals_its_layers():
+    # Compilers fuse padding, convolution, bias and the sum after it.
+    inputs = keras.Input((5, 8, 8, 40))
+    model = keras.Model(inputs, ResidualBlock3D(40)(inputs))
+    x = random(1, 5, 8, 8, 40)
+    expected = ops.convert_to_numpy(model(x))
+    np.testing.assert_allclose(model.predict_on_batch(x), expected, atol=1e-5)

@@ -37,6 +37,17 @@ def test_every_token_attends_to_every_token():
     assert (np.abs(call(changed) - call(x)).max(axis=-1) > 1e-7).all()
 
 
+@pytest.mark.parametrize(("shifted", "seen"), [(False, 2), (True, 1)])
+def test_a_token_attends_to_its_window(shifted, seen):
+    x, conditioning = random(1, 2, 3, 4, 16), random(1, 16)
+    block = DiTBlock(16, 2, window=(None, None, 2), shifted=shifted)
+    call = awake(block, x, conditioning)
+    changed = x.copy()
+    changed[0, 0, 0, 0, :8] += 1
+    moved = np.abs(call(changed) - call(x)).max(axis=-1) > 1e-7
+    assert moved[..., :seen].all() and not moved[..., seen:].any()
+
+
 def test_samples_do_not_mix():
     x, conditioning = random(2, 2, 3, 4, 16), random(2, 16)
     call = awake(DiTBlock(16, 2, mixing_size=3), x, conditioning)

@@ -32,6 +32,36 @@ def test_any_shape(conditioning):
         assert decode(decoder, x).shape == x["video"].shape
 
 
+def test_windows_and_every_other_block_shifted():
+    decoder = DiTDecoder(4, **SMALL, window=(None, 2, 1))
+    blocks = [layer for layer in decoder.layers if layer.name.startswith("block_")]
+    assert [block.shifted for block in blocks] == [False, True]
+    copy = DiTDecoder.from_config(decoder.get_config())
+    copy.set_weights(decoder.get_weights())
+    # Windows that hold everything are full attention.
+    whole = DiTDecoder(4, **SMALL, window=(8, 8, 8))
+    full = DiTDecoder(4, **SMALL)
+    for model in (decoder, whole, full):
+        model.set_weights(awaken(copy).get_weights())
+    x = inputs(height=24)
+    np.testing.assert_allclose(decode(decoder, x), decode(copy, x), atol=1e-6)
+    np.testing.assert_allclose(decode(whole, x), decode(full, x), atol=1e-5)
+    assert np.abs(decode(decoder, x) - decode(full, x)).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"window": (8, 8)},
+        {"window": (None, 0, 8)},
+        {"window": (None, 8, 8), "conditioning": "in_context"},
+    ],
+)
+def test_bad_windows(kwargs):
+    with pytest.raises(ValueError, match="Received: window="):
+        DiTDecoder(4, **SMALL, **kwargs)
+
+
 @pytest.mark.parametrize("conditioning", CONDITIONINGS)
 @pytest.mark.parametrize("changed", ["video", "timestep", "latents", "times"])
 def test_every_input_matters(conditioning, changed):
