@@ -65,9 +65,6 @@ def test_weights_are_there_once_and_by_their_paths(toy, directory):
 def test_other_inputs_are_refused(directory):
     import torch
 
-    encode = torch.export.load(directory / "encode.pt2").module()
-    with pytest.raises(AssertionError, match="Guard failed"):
-        encode(video=torch.zeros(1, K + 1, 20, 24, 3))
     decode = torch.export.load(directory / "decode.pt2").module()
     inputs = decode_inputs(np.zeros((1, 2, 2, 2, 8), "float32"), [0.0])
     inputs["noise"] = inputs["noise"][:, :, :8]
