@@ -13,7 +13,7 @@ from keras_regen.benchmark.ceilings import measure_ceiling
 from keras_regen.benchmark.machine import load_limit, machine, on_gpu, versions
 from keras_regen.benchmark.memory import peak_memory
 from keras_regen.benchmark.report import REPORT, with_ratios
-from keras_regen.benchmark.settings import PRECISIONS
+from keras_regen.benchmark.settings import PEER_CASES, PRECISIONS
 from keras_regen.benchmark.timer import Timer
 from keras_regen.benchmark.work import check_model, make_model, make_work
 from keras_regen.data.atomic_output import AtomicOutput
@@ -152,7 +152,7 @@ class Benchmark:
             gc.collect()
 
     def _peer_cases(self):
-        return [case for case in ("encode", "decode") if case in self.settings.cases]
+        return [case for case in PEER_CASES if case in self.settings.cases]
 
     def _measure(self, work, device, shape, dtype, **labels):
         memory = peak_memory(device if self._on_gpu else "cpu")

@@ -18,7 +18,6 @@ MODELS = {
     "wan": ("Wan 2.1 4x8x8", "AutoencoderKLWan"),
     "cogvideox": ("CogVideoX 4x8x8", "AutoencoderKLCogVideoX"),
 }
-PEER_CASES = ("encode", "decode")
 
 
 class Peer:

@@ -5,6 +5,8 @@ import importlib.util
 import re
 
 CASES = ("encode", "decode", "dit", "train")
+# Those that a peer has too.
+PEER_CASES = ("encode", "decode")
 PEERS = ("cosmos", "ltx", "wan", "cogvideox")
 # What each policy computes in.
 PRECISIONS = {

@@ -1,5 +1,6 @@
 """One call for all formats, on all backends."""
 
+import dataclasses
 import importlib
 import json
 import os
@@ -21,26 +22,26 @@ def export(regen, path, format="tf_saved_model", **options):
     import keras
 
     chosen = find_format(format, options)
-    backends = chosen.backends
     if regen.decoder.window is not None:
         # How many windows there are is a tensor there, and a number elsewhere.
-        backends = [name for name in backends if name == "tensorflow"]
-        if not backends:
+        if "tensorflow" not in chosen.backends:
             raise ValueError(
                 "A decoder that attends within windows can be exported to "
                 f'"tf_saved_model" alone. Received: format={format!r}, '
                 f"window={regen.decoder.window}"
             )
+        chosen = dataclasses.replace(chosen, backends=("tensorflow",))
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with AtomicOutput(path, "exported model", directory=True) as output:
-        if keras.backend.backend() in backends:
+        if keras.backend.backend() in chosen.backends:
             module, function = chosen.function.split(":")
             module = importlib.import_module(f"keras_regen.export.{module}")
             getattr(module, function)(regen, output.temporary, **options)
         else:
-            backend = next(filter(importlib.util.find_spec, backends))
-            _export_in_process(regen, output.temporary, backend, format, options)
+            _export_in_process(
+                regen, output.temporary, chosen.backend(), format, options
+            )
 
 
 def _export_in_process(regen, directory, backend, format, options):

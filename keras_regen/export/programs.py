@@ -1,9 +1,8 @@
 """The model's two halves as pure functions of weights and tensors."""
 
 import keras
-from keras import ops
 
-from keras_regen import diffusion
+from keras_regen.models.generator import generate
 
 
 class Programs:
@@ -48,29 +47,16 @@ class Programs:
         Returns:
             float32 tensor of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
         """
-        batch = ops.shape(latents)[0]
-
-        def predict(x, t):
-            inputs = {
-                "video": x,
-                "timestep": ops.broadcast_to(t, (batch,)),
-                "latents": latents,
-                "times": times,
-            }
-            return self.regen.decoder(inputs, training=False)
-
-        sample = (
-            diffusion.sample if isinstance(num_steps, int) else diffusion.sample_in_loop
-        )
         with _weights(self.decoder_variables, weights):
-            video = sample(
-                predict,
-                noise,
+            return generate(
+                self.regen.decoder,
                 self.regen.diffusion_path,
                 self.regen.prediction,
+                latents,
+                times,
+                noise,
                 num_steps,
             )
-        return ops.clip(video, -1.0, 1.0)
 
 
 def _weights(variables, values):

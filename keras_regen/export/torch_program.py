@@ -97,6 +97,8 @@ class EncodeProgram(ProgramWithWeights):
         self.programs = programs
 
     def forward(self, video):
+        for axis in (HEIGHT, WIDTH):
+            torch._check(video.shape[axis] % SPATIAL_COMPRESSION == 0)
         return self.programs.encode(self.weights, video)
 
 

@@ -72,8 +72,8 @@ def attention(query, key, value):
         form = "blocks"
     if form == "fused":
         return ops.dot_product_attention(query, key, value)
-    if dtype != compute_dtype(dtype, form):
-        parts = (ops.cast(x, compute_dtype(dtype, form)) for x in (query, key, value))
+    if dtype != (wide := compute_dtype(dtype, form)):
+        parts = (ops.cast(x, wide) for x in (query, key, value))
         return ops.cast(attention(*parts), dtype)
     function = attention_by_heads if form == "heads" else attention_by_blocks
     return function(query, key, value)

@@ -6,6 +6,38 @@ from keras import ops
 from keras_regen import diffusion
 
 
+def generate(decoder, path, prediction, latents, times, noise, num_steps):
+    """Samples chunks, traceable on each backend.
+
+    Args:
+        decoder: a `DiTDecoder`.
+        path: a `diffusion.Path`.
+        prediction: a `diffusion.Prediction`.
+        latents: float32 tensor of shape `(B, 2, h, w, C)` or `(B, 1, h, w, C)`.
+        times: float32 tensor of shape `(B, F)`, in frames.
+        noise: float32 tensor of shape `(B, F, 8h, 8w, 3)`.
+        num_steps: int, or int tensor of shape `(B,)`: sampling steps, as many calls of
+            the decoder written out or a loop.
+
+    Returns:
+        float32 tensor of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
+    """
+    batch = ops.shape(latents)[0]
+
+    def predict(x, t):
+        inputs = {
+            "video": x,
+            "timestep": ops.broadcast_to(t, (batch,)),
+            "latents": latents,
+            "times": times,
+        }
+        return decoder(inputs, training=False)
+
+    written_out = isinstance(num_steps, int)
+    sample = diffusion.sample if written_out else diffusion.sample_in_loop
+    return ops.clip(sample(predict, noise, path, prediction, num_steps), -1.0, 1.0)
+
+
 class Generator:
     """Noise to video, compiled as a whole where the backend compiles.
 
@@ -48,24 +80,12 @@ class _SamplingModel(keras.Model):
         self.autocast = False
 
     def call(self, inputs):
-        latents, times = inputs["latents"], inputs["times"]
-        batch = ops.shape(latents)[0]
-
-        def predict(x, t):
-            return self.decoder(
-                {
-                    "video": x,
-                    "timestep": ops.broadcast_to(t, (batch,)),
-                    "latents": latents,
-                    "times": times,
-                },
-                training=False,
-            )
-
-        in_loop = "num_steps" in inputs
-        sample = diffusion.sample_in_loop if in_loop else diffusion.sample
-        num_steps = inputs["num_steps"] if in_loop else 1
-        video = sample(
-            predict, inputs["noise"], self.diffusion_path, self.prediction, num_steps
+        return generate(
+            self.decoder,
+            self.diffusion_path,
+            self.prediction,
+            inputs["latents"],
+            inputs["times"],
+            inputs["noise"],
+            inputs.get("num_steps", 1),
         )
-        return ops.clip(video, -1.0, 1.0)

@@ -6,6 +6,7 @@ diffusers = pytest.importorskip("diffusers")
 
 from keras_regen.evaluation.embedders import DiffusersEmbedder  # noqa: E402
 from keras_regen.evaluation.embedders.diffusers_embedder import FAMILIES  # noqa: E402
+from tests.evaluation.embedders.toys import WAN  # noqa: E402
 from tests.evaluation.embedders.videos import noise  # noqa: E402
 
 WIDTHS = {
@@ -20,14 +21,6 @@ LTX = {
     "decoder_block_out_channels": (4, 4, 4, 4),
     "layers_per_block": (1,) * 5,
     "decoder_layers_per_block": (1,) * 5,
-}
-WAN = {
-    "base_dim": 4,
-    "z_dim": 4,
-    "dim_mult": [1, 1, 1, 1],
-    "num_res_blocks": 1,
-    "latents_mean": [0.0] * 4,
-    "latents_std": [1.0] * 4,
 }
 # What each is called by, its class, configuration and true compression in time and
 # space.
