@@ -5,7 +5,7 @@ from keras import ops
 
 # Queries of one block: 2048 x 17,408 logits of one head are 143 MB in float32. On two
 # CPU cores the fastest; XLA's products need longer blocks than TensorFlow's.
-QUERY_BLOCK = {"jax": 2048, "tensorflow": 512, "torch": 2048}
+QUERY_BLOCK = {"jax": 2048, "tensorflow": 1024, "torch": 2048}
 # Not worth a loop.
 FEW_LOGITS = 2**20
 
