@@ -71,7 +71,7 @@ def attention(query, key, value):
         # A symbol: exported, for other devices than this one too.
         form = "blocks"
     if form == "fused":
-        return ops.dot_product_attention(query, key, value)
+        return _fused_attention(query, key, value)
     if dtype != (wide := compute_dtype(dtype, form)):
         parts = (ops.cast(x, wide) for x in (query, key, value))
         return ops.cast(attention(*parts), dtype)
@@ -84,6 +84,18 @@ def compute_dtype(dtype, form):
     jax_on_cpu = keras.backend.backend() == "jax" and form == "heads"
     # There is no product of float16 into float32 on the CPU either.
     return "float32" if dtype == "float16" or jax_on_cpu else dtype
+
+
+def _fused_attention(query, key, value):
+    if keras.backend.backend() != "torch" or query.device.type != "cpu":
+        return ops.dot_product_attention(query, key, value)
+    import torch
+
+    # Keras would put the queries in the order of the keys too, and get the result so.
+    query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+    return torch.nn.functional.scaled_dot_product_attention(
+        query, key.contiguous(), value.contiguous()
+    ).transpose(1, 2)
 
 
 def attention_by_blocks(query, key, value):

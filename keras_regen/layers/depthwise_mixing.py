@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from keras_regen.layers.kernels import depthwise_conv
+from keras_regen.layers.kernels import add_depthwise_conv
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -46,7 +46,7 @@ class DepthwiseMixing(keras.layers.Layer):
         )
 
     def call(self, x):
-        return x + depthwise_conv(x, ops.convert_to_tensor(self.kernel))
+        return add_depthwise_conv(x, ops.convert_to_tensor(self.kernel))
 
     def compute_output_shape(self, input_shape):
         return input_shape

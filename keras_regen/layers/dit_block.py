@@ -14,7 +14,7 @@ from keras_regen.layers.windows import windowed_attention
 
 
 def modulate(x, shift, scale):
-    """`x * (1 + scale) + shift`, with one shift and scale per sample."""
+    """`x * (1 + scale) + shift`, with one shift and scale per sample. Gives `x` up."""
     scale, shift = scale[:, None, None, None], shift[:, None, None, None]
     return multiply_add(x, 1.0 + scale, shift)
 

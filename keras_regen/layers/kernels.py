@@ -87,9 +87,10 @@ def _tensorflow_bfloat16_dense(x, kernel, bias):
 
 
 def normalize_queries_and_keys(query_norm, key_norm, query, key):
-    """The `RMSNormalization` layers of queries and of keys.
+    """The `RMSNormalization` layers of queries and of keys, which are given up.
 
-    On PyTorch, whose passes over memory cost most, queries are scaled for both.
+    On PyTorch, whose passes over memory cost most, queries are scaled for both, in
+    place where there is no gradient.
 
     Args:
         query_norm: a built `keras.layers.RMSNormalization` over the last axis.
@@ -104,11 +105,13 @@ def normalize_queries_and_keys(query_norm, key_norm, query, key):
         return query_norm(query), key_norm(key)
     import torch
 
+    multiply = torch.mul if torch.is_grad_enabled() else torch.Tensor.mul_
+
     def normalize(x, norm, scale=None):
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
         inverse = torch.rsqrt(length.square() / x.shape[-1] + norm.epsilon)
-        y = x * inverse
-        return (y if scale is None else y * scale).to(x.dtype)
+        y = multiply(x, inverse.to(x.dtype))
+        return y if scale is None else multiply(y, scale)
 
     dtype = query_norm.compute_dtype
     scale = ops.cast(query_norm.scale, dtype) * ops.cast(key_norm.scale, dtype)
@@ -116,16 +119,18 @@ def normalize_queries_and_keys(query_norm, key_norm, query, key):
 
 
 def multiply_add(x, factor, term):
-    """`x * factor + term`, broadcast, in one pass."""
+    """`x * factor + term`, of the shape of `x`, which is given up, in one pass."""
     if keras.backend.backend() == "torch":
         import torch
 
-        return torch.addcmul(term, x, factor)
+        # In place where there is no gradient: new pages take longer than the sum.
+        out = None if torch.is_grad_enabled() else x
+        return torch.addcmul(term, x, factor, out=out)
     return x * factor + term
 
 
-def depthwise_conv(x, kernel):
-    """The sum over spatial neighbours, channel by channel.
+def add_depthwise_conv(x, kernel):
+    """Tokens and the sum over their spatial neighbours, channel by channel.
 
     Args:
         x: float tensor of shape `(B, F, h, w, C)`.
@@ -142,7 +147,7 @@ def depthwise_conv(x, kernel):
         size = kernel.shape[0]
         margin = [size // 2, size // 2]
         padded = ops.pad(x, [[0, 0], [0, 0], margin, margin, [0, 0]])
-        return sum(
+        return x + sum(
             padded[:, :, i : i + height, j : j + width] * kernel[i, j]
             for i in range(size)
             for j in range(size)
@@ -152,17 +157,18 @@ def depthwise_conv(x, kernel):
         import torch
 
         # Channels last, in which Keras's convolution would not leave it.
-        frames = torch.nn.functional.conv2d(
+        y = torch.nn.functional.conv2d(
             frames.permute(0, 3, 1, 2),
             kernel.permute(2, 0, 1)[:, None],
             padding=kernel.shape[0] // 2,
             groups=channels,
         ).permute(0, 2, 3, 1)
+        y = y + frames if torch.is_grad_enabled() else y.add_(frames)
     else:
-        frames = ops.depthwise_conv(
+        y = frames + ops.depthwise_conv(
             frames, kernel[..., None], padding="same", data_format="channels_last"
         )
-    return ops.reshape(frames, shape)
+    return ops.reshape(y, shape)
 
 
 def causal_conv3d(x, kernel, bias, strides):
