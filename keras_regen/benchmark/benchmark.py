@@ -137,17 +137,23 @@ class Benchmark:
                     self.skipped.append(f"{label}: it takes no such videos")
                     yield None
                     continue
-                yield self._measure(
-                    peer.work(case, shape),
-                    device="torch",
-                    model=peer.title,
-                    is_peer=True,
-                    case=case,
-                    num_steps=1,
-                    parameters=peer.parameters(),
-                    shape=shape,
-                    dtype=dtype,
-                )
+                try:
+                    row = self._measure(
+                        peer.work(case, shape),
+                        device="torch",
+                        model=peer.title,
+                        is_peer=True,
+                        case=case,
+                        num_steps=1,
+                        parameters=peer.parameters(),
+                        shape=shape,
+                        dtype=dtype,
+                    )
+                except NotImplementedError as error:
+                    # Not in every precision on every device.
+                    self.skipped.append(f"{label}: {error}")
+                    row = None
+                yield row
             del peer
             gc.collect()
 

@@ -132,6 +132,40 @@ def test_what_was_measured_before_the_machine_got_busy_is_kept(small, tmp_path):
     assert [row["case"] for row in report["rows"]] == ["encode"]
 
 
+def test_a_peer_that_cannot_is_skipped(small, monkeypatch):
+    def refuse():
+        raise NotImplementedError("no bfloat16 here")
+
+    class Refusing:
+        """It encodes, and cannot decode."""
+
+        title = "A peer"
+
+        def __init__(self, name, dtype):
+            pass
+
+        def takes(self, *shape):
+            return True
+
+        def parameters(self):
+            return [1, 1]
+
+        def work(self, case, shape):
+            return work.Work(refuse if case == "decode" else lambda: None, 1)
+
+    monkeypatch.setattr("keras_regen.benchmark.peers.Peer", Refusing)
+    settings = Settings(
+        models=("toy",), compressions=(K,), sizes=(SIZE,), peers=("wan",)
+    )
+    run = Benchmark(settings, quick())
+    assert len(list(run.run())) == len(run)
+    report = run.report()
+    peers = [row["case"] for row in report["rows"] if row["is_peer"]]
+    assert peers == ["encode"]
+    (reason,) = report["skipped"]
+    assert "decode" in reason and "no bfloat16 here" in reason
+
+
 def test_an_unknown_model():
     with pytest.raises(ValueError, match=r"architecture \(tiny, .*'nowhere'"):
         Benchmark(Settings(models=("nowhere",)), quick())
