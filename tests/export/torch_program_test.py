@@ -84,7 +84,8 @@ def test_one_step_in_half_precision(toy, tmp_path):
     answers = ask(LOAD, tmp_path / "torch", requests, tmp_path)
     expected = half.decode(latents, times=[0.5], seed=1)
     np.testing.assert_allclose(answers[0], latents, atol=1e-5)
-    np.testing.assert_allclose(answers[1], expected, atol=1e-5)
+    # Here GELU is within a product; there it follows one, rounded to eight bits.
+    np.testing.assert_allclose(answers[1], expected, atol=0.02)
     assert np.abs(answers[0] - toy.encode(video)).max() > 1e-3
 
 

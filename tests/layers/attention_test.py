@@ -30,16 +30,16 @@ def reference(query, key, value):
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("length", [3, 16, 37])
 def test_every_form_is_attention(form, length):
-    query, key, value = (random(2, length, 3, 8, seed=i) for i in range(3))
-    output = ops.convert_to_numpy(form(query, key, value))
-    np.testing.assert_allclose(output, reference(query, key, value), atol=1e-5)
+    parts = [random(2, length, 3, 8, seed=i) for i in range(3)]
+    output = ops.convert_to_numpy(form(*map(ops.convert_to_tensor, parts)))
+    np.testing.assert_allclose(output, reference(*parts), atol=1e-5)
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_large_logits_do_not_overflow(form):
-    query, key, value = (100 * random(1, 37, 2, 8, seed=i) for i in range(3))
-    output = ops.convert_to_numpy(form(query, key, value))
-    np.testing.assert_allclose(output, reference(query, key, value), rtol=1e-3)
+    parts = [100 * random(1, 37, 2, 8, seed=i) for i in range(3)]
+    output = ops.convert_to_numpy(form(*map(ops.convert_to_tensor, parts)))
+    np.testing.assert_allclose(output, reference(*parts), rtol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
