@@ -150,6 +150,8 @@ def models(args):
         ],
         [_model_row(row) for row in joined["rows"]],
     )
+    for reason in joined["skipped"]:
+        print(f"Skipped: {reason}")
     peers = [row["model"] for row in joined["rows"] if row["is_peer"]]
     ours = [row for row in joined["rows"] if row.get("ratios")]
     if ours:

@@ -58,5 +58,6 @@ def join_reports(reports):
         **reports[0],
         "backend": ", ".join(dict.fromkeys(report["backend"] for report in reports)),
         "rows": with_ratios(sorted(rows, key=lambda row: row["is_peer"])),
+        "skipped": [reason for report in reports for reason in report["skipped"]],
         "reports": reports,
     }

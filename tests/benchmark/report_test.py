@@ -32,11 +32,13 @@ def test_joined_reports():
         "backend": "torch",
         "ceilings": {"float32": {"ceiling": 20.0}},
         "rows": [OURS, PEER],
+        "skipped": ["a peer, encode"],
     }
     second = {
         "backend": "jax",
         "ceilings": {"float32": {"ceiling": 40.0}},
         "rows": [{**OURS, "seconds": 3.0}],
+        "skipped": [],
     }
     joined = join_reports([first, second])
     assert joined["backend"] == "torch, jax"
@@ -45,4 +47,5 @@ def test_joined_reports():
     assert [row["share_of_ceiling"] for row in joined["rows"]] == [0.25] * 3
     ratios = [row["ratios"]["a peer"] for row in joined["rows"][:2]]
     assert ratios == [3.0, 2.0]
+    assert joined["skipped"] == ["a peer, encode"]
     assert joined["reports"] == [first, second]
