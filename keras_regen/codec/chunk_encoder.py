@@ -89,8 +89,13 @@ class ChunkEncoder:
 
 
 def _windows(length, size, context):
-    """Intervals that cover `length`, and where a window with their context begins."""
-    step = size - 2 * context if size < length else length
-    for start in range(0, length, step):
-        stop = min(start + step, length)
-        yield start, stop, min(max(0, start - context), length - size)
+    """Intervals that cover `length`, and where a window with their context begins.
+
+    Beyond the first and the last there is nothing, so they need context on one side.
+    """
+    start = 0
+    while start < length:
+        first = min(max(0, start - context), length - size)
+        stop = length if first + size >= length else first + size - context
+        yield start, stop, first
+        start = stop

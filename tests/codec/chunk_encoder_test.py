@@ -38,6 +38,17 @@ def test_one_window_where_it_fits(encoder):
     assert chunk_encoder.chunks_at_once == 3
 
 
+def test_halves_are_two_windows(encoder):
+    """What is at the end needs context on one side alone."""
+    rows = 40
+    memory = encoder_bytes(encoder, rows // 2 + encoder.context, 10)
+    chunk_encoder = ChunkEncoder(encoder, 8 * rows, 80, memory)
+    encoded, encode = [], chunk_encoder._encode
+    chunk_encoder._run = lambda chunks: encoded.append(chunks.shape) or encode(chunks)
+    chunk_encoder(np.zeros((1, K + 1, 8 * rows, 80, 3), "float32"))
+    assert [shape[2] for shape in encoded] == [8 * chunk_encoder.window[0]] * 2
+
+
 def test_too_little_memory(encoder):
     with pytest.raises(ValueError, match=r"needs [\d.e-]+ GB. Received: max_memory="):
         ChunkEncoder(encoder, 800, 800, 1000)
