@@ -187,27 +187,21 @@ def causal_conv3d(x, kernel, bias, strides):
     backend = keras.backend.backend()
     taps, *sides, channels, filters = kernel.shape
     time_stride, *space_strides = strides
-    time = ops.shape(x)[1]
-    if taps > 1:
-        x = ops.pad(x, [[0, 0], [taps - 1, 0], [0, 0], [0, 0], [0, 0]])
-    on_tap = [slice(i, i + time, time_stride) for i in range(taps)]
     if taps > 1 and channels < FEW_CHANNELS and backend != "tensorflow":
         # Too few for the kernels' vectors: the taps become channels.
-        x = ops.concatenate([x[:, frames] for frames in on_tap], axis=-1)
+        x = ops.concatenate(_taps(x, taps, time_stride), axis=-1)
         kernel = ops.transpose(kernel, (1, 2, 0, 3, 4))
         kernel = ops.reshape(kernel, (1, *sides, taps * channels, filters))
-        taps, time_stride, on_tap = 1, 1, [slice(None)]
+        taps, time_stride = 1, 1
     if backend == "torch":
         return _torch_conv3d(x, kernel, bias, (time_stride, *space_strides))
-    if taps == 1 or _jax_on_cpu():
-        # XLA's 3D convolutions are slow on CPUs.
-        parts = [
-            _conv2d(x[:, frames], kernel[i], space_strides)
-            for i, frames in enumerate(on_tap)
-        ]
-        return sum(parts) + bias
+    if taps == 1:
+        (x,) = _taps(x, 1, time_stride)
+        return _conv2d(x, kernel[0], space_strides) + bias
+    if _jax_on_cpu():
+        return _sum_of_conv2d(x, kernel, strides) + bias
     in_space = map(_same_padding, ops.shape(x)[2:4], sides, space_strides)
-    padding = [[0, 0], [0, 0], *in_space, [0, 0]]
+    padding = [[0, 0], [taps - 1, 0], *in_space, [0, 0]]
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -218,6 +212,30 @@ def causal_conv3d(x, kernel, bias, strides):
     else:
         x = ops.pad(x, padding)
     return ops.conv(x, kernel, strides, "valid", "channels_last") + bias
+
+
+def _sum_of_conv2d(x, kernel, strides):
+    """XLA's 3D convolutions are slow on CPUs, unlike those of two dimensions."""
+    taps, *sides = kernel.shape[:3]
+    time_stride, *space_strides = strides
+    if sides != [1, 1]:
+        parts = _taps(x, taps, time_stride)
+        return sum(_conv2d(x, kernel[i], space_strides) for i, x in enumerate(parts))
+    # Of time and of all pixels.
+    x = x[:, :, :: space_strides[0], :: space_strides[1]]
+    x = ops.pad(x, [[0, 0], [taps - 1, 0], [0, 0], [0, 0], [0, 0]])
+    batch, time, height, width, channels = ops.shape(x)
+    x = ops.reshape(x, (batch, time, height * width, channels))
+    x = ops.conv(x, kernel[:, :, 0], (time_stride, 1), "valid", "channels_last")
+    return ops.reshape(x, (batch, ops.shape(x)[1], height, width, kernel.shape[-1]))
+
+
+def _taps(x, count, stride):
+    """What each temporal tap of a kernel sees."""
+    time = ops.shape(x)[1]
+    if count > 1:
+        x = ops.pad(x, [[0, 0], [count - 1, 0], [0, 0], [0, 0], [0, 0]])
+    return [x[:, i : i + time : stride] for i in range(count)]
 
 
 def _same_padding(size, kernel_size, stride):
@@ -242,13 +260,18 @@ def _torch_conv3d(x, kernel, bias, strides):
     """By PyTorch itself: Keras's convolution would copy to channels first."""
     import torch
 
-    in_space = map(_same_padding, x.shape[2:4], kernel.shape[1:3], strides[1:])
-    (top, bottom), (left, right) = in_space
+    taps, *sides = kernel.shape[:3]
+    # Alike on both sides, which the convolution does itself.
+    inside = all(k % 2 and s == 1 for k, s in zip(sides, strides[1:], strict=True))
+    padding = (0, *(k // 2 for k in sides)) if inside else 0
+    if not inside:
+        in_space = map(_same_padding, x.shape[2:4], sides, strides[1:])
+        (top, bottom), (left, right) = in_space
+        x = torch.nn.functional.pad(x, (0, 0, left, right, top, bottom, taps - 1, 0))
+    elif taps > 1:
+        x = torch.nn.functional.pad(x, (0, 0, 0, 0, 0, 0, taps - 1, 0))
     x = torch.nn.functional.conv3d(
-        torch.nn.functional.pad(x, (0, 0, left, right, top, bottom)).movedim(-1, 1),
-        kernel.permute(4, 3, 0, 1, 2),
-        bias,
-        strides,
+        x.movedim(-1, 1), kernel.permute(4, 3, 0, 1, 2), bias, strides, padding
     )
     return x.movedim(1, -1)
 
