@@ -260,9 +260,12 @@ def _torch_conv3d(x, kernel, bias, strides):
     """By PyTorch itself: Keras's convolution would copy to channels first."""
     import torch
 
-    taps, *sides = kernel.shape[:3]
-    # Alike on both sides, which the convolution does itself.
-    inside = all(k % 2 and s == 1 for k, s in zip(sides, strides[1:], strict=True))
+    taps, *sides, channels, _ = kernel.shape
+    # Alike on both sides, which the convolution does itself: twice as slowly where the
+    # channels are no whole vectors.
+    inside = channels % 16 == 0 and all(
+        k % 2 and s == 1 for k, s in zip(sides, strides[1:], strict=True)
+    )
     padding = (0, *(k // 2 for k in sides)) if inside else 0
     if not inside:
         in_space = map(_same_padding, x.shape[2:4], sides, strides[1:])

@@ -14,7 +14,7 @@ def same_padding(size, kernel_size, stride):
 
 @pytest.mark.parametrize("strides", [(1, 1, 1), (2, 1, 1), (1, 2, 2), (2, 2, 2)])
 @pytest.mark.parametrize("kernel_size", [(3, 3, 3), (1, 3, 3), (3, 1, 1), (2, 2, 1)])
-@pytest.mark.parametrize("channels", [4, 40])
+@pytest.mark.parametrize("channels", [4, 40, 48])
 def test_equals_a_padded_3d_convolution(channels, kernel_size, strides):
     layer = CausalConv3D(5, kernel_size, strides)
     x = random(2, 7, 8, 5, channels)
