@@ -196,10 +196,9 @@ def causal_conv3d(x, kernel, bias, strides):
     if backend == "torch":
         return _torch_conv3d(x, kernel, bias, (time_stride, *space_strides))
     if taps == 1:
-        (x,) = _taps(x, 1, time_stride)
-        return _conv2d(x, kernel[0], space_strides) + bias
+        return _conv2d(x[:, ::time_stride], kernel[0], space_strides) + bias
     if _jax_on_cpu():
-        return _sum_of_conv2d(x, kernel, strides) + bias
+        return _jax_conv3d(x, kernel, strides) + bias
     in_space = map(_same_padding, ops.shape(x)[2:4], sides, space_strides)
     padding = [[0, 0], [taps - 1, 0], *in_space, [0, 0]]
     if backend == "tensorflow":
@@ -214,7 +213,7 @@ def causal_conv3d(x, kernel, bias, strides):
     return ops.conv(x, kernel, strides, "valid", "channels_last") + bias
 
 
-def _sum_of_conv2d(x, kernel, strides):
+def _jax_conv3d(x, kernel, strides):
     """XLA's 3D convolutions are slow on CPUs, unlike those of two dimensions."""
     taps, *sides = kernel.shape[:3]
     time_stride, *space_strides = strides
@@ -222,8 +221,7 @@ def _sum_of_conv2d(x, kernel, strides):
         parts = _taps(x, taps, time_stride)
         return sum(_conv2d(x, kernel[i], space_strides) for i, x in enumerate(parts))
     # Of time and of all pixels.
-    x = x[:, :, :: space_strides[0], :: space_strides[1]]
-    x = ops.pad(x, [[0, 0], [taps - 1, 0], [0, 0], [0, 0], [0, 0]])
+    x = _pad_past(x[:, :, :: space_strides[0], :: space_strides[1]], taps)
     batch, time, height, width, channels = ops.shape(x)
     x = ops.reshape(x, (batch, time, height * width, channels))
     x = ops.conv(x, kernel[:, :, 0], (time_stride, 1), "valid", "channels_last")
@@ -233,9 +231,13 @@ def _sum_of_conv2d(x, kernel, strides):
 def _taps(x, count, stride):
     """What each temporal tap of a kernel sees."""
     time = ops.shape(x)[1]
-    if count > 1:
-        x = ops.pad(x, [[0, 0], [count - 1, 0], [0, 0], [0, 0], [0, 0]])
+    x = _pad_past(x, count)
     return [x[:, i : i + time : stride] for i in range(count)]
+
+
+def _pad_past(x, taps):
+    """Zeros before the first frame, for a kernel of so many taps."""
+    return ops.pad(x, [[0, 0], [taps - 1, 0], [0, 0], [0, 0], [0, 0]])
 
 
 def _same_padding(size, kernel_size, stride):
@@ -266,13 +268,14 @@ def _torch_conv3d(x, kernel, bias, strides):
     inside = channels % 16 == 0 and all(
         k % 2 and s == 1 for k, s in zip(sides, strides[1:], strict=True)
     )
-    padding = (0, *(k // 2 for k in sides)) if inside else 0
-    if not inside:
+    if inside:
+        padding, around = (0, *(k // 2 for k in sides)), (0, 0, 0, 0)
+    else:
         in_space = map(_same_padding, x.shape[2:4], sides, strides[1:])
         (top, bottom), (left, right) = in_space
-        x = torch.nn.functional.pad(x, (0, 0, left, right, top, bottom, taps - 1, 0))
-    elif taps > 1:
-        x = torch.nn.functional.pad(x, (0, 0, 0, 0, 0, 0, taps - 1, 0))
+        padding, around = 0, (left, right, top, bottom)
+    if taps > 1 or not inside:
+        x = torch.nn.functional.pad(x, (0, 0, *around, taps - 1, 0))
     x = torch.nn.functional.conv3d(
         x.movedim(-1, 1), kernel.permute(4, 3, 0, 1, 2), bias, strides, padding
     )
