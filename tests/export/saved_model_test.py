@@ -65,11 +65,13 @@ class TestAnswers:
         expected = regen.decode(latents, seed=2**40, num_steps=num_steps)
         np.testing.assert_allclose(video, expected, atol=1e-4)
 
-    def test_more_tokens_than_one_block_of_attention(self, served, regen):
+    def test_more_tokens_than_one_block_of_attention(self, regen, tmp_path):
+        regen.export(tmp_path / "large")
+        served = Served(tmp_path / "large")
         latents = regen.encode(random_video(1, K + 1, 8, 8, 3))
-        latents = np.tile(latents, (1, 1, 16, 24, 1))
-        video = served.decode(latents=latents, seed=0, num_steps=1, num_frames=1)
-        expected = regen.decode(latents, times=[0.0])
+        latents = np.tile(latents, (1, 1, 16, 31, 1))
+        video = served.decode(latents=latents, seed=0, num_steps=1, num_frames=K + 1)
+        expected = regen.decode(latents)
         np.testing.assert_allclose(video["video"], expected, atol=1e-4)
 
     def test_windows(self, tmp_path):
