@@ -196,21 +196,12 @@ def causal_conv3d(x, kernel, bias, strides):
     if backend == "torch":
         return _torch_conv3d(x, kernel, bias, (time_stride, *space_strides))
     if taps == 1:
-        return _conv2d(x[:, ::time_stride], kernel[0], space_strides) + bias
+        return _conv2d(x[:, ::time_stride], kernel[0], space_strides, bias)
     if _jax_on_cpu():
         return _jax_conv3d(x, kernel, strides) + bias
     in_space = map(_same_padding, ops.shape(x)[2:4], sides, space_strides)
-    padding = [[0, 0], [taps - 1, 0], *in_space, [0, 0]]
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        # Not `Pad`: TensorFlow's remapper loses it where a sum comes after the bias.
-        x = tf.raw_ops.PadV2(
-            input=x, paddings=padding, constant_values=tf.zeros((), x.dtype)
-        )
-    else:
-        x = ops.pad(x, padding)
-    return ops.conv(x, kernel, strides, "valid", "channels_last") + bias
+    x = ops.pad(x, [[0, 0], [taps - 1, 0], *in_space, [0, 0]])
+    return _add_bias(ops.conv(x, kernel, strides, "valid", "channels_last"), bias)
 
 
 def _jax_conv3d(x, kernel, strides):
@@ -248,14 +239,28 @@ def _same_padding(size, kernel_size, stride):
     return [total // 2, total - total // 2]
 
 
-def _conv2d(x, kernel, strides):
+def _conv2d(x, kernel, strides, bias=None):
     """Convolution of every frame of `(B, T, H, W, C)`."""
     batch, time, height, width, channels = ops.shape(x)
-    if kernel.shape[:2] == (1, 1):
-        return ops.matmul(x[:, :, :: strides[0], :: strides[1]], kernel[0, 0])
     x = ops.reshape(x, (batch * time, height, width, channels))
-    x = ops.conv(x, kernel, tuple(strides), "same", "channels_last")
+    if kernel.shape[:2] == (1, 1) and keras.backend.backend() == "jax":
+        x = ops.matmul(x[:, :: strides[0], :: strides[1]], kernel[0, 0])
+    else:
+        x = ops.conv(x, kernel, tuple(strides), "same", "channels_last")
+    if bias is not None:
+        x = _add_bias(x, bias)
     return ops.reshape(x, (batch, time, *ops.shape(x)[1:]))
+
+
+def _add_bias(x, bias):
+    """Adds the bias to what a convolution returns."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        # Which becomes part of the convolution, as the padding does. Not a sum: with
+        # another sum after it TensorFlow's optimiser would lose the padding.
+        return tf.nn.bias_add(x, bias)
+    return x + bias
 
 
 def _torch_conv3d(x, kernel, bias, strides):

@@ -49,6 +49,30 @@ def test_kernel_of_two_sizes_is_refused():
         CausalConv3D(4, (3, 3))
 
 
+AFTER = {
+    "nothing": lambda x, y: y,
+    "residual": lambda x, y: x + y,
+    "activation": lambda x, y: ops.silu(y),
+    "two_sums": lambda x, y: y + x + 2 * x,
+    "scaled_sums": lambda x, y: 2 * y + x + ops.sin(x),
+    "used_twice": lambda x, y: y * y + y + x + 2 * x,
+}
+
+
+@pytest.mark.parametrize("after", AFTER)
+@pytest.mark.parametrize("shape", [(5, 8, 8, 40), (None, None, None, 40)])
+@pytest.mark.parametrize("kernel_size", [(3, 3, 3), (1, 3, 3), (3, 1, 1), (1, 1, 1)])
+def test_compiled_equals_its_layers(kernel_size, shape, after):
+    # Compilers fuse padding, convolution, bias and what comes after, in turns.
+    inputs = keras.Input(shape)
+    layer = CausalConv3D(40, kernel_size)
+    model = keras.Model(inputs, AFTER[after](inputs, layer(inputs)))
+    layer.bias.assign(random(40, seed=1))
+    x = random(1, 5, 8, 8, 40)
+    expected = ops.convert_to_numpy(model(x))
+    np.testing.assert_allclose(model.predict_on_batch(x), expected, atol=1e-5)
+
+
 def test_compiled_block_equals_its_layers():
     # Compilers fuse padding, convolution, bias and the sum after it.
     inputs = keras.Input((5, 8, 8, 40))
