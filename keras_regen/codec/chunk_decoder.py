@@ -59,6 +59,7 @@ class ChunkDecoder:
         tiling: the `Tiling`.
         batch_size: int. Tiles that are decoded together.
         chunks_at_once: int. Chunks that it is best to give at once.
+        memory_left: int. Bytes of `max_memory` that it does not take.
 
     Raises:
         ValueError: if the least tile does not fit; when called, if a latent or what is
@@ -105,13 +106,15 @@ class ChunkDecoder:
                 f"Received: max_memory={max_memory / 1e9:.2g} GB"
             )
         items = len(self.tiling) * passes
+        # A chunk more has its frames kept too.
+        left, another = max_memory - frames - tile, tile + frames // items
         if batch_size is None:
-            # A chunk more has its frames kept too.
-            fit = 1 + (max_memory - frames - tile) // (tile + frames // items)
+            fit = 1 + left // another
             tokens = self.tiling.tile_rows * self.tiling.tile_columns
             fill = max(1, TOKENS_AT_ONCE // (tokens * num_frames // passes))
             batch_size = min(fit, fill, CHUNKS_AT_ONCE * items)
         self.batch_size = batch_size
+        self.memory_left = left - (batch_size - 1) * another
         self.chunks_at_once = max(1, batch_size // items)
         # One array for all, so memory neither grows nor falls to pieces.
         self._video = np.empty(

@@ -25,6 +25,7 @@ class ChunkEncoder:
         chunk_shape: tuple of int, `(k + 1, height, width, 3)`.
         window: tuple of int, `(rows, columns)`. Latents encoded at once, with context.
         chunks_at_once: int. Chunks that it is best to give at once.
+        memory: int. Bytes that those take.
 
     Raises:
         ValueError: if the least window does not fit; when called, if a latent is not
@@ -55,6 +56,7 @@ class ChunkEncoder:
         self.chunks_at_once = min(
             CHUNKS_AT_ONCE, max_memory // need, max(1, TOKENS_AT_ONCE // tokens)
         )
+        self.memory = self.chunks_at_once * need
         self._run = Batches(self._encode, self.chunks_at_once)
 
     def __call__(self, chunks):

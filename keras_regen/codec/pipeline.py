@@ -1,13 +1,16 @@
-"""What surrounds the models, in threads of its own and in bounded memory.
+"""What runs at the same time, in threads of its own and in bounded memory.
 
-A model runs in the thread of its caller: scopes of devices, policies and distributions
-belong to a thread, and on a CPU two models at once would fight for its cores. Reading,
-noise, mixing and writing release Python's lock and run beside it.
+Reading, noise, mixing and writing release Python's lock and run beside the model, which
+runs in the thread of its caller. Where one model makes what another one takes, the
+first can be run ahead in a thread too, within the scopes of the caller.
 """
 
 import collections
 import concurrent.futures
+import contextlib
 import sys
+
+import keras
 
 THREAD_NAME = "keras-regen"
 _END = object()
@@ -33,23 +36,42 @@ class Ahead:
 
     Args:
         items: iterator. Nothing else may use it.
-        depth: int, at least 1. Items to hold at most, beside the one given out.
+        depth: int. Items to hold at most, beside the one given out. With 0, the
+            default, all is done in the consumer's thread, until `begin`.
     """
 
-    def __init__(self, items, depth):
+    def __init__(self, items, depth=0):
         self._items = items
-        self._thread = _Thread()
+        self._thread = None
         self._pending = collections.deque()
+        if depth:
+            self.begin(depth)
+
+    def begin(self, depth, scope=contextlib.nullcontext):
+        """From now on runs so many items ahead.
+
+        Args:
+            depth: int, at least 1.
+            scope: callable. Returns the context to make an item in.
+        """
+        self._scope = scope
+        self._thread = _Thread()
         for _ in range(depth):
             self._submit()
 
     def _submit(self):
-        self._pending.append(self._thread.submit(next, self._items, _END))
+        self._pending.append(self._thread.submit(self._take))
+
+    def _take(self):
+        with self._scope():
+            return next(self._items, _END)
 
     def __iter__(self):
         return self
 
     def __next__(self):
+        if self._thread is None:
+            return next(self._items)
         if self._pending:
             item = self._pending.popleft().result()
             if item is not _END:
@@ -59,14 +81,42 @@ class Ahead:
         raise StopIteration
 
     def wait(self):
-        """Waits until all is read that may be: then the thread does nothing."""
+        """Waits until all is made that may be: then the thread does nothing."""
         if self._pending:
             concurrent.futures.wait([self._pending[-1]])
 
     def close(self):
         """Ends the thread, once it has the item that it is at."""
         self._pending.clear()
-        self._thread.end()
+        if self._thread:
+            self._thread.end()
+
+
+def compute_scope():
+    """What Keras computes on in this thread, to be entered in another one.
+
+    That is its device and its distribution. Other contexts of the thread, such as
+    `torch.autocast`, stay behind.
+
+    Returns:
+        Callable that returns a context.
+    """
+    device, distribution = _device(), keras.distribution.distribution()
+
+    @contextlib.contextmanager
+    def scope():
+        keras.distribution.set_distribution(distribution)
+        # Not without need: TensorFlow and JAX would compile anew.
+        changes = device != _device()
+        with keras.device(device) if changes else contextlib.nullcontext():
+            yield
+
+    return scope
+
+
+def _device():
+    device = keras.ops.zeros(()).device
+    return device if keras.backend.backend() == "jax" else str(device)
 
 
 def behind(function, items, lag):

@@ -16,7 +16,7 @@ from keras_regen.codec.frames import open_frames
 from keras_regen.codec.latents import Latents
 from keras_regen.codec.latents_file import LatentsWriter
 from keras_regen.codec.memory import parse_memory, waiting_frames
-from keras_regen.codec.pipeline import behind
+from keras_regen.codec.pipeline import Ahead, behind, compute_scope
 from keras_regen.codec.timeline import Timeline
 from keras_regen.data import VideoWriter
 from keras_regen.models.validation import check_noise_scale
@@ -161,8 +161,7 @@ class VideoCodec:
         layout = self._layout(self.chunking)
         first = next(frames.iterator)
         height, width, _ = first.shape
-        padded = [-(-size // PATCH) * PATCH for size in (height, width)]
-        encoder = ChunkEncoder(self.regen.encoder, *padded, self.max_memory)
+        encoder = self._encoder(height, width)
         frames.read_ahead(encoder.chunks_at_once * encoder.chunk_shape[0])
         reader = ChunkReader(
             itertools.chain([first], frames.iterator),
@@ -193,6 +192,10 @@ class VideoCodec:
                 )
                 if progress:
                     progress(span.stop, frames.count)
+
+    def _encoder(self, height, width):
+        padded = [-(-size // PATCH) * PATCH for size in (height, width)]
+        return ChunkEncoder(self.regen.encoder, *padded, self.max_memory)
 
     # === Decoding ===
 
@@ -238,7 +241,7 @@ class VideoCodec:
                 or a file cannot be read or written.
         """
         timeline = Timeline(latents, fps, speed, times)
-        frames = self._decoded(timeline, num_steps, seed, noise_scale, timeline.live)
+        frames = self._decoded(timeline, num_steps, seed, noise_scale)
 
         def counted(frames):
             for done, frame in enumerate(frames, 1):
@@ -290,9 +293,14 @@ class VideoCodec:
             ValueError: as `decode`.
         """
         timeline = Timeline(latents, fps, speed, times)
-        return self._decoded(timeline, num_steps, seed, noise_scale, timeline.live)
+        return self._decoded(timeline, num_steps, seed, noise_scale)
 
-    def _decoded(self, timeline, num_steps, seed, noise_scale, live):
+    def _decoded(self, timeline, num_steps, seed, noise_scale):
+        decoder = self._decoder(timeline, num_steps, seed, noise_scale)
+        layout = self._layout(timeline.header.chunking)
+        return decoded_frames(timeline, layout, decoder, lag=0 if timeline.live else 1)
+
+    def _decoder(self, timeline, num_steps, seed, noise_scale):
         check_noise_scale(noise_scale)
         if num_steps < 1:
             raise ValueError(
@@ -305,7 +313,7 @@ class VideoCodec:
         num_frames = timeline.most_frames(layout)
         usual = layout.temporal_compression + 1 + 2 * layout.blend_frames
         passes = max(1, round(num_frames / usual))
-        decoder = ChunkDecoder(
+        return ChunkDecoder(
             self.regen,
             header.height,
             header.width,
@@ -319,14 +327,15 @@ class VideoCodec:
             self.tile_size and self.tile_size // PATCH,
             self.batch_size,
         )
-        return decoded_frames(timeline, layout, decoder, lag=0 if live else 1)
 
     # === Both ===
 
     def reconstruct_stream(self, video, fps=None, num_steps=1, seed=0, noise_scale=1.0):
         """Encodes and decodes a video as its frames come.
 
-        Frames are read as by `encode_stream`; of an iterable nothing is held back.
+        Frames are read as by `encode_stream`; of an iterable nothing is held back. Else
+        the next chunks are encoded, in a thread, while these are decoded, where both
+        together fit into `max_memory`.
 
         Args:
             video: as for `encode`.
@@ -350,15 +359,21 @@ class VideoCodec:
 
         with open_frames(video, fps) as frames:
             frames.iterator = kept(frames.iterator)
-            decoded = self._decoded(
-                Timeline(self._encoded(frames)),
-                num_steps,
-                seed,
-                noise_scale,
-                frames.live,
+            pieces = Ahead(self._encoded(frames))
+            timeline = Timeline(pieces)
+            decoder = self._decoder(timeline, num_steps, seed, noise_scale)
+            encoder = self._encoder(timeline.header.height, timeline.header.width)
+            if not frames.live and encoder.memory <= decoder.memory_left:
+                pieces.begin(encoder.chunks_at_once, compute_scope())
+            decoded = decoded_frames(
+                timeline,
+                self._layout(self.chunking),
+                decoder,
+                lag=0 if frames.live else 1,
             )
-            with contextlib.closing(decoded):
+            with contextlib.closing(pieces), contextlib.closing(decoded):
                 for frame in decoded:
+                    pieces.wait()
                     frames.settle()
                     yield originals.popleft(), frame
 

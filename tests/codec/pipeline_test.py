@@ -3,11 +3,14 @@ import subprocess
 import sys
 import threading
 
+import keras
 import numpy as np
 import pytest
 
 from keras_regen.codec import VideoCodec, chunk_decoder
+from keras_regen.codec.memory import DEFAULT_MEMORY, frame_bytes
 from keras_regen.codec.pipeline import THREAD_NAME, Ahead, behind
+from keras_regen.codec.timeline import Timeline
 from keras_regen.data import VideoReader, VideoWriter
 from tests.codec.ramps import RampModel, ramp
 
@@ -58,6 +61,70 @@ class TestAhead:
         assert len(threads()) == 1
         items.close()
         assert [*items] == []
+
+    def test_begins_when_told(self):
+        ran_in = []
+
+        def numbers():
+            for i in range(6):
+                ran_in.append(threading.current_thread())
+                yield i
+
+        items = Ahead(numbers())
+        assert next(items) == 0 and len(ran_in) == 1
+        items.wait()
+        items.begin(2)
+        assert [*items] == [1, 2, 3, 4, 5]
+        assert ran_in[0] is threading.current_thread()
+        assert {t.name for t in ran_in[1:]} == {f"{THREAD_NAME}_0"}
+
+
+TWO_DEVICES = {
+    "jax": """
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+import keras
+device, same = "cpu:1", lambda x: x.device == jax.devices()[1]
+keras.distribution.set_distribution(
+    keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"])
+)
+""",
+    "tensorflow": """
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(
+    cpu, [tf.config.LogicalDeviceConfiguration()] * 2
+)
+import keras
+device, same = "cpu:1", lambda x: x.device.endswith("CPU:1")
+""",
+    "torch": """
+import keras
+device, same = "meta", lambda x: x.device.type == "meta"
+""",
+}
+IN_A_THREAD = """
+from keras_regen.codec.pipeline import Ahead, compute_scope
+def made():
+    while True:
+        yield keras.ops.zeros(2), keras.distribution.distribution()
+items = Ahead(made())
+with keras.device(device):
+    items.begin(1, compute_scope())
+array, distribution = next(items)
+items.close()
+assert same(array), array
+assert distribution is keras.distribution.distribution()
+assert not same(keras.ops.zeros(2))
+"""
+
+
+def test_a_thread_computes_where_its_caller_does():
+    script = TWO_DEVICES[keras.backend.backend()] + IN_A_THREAD
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=120
+    )
+    assert result.returncode == 0, result.stderr
 
 
 class TestBehind:
@@ -224,19 +291,54 @@ class TestOverlap:
         direct = codec.encode(ramp(np.arange(2 * GROUP + 3), 16, 24))
         np.testing.assert_array_equal(stored.array, direct.array.astype("float16"))
 
-    def test_models_run_in_the_callers_thread(self, make_reader):
-        model, ran_in = RampModel(K), set()
+    def test_chunks_are_encoded_while_others_are_decoded(self, make_reader):
+        model, came, ran_in = RampModel(K), threading.Event(), {}
         encode, generate = model.encoder.predict_on_batch, model.generate
+        encoded = 0
+
+        def told(chunks):
+            nonlocal encoded
+            encoded += 1
+            ran_in.setdefault("encoder", set()).add(threading.current_thread())
+            if encoded == 3:
+                came.set()
+            return encode(chunks)
+
+        def slow(*args):
+            # The first chunk of the second group follows the first group.
+            assert came.wait(PATIENCE)
+            ran_in.setdefault("decoder", set()).add(threading.current_thread())
+            return generate(*args)
+
+        model.encoder.predict_on_batch, model.generate = told, slow
+        video = ramp(np.arange(4 * GROUP) % 100, 16, 24)
+        with make_reader(4 * GROUP) as reader:
+            pairs = VideoCodec(model).reconstruct_stream(reader)
+            decoded = np.stack([frame for _, frame in pairs])
+        np.testing.assert_allclose(decoded, video, atol=1e-5)
+        assert ran_in["decoder"] == {threading.current_thread()}
+        assert ran_in["encoder"] - ran_in["decoder"]
+
+    @pytest.mark.parametrize(("missing", "num_threads"), [(0, 2), (1, 1)])
+    def test_models_take_turns_where_both_do_not_fit(
+        self, make_reader, missing, num_threads
+    ):
+        model, ran_in = RampModel(K), set()
+        encode = model.encoder.predict_on_batch
         model.encoder.predict_on_batch = lambda x: (
             ran_in.add(threading.current_thread()) or encode(x)
         )
-        model.generate = lambda *args: (
-            ran_in.add(threading.current_thread()) or generate(*args)
-        )
-        with make_reader(2 * GROUP) as reader:
-            for _ in VideoCodec(model).reconstruct_stream(reader):
-                pass
-        assert ran_in == {threading.current_thread()}
+        codec = VideoCodec(model)
+        latents = codec.encode(ramp(np.arange(2 * GROUP), 16, 24))
+        decoder = codec._decoder(Timeline(latents), 1, 0, 1)
+        frames = frame_bytes(decoder.num_frames, 16, 24, "float32")
+        codec.max_memory = DEFAULT_MEMORY + frames - decoder.memory_left
+        codec.max_memory += codec._encoder(16, 24).memory - missing
+        codec.batch_size = decoder.batch_size
+        ran_in.clear()
+        with make_reader(3 * GROUP) as reader:
+            assert len([*codec.reconstruct_stream(reader)]) == 3 * GROUP
+        assert len(ran_in) == num_threads
 
 
 class TestBounds:
@@ -267,11 +369,11 @@ class TestBounds:
             assert taken <= min(5, group + 2) * GROUP
 
     def test_groups_on_their_way(self, make_reader):
-        """One is shown, mixed, generated, encoded and read; two frames fade."""
+        """One is shown, mixed, generated, begun, encoded and read; two frames fade."""
         with make_reader(12 * GROUP) as reader:
             pairs = VideoCodec(RampModel(K)).reconstruct_stream(reader)
             most = max(reader.taken - i for i, _ in enumerate(pairs))
-        assert most <= 5 * GROUP + 2
+        assert most <= 6 * GROUP + 2
 
 
 class TestStops:
