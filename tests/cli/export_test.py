@@ -7,11 +7,13 @@ import pytest
 from keras_regen import Regen
 from tests.cli.conftest import K, assert_user_error
 from tests.models.conv_autoencoder_test import make_model
+from tests.serving.toy_requests import needs_tensorflow_serving
 
 tf = pytest.importorskip("tensorflow")
 
 
 class TestExport:
+    @needs_tensorflow_serving
     def test_saved_model(self, run, preset):
         status, stdout, stderr = run(
             *("export", preset, "-o", "serving/1", "--weights", "int8"),

@@ -9,6 +9,7 @@ from keras_regen.models import Regen
 from keras_regen.pixels import to_uint8
 from tests.export.conftest import K, random_video
 from tests.models.conftest import awaken, make_regen
+from tests.serving.toy_requests import needs_tensorflow_serving
 
 tf = pytest.importorskip("tensorflow")
 
@@ -66,7 +67,7 @@ class TestAnswers:
         np.testing.assert_allclose(video, expected, atol=1e-4)
 
     def test_more_tokens_than_one_block_of_attention(self, regen, tmp_path):
-        regen.export(tmp_path / "large")
+        regen.export(tmp_path / "large", warmup=())
         served = Served(tmp_path / "large")
         latents = regen.encode(random_video(1, K + 1, 8, 8, 3))
         latents = np.tile(latents, (1, 1, 16, 31, 1))
@@ -76,7 +77,7 @@ class TestAnswers:
 
     def test_windows(self, tmp_path):
         regen = awaken(make_regen(K, decoder={"window": (None, 2, 2)}))
-        regen.export(tmp_path / "1")
+        regen.export(tmp_path / "1", warmup=())
         served = Served(tmp_path / "1")
         for sides in ((3, 5), (1, 1), (2, 4)):
             latents = np.random.default_rng(0).normal(size=(1, 2, *sides, 8))
@@ -299,6 +300,7 @@ class TestStorage:
 
 
 class TestWarmup:
+    @needs_tensorflow_serving
     def test_requests_are_real_and_cover_every_signature(self, saved_model, served):
         from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
