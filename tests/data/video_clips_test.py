@@ -2,6 +2,7 @@ import collections
 import concurrent.futures
 import logging
 import multiprocessing
+import importlib.util
 import os
 import pickle
 import subprocess
@@ -252,6 +253,7 @@ class TestDeterminism:
             results = pool.map(clips.__getitem__, range(8))
         assert [digest(batch) for batch in results] == digests(clips)
 
+    @pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="needs PyTorch")
     def test_forked_processes_and_no_other_backend(self, source):
         code = f"""
 import sys
