@@ -1,8 +1,8 @@
 import collections
 import concurrent.futures
+import importlib.util
 import logging
 import multiprocessing
-import importlib.util
 import os
 import pickle
 import subprocess
