@@ -17,6 +17,12 @@ class PatchOutput(keras.layers.Layer):
         units: int. Width of a token, D.
         channels: int. Channels of the video. Defaults to `3`.
         patch_size: int. Side of a patch in pixels. Defaults to `8`.
+        overlap: int. Pixels by which a token's patch extends over each neighbour, where
+            they are added: a transposed convolution with a kernel of `patch_size + 2 *
+            overlap` pixels. At most half of `patch_size`. Defaults to `0`.
+
+    Raises:
+        ValueError: if `overlap` is not as above.
 
     Call arguments:
         x: float tensor of shape `(B, F, h, w, D)`, the tokens.
@@ -36,11 +42,17 @@ class PatchOutput(keras.layers.Layer):
         section 3.2.
     """
 
-    def __init__(self, units, channels=3, patch_size=8, **kwargs):
+    def __init__(self, units, channels=3, patch_size=8, overlap=0, **kwargs):
         super().__init__(**kwargs)
+        if not 0 <= 2 * overlap <= patch_size:
+            raise ValueError(
+                "`overlap` must be from 0 to half of `patch_size`. "
+                f"Received: overlap={overlap}, patch_size={patch_size}"
+            )
         self.units = units
         self.channels = channels
         self.patch_size = patch_size
+        self.overlap = overlap
         dtype = self.dtype_policy
         self.norm = keras.layers.LayerNormalization(
             epsilon=1e-6, center=False, scale=False, dtype=dtype, name="norm"
@@ -49,7 +61,7 @@ class PatchOutput(keras.layers.Layer):
             2 * units, kernel_initializer="zeros", dtype=dtype, name="modulation"
         )
         self.projection = keras.layers.Dense(
-            patch_size**2 * channels,
+            (patch_size + 2 * overlap) ** 2 * channels,
             kernel_initializer="zeros",
             dtype=dtype,
             name="projection",
@@ -63,7 +75,8 @@ class PatchOutput(keras.layers.Layer):
     def call(self, x, conditioning):
         shift, scale = ops.split(self.modulation(ops.silu(conditioning)), 2, axis=-1)
         patches = self.projection(modulate(self.norm(x), shift, scale))
-        return unpatchify(ops.cast(patches, "float32"), self.patch_size)
+        patches = ops.cast(patches, "float32")
+        return unpatchify(patches, self.patch_size, self.overlap)
 
     def compute_output_shape(self, x_shape, conditioning_shape):
         batch, frames, rows, columns, _ = x_shape
@@ -82,6 +95,7 @@ class PatchOutput(keras.layers.Layer):
                 "units": self.units,
                 "channels": self.channels,
                 "patch_size": self.patch_size,
+                "overlap": self.overlap,
             }
         )
         return config

@@ -41,6 +41,8 @@ class DiTDecoder(keras.Model):
             block, so that the cost grows linearly with frames and area; None is the
             whole axis. `(None, 8, 8)` are windows of 64x64 pixels over all frames.
             Defaults to `None`, to full attention.
+        patch_overlap: int. Pixels by which the patches of the output overlap on each
+            side; see `PatchOutput`. Defaults to `0`.
 
     Call arguments:
         inputs: dict of
@@ -76,6 +78,7 @@ class DiTDecoder(keras.Model):
         conditioning="content_aware",
         remat=False,
         window=None,
+        patch_overlap=0,
         dtype=None,
         name=None,
         trainable=True,
@@ -119,7 +122,9 @@ class DiTDecoder(keras.Model):
             )
             for i in range(depth)
         ]
-        patch_output = PatchOutput(units, dtype=dtype, name="patch_output")
+        patch_output = PatchOutput(
+            units, overlap=patch_overlap, dtype=dtype, name="patch_output"
+        )
 
         # === Functional Model ===
         inputs = {
@@ -172,6 +177,7 @@ class DiTDecoder(keras.Model):
         self.conditioning = conditioning
         self.remat = remat
         self.window = window
+        self.patch_overlap = patch_overlap
 
     def get_config(self):
         return {
@@ -186,6 +192,7 @@ class DiTDecoder(keras.Model):
             "conditioning": self.conditioning,
             "remat": self.remat,
             "window": self.window,
+            "patch_overlap": self.patch_overlap,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "name": self.name,
             "trainable": self.trainable,

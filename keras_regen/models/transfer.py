@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from keras_regen.layers import CausalConv3D, ResidualBlock3D
+from keras_regen.layers import CausalConv3D, PatchOutput, ResidualBlock3D
 
 
 def transfer_weights(source, target):
@@ -11,7 +11,8 @@ def transfer_weights(source, target):
 
     Weights go where the path and the shape are the same. Stages of the encoder that the
     source lacks, as those of a larger k, begin as the identity on the frames that they
-    keep, so that the content latents are the source's at once.
+    keep, so that the content latents are the source's at once; output patches that
+    overlap begin as those that do not.
 
     Args:
         source: a trained `VideoAutoencoder`.
@@ -37,6 +38,7 @@ def transfer_weights(source, target):
             if other is not None and tuple(other.shape) == tuple(weight.shape):
                 weight.assign(ops.convert_to_numpy(other))
                 count += size
+    count += _extend_patches(source.decoder, target.decoder)
     if not count:
         raise ValueError(
             "The models must have weights of the same path and shape. "
@@ -47,6 +49,34 @@ def transfer_weights(source, target):
         if layer.name not in known:
             _make_identity(layer)
     return count / total
+
+
+def _extend_patches(source, target):
+    """Gives output patches that overlap those that do not, with zeros around them.
+
+    Returns:
+        int. The number of parameters given.
+    """
+    layers = [_patch_output(source), _patch_output(target)]
+    if None in layers or layers[0].overlap or not layers[1].overlap:
+        return 0
+    ours, theirs = layers[1], layers[0]
+    shapes = [(layer.patch_size + 2 * layer.overlap,) * 2 for layer in layers]
+    margins = [(0, 0), *[(ours.overlap, ours.overlap)] * 2, (0, 0)]
+    count = 0
+    for mine, other in zip(
+        ours.projection.weights, theirs.projection.weights, strict=True
+    ):
+        value = ops.convert_to_numpy(other)
+        value = value.reshape(-1, *shapes[0], theirs.channels)
+        mine.assign(np.pad(value, margins).reshape(mine.shape))
+        count += value.size
+    return count
+
+
+def _patch_output(decoder):
+    layers = [x for x in decoder.layers if isinstance(x, PatchOutput)]
+    return layers[0] if layers else None
 
 
 def _make_identity(layer):

@@ -70,7 +70,7 @@ CASES = {
         other_shapes=[([(1, 1, 8, 8, 3)], (1, 1, 1, 1, 16))],
     ),
     "PatchOutput": dict(
-        init_kwargs={"units": 16},
+        init_kwargs={"units": 16, "overlap": 4},
         input_shapes=[(2, 3, 2, 3, 16), (2, 16)],
         output_shape=(2, 3, 16, 24, 3),
         num_weights=4,

@@ -24,6 +24,16 @@ def test_a_smaller_k():
     assert transfer_weights(source, target) == 1.0
 
 
+def test_patches_that_overlap_begin_as_those_that_do_not():
+    source = awaken(make_regen(4))
+    target = make_regen(4, decoder={"patch_overlap": 4})
+    assert transfer_weights(source, target) < 1.0
+    video = random(1, 5, 16, 24, 3)
+    np.testing.assert_allclose(
+        target.reconstruct(video), source.reconstruct(video), atol=1e-6
+    )
+
+
 def test_nothing_in_common(monkeypatch):
     target = make_regen(4, encoder={"widths": (16,)})
     source = make_regen(4)
