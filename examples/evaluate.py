@@ -1,9 +1,13 @@
 """Score the bundled preset beside classical codecs of as many values and bits."""
 
-from keras_regen.data import bundled_clip
-from keras_regen.evaluation import Evaluation, get_protocol, open_dataset
+from keras_regen.evaluation import (
+    Evaluation,
+    get_protocol,
+    open_dataset,
+    plot_rate_distortion,
+)
 from keras_regen.evaluation.embedders import X264, ZonalDct, load_embedder
-from keras_regen.evaluation.plots import plot_rate_distortion
+from keras_regen.video import bundled_clip
 
 regen = load_embedder("regen_tiny_8x8x8")
 embedders = [regen, ZonalDct(regen, num_frames=9), X264(regen)]

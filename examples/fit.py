@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_regen import DiTDecoder, Regen, VideoEncoder
-from keras_regen.data import VideoReader, bundled_clip
+from keras_regen.video import VideoReader, bundled_clip
 
 K, SIZE = 4, 32
 

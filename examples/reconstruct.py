@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 
 from keras_regen import Regen
-from keras_regen.data import VideoReader, VideoWriter, bundled_clip
 from keras_regen.metrics import psnr
+from keras_regen.video import VideoReader, VideoWriter, bundled_clip
 
 regen = Regen.from_preset("regen_tiny_8x8x8")
 

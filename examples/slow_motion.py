@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from keras_regen import Regen
-from keras_regen.data import VideoReader, VideoWriter, bundled_clip
+from keras_regen.video import VideoReader, VideoWriter, bundled_clip
 
 SLOWER = 4
 

@@ -1,7 +1,7 @@
 """Encode a whole video to a file, and decode a second of it in slow motion."""
 
 from keras_regen import Latents, Regen, VideoCodec
-from keras_regen.data import bundled_clip
+from keras_regen.video import bundled_clip
 
 codec = VideoCodec(Regen.from_preset("regen_tiny_8x8x8"))
 

@@ -2,46 +2,72 @@
 
 import importlib
 import sys
+from typing import TYPE_CHECKING
+
+from keras_regen.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from keras_regen import (
+        codec,
+        data,
+        diffusion,
+        evaluation,
+        export,
+        latents,
+        layers,
+        metrics,
+        models,
+        training,
+        video,
+    )
+    from keras_regen.codec import VideoCodec
+    from keras_regen.latents import Latents
+    from keras_regen.models import (
+        ConvAutoencoder,
+        ConvDecoder,
+        DiTDecoder,
+        Regen,
+        VideoEncoder,
+    )
 
 __version__ = "0.1.0"
 
-_MODULES = (
+__all__ = [
+    "ConvAutoencoder",
+    "ConvDecoder",
+    "DiTDecoder",
+    "Latents",
+    "Regen",
+    "VideoCodec",
+    "VideoEncoder",
     "codec",
     "data",
     "diffusion",
     "evaluation",
     "export",
+    "latents",
     "layers",
     "metrics",
     "models",
     "training",
+    "video",
+]
+
+# Importing the package does not import Keras: the command line chooses the backend
+# first.
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    __all__,
+    {
+        "ConvAutoencoder": "models",
+        "ConvDecoder": "models",
+        "DiTDecoder": "models",
+        "Latents": "latents",
+        "Regen": "models",
+        "VideoCodec": "codec",
+        "VideoEncoder": "models",
+    },
 )
-_CLASSES = {
-    "ConvAutoencoder": "models",
-    "ConvDecoder": "models",
-    "DiTDecoder": "models",
-    "Latents": "codec",
-    "Regen": "models",
-    "VideoCodec": "codec",
-    "VideoEncoder": "models",
-}
-
-__all__ = [*_CLASSES, *_MODULES]
-
-
-def __getattr__(name):
-    # Keras fixes its backend when it is imported, so importing the package does not
-    # import Keras: the command line chooses the backend first.
-    if name in _MODULES:
-        return importlib.import_module(f"keras_regen.{name}")
-    if name in _CLASSES:
-        return getattr(importlib.import_module(f"keras_regen.{_CLASSES[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return [*__all__, "__version__"]
-
 
 if "keras" in sys.modules:
     # The backend is chosen already, and `keras.saving.load_model` finds the classes

@@ -1,6 +1,6 @@
 """Plots, drawn without a display."""
 
-from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput
 
 
 def new_figure(width, height):

@@ -1,10 +1,36 @@
-"""Pixel values."""
+"""Pixels: their values, and how many of them a latent stands for."""
 
 import numpy as np
 
+# Rows and columns of pixels that one latent stands for.
+SPATIAL_COMPRESSION = 8
+# The dtypes of frames; floats are in [-1, 1].
+FRAME_DTYPES = ("uint8", "float16", "float32", "float64")
+
 
 def to_uint8(video):
-    """NumPy array in [-1, 1] on 256 levels; uint8 as it is."""
+    """Rounds a NumPy array in [-1, 1] to 256 levels; returns uint8 as it is."""
     if video.dtype == "uint8":
         return video
     return np.rint((np.clip(video, -1, 1) + 1) * 127.5).astype("uint8")
+
+
+def to_unit_range(video):
+    """Maps uint8 to float32 in [-1, 1]; returns float as it is.
+
+    Args:
+        video: NumPy array or tensor.
+
+    Returns:
+        NumPy array for a NumPy array, else a tensor.
+    """
+    if isinstance(video, np.ndarray):
+        if video.dtype != "uint8":
+            return video
+        return video.astype("float32") / np.float32(127.5) - np.float32(1.0)
+    # Imported when it is used: the command line chooses the backend first.
+    import keras
+
+    if keras.backend.standardize_dtype(video.dtype) != "uint8":
+        return video
+    return keras.ops.cast(video, "float32") / 127.5 - 1.0

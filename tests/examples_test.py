@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from keras_regen import Regen
-from keras_regen.data import VideoReader, bundled_clip
 from keras_regen.metrics import psnr
 from keras_regen.models import preset_metadata
+from keras_regen.video import VideoReader, bundled_clip
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 K = 8

@@ -27,11 +27,9 @@ import tempfile
 
 import numpy as np
 
+from keras_regen.atomic_output import AtomicOutput
 from keras_regen.backend import BACKENDS
-from keras_regen.benchmark.plots import plot_seconds
-from keras_regen.benchmark.report import REPORT, join_reports
-from keras_regen.benchmark.settings import PRECISIONS
-from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.benchmark import PRECISIONS, REPORT, join_reports, plot_seconds
 from keras_regen.figures import new_figure, save_figure
 
 CHUNKS, SIDES, SIDE = (1, 4, 16, 64), (128, 256, 512, 1024), 128
@@ -219,10 +217,8 @@ def time_layers(repeats, any_load):
     import keras
     from keras import layers, ops
 
-    from keras_regen.benchmark.machine import load_limit
-    from keras_regen.benchmark.timer import Timer
-    from keras_regen.layers import CausalConv3D, DepthwiseMixing
-    from keras_regen.layers.attention import attention
+    from keras_regen.benchmark import Timer, load_limit
+    from keras_regen.layers import CausalConv3D, DepthwiseMixing, dot_product_attention
 
     def conv_pair(shape, filters, kernel_size, strides):
         ours = CausalConv3D(filters, kernel_size, strides)
@@ -247,7 +243,7 @@ def time_layers(repeats, any_load):
                 lambda x, function=function: function(*ops.split(x, 3, axis=2)),
                 output_shape=(shape[1], shape[2] // 3, shape[3]),
             )
-            for function in (attention, ops.dot_product_attention)
+            for function in (dot_product_attention, ops.dot_product_attention)
         )
         return layer_pair(shape, ours, theirs)
 
@@ -305,15 +301,14 @@ def time_videos(preset, dtype, repeats, any_load):
     """Rows of whole videos, on the backend of this process."""
     import keras
 
-    from keras_regen.benchmark.machine import load_limit, on_gpu
-    from keras_regen.benchmark.memory import peak_memory
-    from keras_regen.benchmark.timer import Timer
+    from keras_regen.benchmark import Timer, load_limit, peak_memory
     from keras_regen.codec import VideoCodec
+    from keras_regen.hardware import on_gpu
     from keras_regen.models import load_model
 
     backend, timer = keras.backend.backend(), Timer(repeats, load_limit(), any_load)
     codec = VideoCodec(load_model(preset, dtype=dtype))
-    frames = codec.regen.temporal_compression + 1
+    frames = codec.model.temporal_compression + 1
     sizes = [("chunks", chunks, chunks * frames, SIDE) for chunks in CHUNKS]
     sizes += [("pixels", side**2, frames, side) for side in SIDES]
     rng, rows = np.random.default_rng(0), []

@@ -17,9 +17,9 @@ import numpy as np
 from protocol import reconstruct, score, validation_chunks
 
 from keras_regen import diffusion
-from keras_regen.codec.memory import parse_memory
 from keras_regen.data import VideoClips
 from keras_regen.models import DiTDecoder, Regen, VideoEncoder, architecture
+from keras_regen.sizes import parse_memory
 
 # Name: (prediction, path, weighting, share at t = 1, changes to either part).
 RECIPES = {

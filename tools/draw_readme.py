@@ -9,8 +9,8 @@ import imageio.v3 as iio
 import numpy as np
 
 from keras_regen import VideoCodec
-from keras_regen.data import VideoReader, bundled_clip
 from keras_regen.models import Regen
+from keras_regen.video import VideoReader, bundled_clip
 
 PATH = pathlib.Path(__file__).parents[1] / "examples" / "reconstruct.png"
 FRAMES = (4, 16, 32, 56)

@@ -8,8 +8,8 @@ import pathlib
 
 import numpy as np
 
-from keras_regen.data import VideoReader, bundled_clip
 from keras_regen.models import Regen
+from keras_regen.video import VideoReader, bundled_clip
 
 PATH = pathlib.Path(__file__).parents[1] / "tests" / "golden.npz"
 

@@ -124,8 +124,7 @@ def tiles(regen, folder):
 
 def tile_lines(shape, size):
     """Rows and columns on which tiles meet."""
-    from keras_regen.codec.chunk_decoder import TILE_OVERLAP
-    from keras_regen.codec.tiling import Tiling
+    from keras_regen.codec import TILE_OVERLAP, Tiling
 
     rows, columns = (-(-side // 8) for side in shape[1:3])
     tiling = Tiling(rows, columns, (size or 8 * max(rows, columns)) // 8, TILE_OVERLAP)
@@ -153,7 +152,7 @@ def moving(preset, height, width, chunks):
     """Encodes and decodes noise that moves, from a generator to nothing."""
     codec = VideoCodec(Regen.from_preset(preset))
     frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), "uint8")
-    count = chunks * (codec.regen.temporal_compression + 1)
+    count = chunks * (codec.model.temporal_compression + 1)
     frames = (np.roll(frame, number, axis=1) for number in range(count))
     with tempfile.TemporaryDirectory() as folder:
         return times_of(codec, frames, count, pathlib.Path(folder))

@@ -145,8 +145,8 @@ def chunk_and_noise():
     """One chunk of the bundled clip, its times and the noise of seed 0."""
     import numpy as np
 
-    from keras_regen.data import VideoReader, bundled_clip
     from keras_regen.diffusion import noise_canvas
+    from keras_regen.video import VideoReader, bundled_clip
 
     with VideoReader(bundled_clip()) as reader:
         frames = np.stack([frame for frame, _ in zip(reader, range(9), strict=False)])

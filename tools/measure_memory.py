@@ -24,8 +24,7 @@ import jax
 import keras
 import numpy as np
 
-from keras_regen.models import Regen
-from keras_regen.models.architectures import ARCHITECTURES
+from keras_regen.models import ARCHITECTURES, Regen
 
 AXES = ("batch", "model")
 GIB = 2**30

@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from keras_regen.data import VideoReader
+from keras_regen.video import VideoReader
 
 TIMEOUT = 300
 WARM_UP = 1

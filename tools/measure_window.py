@@ -16,9 +16,9 @@ import keras
 import numpy as np
 from protocol import reconstruct, score, validation_chunks
 
-from keras_regen.codec.memory import parse_memory
 from keras_regen.data import VideoClips
 from keras_regen.models import DiTDecoder, Regen
+from keras_regen.sizes import parse_memory
 
 WINDOWS = {
     "full attention": None,

@@ -20,14 +20,17 @@ import keras
 import numpy as np
 
 from keras_regen import VideoCodec, metrics
-from keras_regen.data.atomic_output import AtomicOutput
-from keras_regen.evaluation import Evaluation, get_protocol, open_dataset
+from keras_regen.atomic_output import AtomicOutput
+from keras_regen.evaluation import (
+    Evaluation,
+    get_protocol,
+    open_dataset,
+    plot_rate_distortion,
+)
 from keras_regen.evaluation.embedders import VideoCodecEmbedder, ZonalDct
-from keras_regen.evaluation.plots import plot_rate_distortion
 from keras_regen.figures import new_figure, save_figure
 from keras_regen.models import load_model
-from keras_regen.training import TrainingConfig, train
-from keras_regen.training.run import untrained_model
+from keras_regen.training import TrainingConfig, train, untrained_model
 
 # As many frames in a step whatever k is, within 9 %.
 BATCH_SIZES = {8: 24, 16: 12, 32: 6}

@@ -14,15 +14,14 @@ import keras
 import numpy as np
 
 from keras_regen import VideoCodec
-from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput
 from keras_regen.evaluation import Evaluation, get_protocol, open_dataset
 from keras_regen.evaluation.embedders import (
     Reconstruction,
     VideoCodecEmbedder,
     ZonalDct,
 )
-from keras_regen.models import load_model, preset_metadata
-from keras_regen.models.presets import METADATA, preset_directory
+from keras_regen.models import METADATA, load_model, preset_directory, preset_metadata
 
 SIZE = 128
 
@@ -48,7 +47,7 @@ def evaluate(preset, folder):
     codec = VideoCodec(model, blend_frames=0)
     model = VideoCodecEmbedder(codec, 1, name="one_step")
     embedders = [model, VideoCodecEmbedder(codec, 4, name="four_steps")]
-    if not codec.regen.extrapolates:
+    if not codec.model.is_generative:
         # A conventional decoder has one step.
         del embedders[1]
     embedders += [ZonalDct(model, num_frames, name="zonal_dct"), FirstFrameHeld()]

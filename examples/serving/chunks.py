@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from keras_regen.data import VideoReader, VideoWriter
+from keras_regen.video import VideoReader, VideoWriter
 
 # Sides of what the model takes are multiples of this.
 SIDE = 8

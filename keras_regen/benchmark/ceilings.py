@@ -4,7 +4,7 @@ import numpy as np
 from keras import ops
 
 # Large enough that starting costs nothing beside it, and no larger than it must be.
-LEAST_SECONDS = 0.03
+MIN_SECONDS = 0.03
 MATMUL_SIDES = (1024, 2048, 4096, 8192)
 CONV_SIDES = (32, 64, 128, 256)
 # A GPU is given so many at a time: waiting for each would count.
@@ -46,7 +46,7 @@ def _best_rate(make, sides, dtype, timer, calls=1):
             _wait(result)
 
         timing = timer.time(queue)
-        if timing.seconds >= LEAST_SECONDS:
+        if timing.seconds >= MIN_SECONDS:
             break
     return calls * operations / timing.seconds
 

@@ -9,26 +9,10 @@ import keras
 
 from keras_regen.benchmark.load import import_psutil
 from keras_regen.benchmark.timer import CPU_LIMIT
-from keras_regen.training.hardware import hardware
+from keras_regen.hardware import hardware, on_gpu
 
 CPU_INFO = pathlib.Path("/proc/cpuinfo")
 PACKAGES = ("keras-regen", "keras", "numpy")
-
-
-def on_gpu():
-    """Whether the backend computes on a GPU."""
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return jax.default_backend() == "gpu"
-    if backend == "torch":
-        import torch
-
-        return torch.cuda.is_available()
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def machine():

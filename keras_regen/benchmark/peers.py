@@ -7,8 +7,7 @@ import contextlib
 
 from keras_regen.benchmark.settings import PRECISIONS
 from keras_regen.benchmark.work import Work
-from keras_regen.evaluation.embedders.diffusers_embedder import FAMILIES
-from keras_regen.evaluation.embedders.torch_embedder import import_torch
+from keras_regen.evaluation.embedders import FAMILIES, import_torch
 
 # Of each: what it is called, and its class, whose defaults are the published
 # configurations of Cosmos 1.0 CV8x8x8, LTX-Video 0.9.0, Wan 2.1 and CogVideoX 2B.

@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.util
-import re
 
 CASES = ("encode", "decode", "dit", "train")
 # Those that a peer has too.
@@ -76,21 +75,6 @@ class Settings:
                 )
         if self.peers and not importlib.util.find_spec("diffusers"):
             raise ImportError("Peers need diffusers: pip install keras-regen[peers]")
-
-
-def parse_size(text):
-    """`(height, width)` of a str such as `"128x192"`, or of one side of a square.
-
-    Raises:
-        ValueError: if it is neither.
-    """
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if not match:
-        raise ValueError(
-            "A size is height x width in pixels, such as 128x192. "
-            f"Received: size={text}"
-        )
-    return int(match[1]), int(match[2] or match[1])
 
 
 def _check_known(name, values, known):

@@ -9,7 +9,7 @@ from keras_regen.benchmark.load import MachineBusyError, OtherLoad
 
 # CPU time is counted in ticks of 10 ms: over less than this, two of them would pass for
 # load.
-LEAST_SAMPLE_SECONDS = 0.25
+MIN_SAMPLE_SECONDS = 0.25
 # In cores. One core of two taken by others slows two threads four- to fivefold.
 CPU_LIMIT = 0.1
 # Samples that may be discarded for each that is wanted.
@@ -124,9 +124,9 @@ def _warm_up(function, compiled):
         compiled()
     # The second call may still allocate; the third tells how long one takes.
     seconds = _seconds(function, 1)
-    if seconds < LEAST_SAMPLE_SECONDS:
+    if seconds < MIN_SAMPLE_SECONDS:
         seconds = min(seconds, _seconds(function, 1))
-    return first, max(1, math.ceil(LEAST_SAMPLE_SECONDS / max(seconds, 1e-6)))
+    return first, max(1, math.ceil(MIN_SAMPLE_SECONDS / max(seconds, 1e-6)))
 
 
 def _seconds(function, calls):

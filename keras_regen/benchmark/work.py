@@ -7,14 +7,16 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_regen.benchmark.operations import (
+from keras_regen.models import (
+    ARCHITECTURES,
+    Regen,
     decoder_operations,
     encoder_operations,
+    load_model,
+    preset_directory,
     training_operations,
 )
-from keras_regen.models import ARCHITECTURES, Regen, load_model
-from keras_regen.models.presets import preset_directory
-from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
+from keras_regen.pixels import SPATIAL_COMPRESSION
 
 DEFAULT_COMPRESSION = 8
 LEARNING_RATE = 1e-4
@@ -99,7 +101,7 @@ def _encode(model, shape, num_steps):
 
 def _decode(model, shape, num_steps):
     latents = _latents(model, shape)
-    steps = num_steps if isinstance(model, Regen) else 1
+    steps = num_steps if model.is_generative else 1
     return Work(
         lambda: model.decode(latents, num_steps=num_steps),
         steps * decoder_operations(model.decoder, shape),
@@ -107,7 +109,7 @@ def _decode(model, shape, num_steps):
 
 
 def _dit(model, shape, num_steps):
-    if not isinstance(model, Regen):
+    if not model.is_generative:
         raise ValueError(
             'The case "dit" needs a model with a DiT decoder. '
             f"Received: {model.preset!r}, of a `{type(model).__name__}`"

@@ -1,4 +1,4 @@
-from keras_regen.cli import main
+from keras_regen.cli.app import main
 
 if __name__ == "__main__":
     main()

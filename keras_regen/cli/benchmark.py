@@ -10,18 +10,19 @@ import rich.progress
 import typer
 
 from keras_regen.backend import quiet_start
-from keras_regen.benchmark.load import import_psutil
-from keras_regen.benchmark.report import PLOT, REPORT
-from keras_regen.benchmark.settings import (
+from keras_regen.benchmark import (
     CASES,
     PEERS,
+    PLOT,
     PRECISIONS,
+    REPORT,
     Settings,
-    parse_size,
+    import_psutil,
 )
 from keras_regen.cli.common import DEFAULT_PRESET, load_keras, make_table
 from keras_regen.cli.video import StepsOption
 from keras_regen.figures import new_figure
+from keras_regen.sizes import parse_size
 
 # Each row is two lines: conditions stand under the model, the spread under the median.
 HEADINGS = ("", "first, s", "seconds", "frames/s", "GFLOP/s", "share", "MB")
@@ -109,7 +110,7 @@ def benchmark(
     _run(run, output, console)
     _show(run.report(), console)
     if output is not None:
-        from keras_regen.benchmark.plots import plot_seconds
+        from keras_regen.benchmark import plot_seconds
 
         plot_seconds(run.report(), output / PLOT)
         console.print(f"Report: {output / REPORT}, {output / PLOT}")

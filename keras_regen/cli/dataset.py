@@ -10,11 +10,11 @@ from keras_regen.cli.common import load_codec, load_keras, make_table, tracked
 
 
 def encode_dataset(source, output, preset, dtype, shard, max_memory, options):
-    """Encodes a set of videos into a directory; see `codec.LatentDataset`."""
+    """Encodes a set of videos into a directory; see `latents.LatentDataset`."""
     console = rich.console.Console()
     shard = _parse_shard(shard)
     load_keras(console)
-    from keras_regen.codec import LatentDataset
+    from keras_regen.latents import LatentDataset
 
     codec = load_codec(preset, max_memory, **options)
     dataset = LatentDataset(codec, source, output, dtype, shard)

@@ -10,7 +10,7 @@ from keras_regen.backend import quiet_start
 from keras_regen.cli.common import DEFAULT_PRESET, load_keras, make_table, tracked
 from keras_regen.cli.video import MaxMemoryOption, SeedOption, StepsOption
 from keras_regen.figures import new_figure
-from keras_regen.metrics.metric_weights import METRIC_WEIGHTS
+from keras_regen.metrics import METRIC_WEIGHTS
 
 AUTO, NONE = "auto", "none"
 DISTANCE = "frechet_video_distance"
@@ -125,7 +125,7 @@ def _load_embedders(specs, steps, seed, max_memory):
         match = embedders[0] if embedders else None
         # The blocks of the anchor are as long as the chunks that it is matched with.
         codec = getattr(match, "codec", None)
-        block = {"num_frames": codec.regen.temporal_compression + 1} if codec else {}
+        block = {"num_frames": codec.model.temporal_compression + 1} if codec else {}
         embedders.append(
             load_embedder(
                 spec, match, steps=steps, seed=seed, max_memory=max_memory, **block
@@ -163,7 +163,7 @@ def _load_networks(features, st_lpips, console):
 
 
 def _draw(evaluation, report):
-    from keras_regen.evaluation.plots import plot_contact_sheet, plot_rate_distortion
+    from keras_regen.evaluation import plot_contact_sheet, plot_rate_distortion
 
     if not any(row["num_clips"] for row in report["embedders"]):
         return

@@ -12,10 +12,10 @@ import typer
 
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras, load_regen, make_table
-from keras_regen.export.formats import FORMATS, STORED_AS, find_format
+from keras_regen.export import FORMATS, STORED_AS, find_format
 
 FormatName = enum.StrEnum("FormatName", {name: name for name in FORMATS})
-StoredAs = enum.StrEnum("StoredAs", {name: name for name in STORED_AS})
+WeightsDtype = enum.StrEnum("WeightsDtype", {name: name for name in STORED_AS})
 
 
 class Precision(enum.StrEnum):
@@ -48,7 +48,7 @@ def export(
         Precision, typer.Option(help="What to compute in.")
     ] = Precision.float32,
     weights: Annotated[
-        StoredAs | None,
+        WeightsDtype | None,
         typer.Option(help="SavedModel: how weights are stored. Defaults to float32."),
     ] = None,
     max_steps: Annotated[
@@ -85,7 +85,7 @@ def export(
     os.environ.setdefault("KERAS_BACKEND", chosen.backend())
     load_keras(console)
     regen = load_regen(preset, str(precision))
-    if not regen.extrapolates:
+    if not regen.is_generative:
         raise ValueError(
             "A model with a conventional decoder is not exported. "
             f"Received: {preset}, of a `{type(regen).__name__}`"

@@ -59,7 +59,7 @@ def _overview():
 
 
 def _latents_table(path):
-    from keras_regen.codec import Latents
+    from keras_regen.latents import Latents
 
     latents = Latents.load(path, lazy=True)
     table = make_table(f"Latents {path}")
@@ -84,8 +84,7 @@ def _preset_tables(preset):
         table.add_row(f"{name} parameters", f"{part.count_params():,}")
         table.add_row(name, _text(_own_config(part)))
     diffusion = ("diffusion_path", "prediction", "weighting", "time_distribution")
-    # A conventional decoder has none.
-    for name in filter(lambda name: hasattr(regen, name), diffusion):
+    for name in diffusion if regen.is_generative else ():
         part = getattr(regen, name)
         config = _text(part.get_config())
         table.add_row(

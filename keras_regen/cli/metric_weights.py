@@ -7,7 +7,7 @@ import typer
 
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras, make_table
-from keras_regen.metrics.metric_weights import METRIC_WEIGHTS
+from keras_regen.metrics import METRIC_WEIGHTS
 
 
 def metric_weights(
@@ -38,7 +38,7 @@ def metric_weights(
         METRIC_WEIGHTS[name].find_checkpoint()
     load_keras(console)
     with quiet_start():
-        from keras_regen.metrics.weight_conversion import prepare_metric_weights
+        from keras_regen.metrics import prepare_metric_weights
 
         paths = [prepare_metric_weights(name) for name in names]
     table = make_table()

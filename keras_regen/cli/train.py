@@ -10,7 +10,7 @@ import typer
 
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras
-from keras_regen.training.config import TrainingConfig
+from keras_regen.training import TrainingConfig
 
 
 def train(output, config, **settings):

@@ -18,13 +18,13 @@ from keras_regen.cli.common import (
     tracked,
 )
 from keras_regen.cli.dataset import encode_dataset
-from keras_regen.data import VideoReader, VideoWriter, bundled_clip
 from keras_regen.metrics import psnr, ssim
+from keras_regen.video import VideoReader, VideoWriter, bundled_clip
 
 MAX_SEED = 2**64 - 1
 
 
-class StoredAs(enum.StrEnum):
+class LatentsDtype(enum.StrEnum):
     float16 = "float16"
     float32 = "float32"
 
@@ -96,7 +96,7 @@ def reconstruct(
         VideoWriter(output, reader.fps) as writer,
     ):
         load_keras(console)
-        from keras_regen.codec.memory import waiting_frames
+        from keras_regen.codec import waiting_frames
 
         codec = load_codec(preset, max_memory)
         start = time.perf_counter()
@@ -150,8 +150,8 @@ def encode(
         ChunkingKind, typer.Option(help="Whether chunks share a frame.")
     ] = ChunkingKind.disjoint,
     dtype: Annotated[
-        StoredAs, typer.Option(help="How latents are stored.")
-    ] = StoredAs.float16,
+        LatentsDtype, typer.Option(help="How latents are stored.")
+    ] = LatentsDtype.float16,
     input_fps: InputFpsOption = None,
     partial: PartialOption = False,
     max_memory: MaxMemoryOption = None,
@@ -173,7 +173,7 @@ def encode(
     console = rich.console.Console()
     with VideoReader(video, input_fps, partial) as reader:
         load_keras(console)
-        from keras_regen.codec import LatentsWriter
+        from keras_regen.latents import LatentsWriter
 
         codec = load_codec(preset, max_memory, chunking=str(chunking))
 
@@ -238,8 +238,8 @@ def decode(
     _check_output(output, latents)
     console = rich.console.Console()
     load_keras(console)
-    from keras_regen.codec import Latents
-    from keras_regen.codec.memory import waiting_frames
+    from keras_regen.codec import waiting_frames
+    from keras_regen.latents import Latents
 
     stored = Latents.load(latents, lazy=True)
     stored = stored[_frames_between(stored, start, end)]
@@ -275,13 +275,13 @@ def _in_a_thread(function, lag, stream, label, total, console, size=lambda item:
     A context with the iterator of what the function returns; when it ends, so have the
     thread and the stream.
     """
-    from keras_regen.codec.pipeline import behind
+    from keras_regen.codec import map_in_thread
 
     sized = ((size(item), item) for item in stream)
     with (
         contextlib.closing(stream),
         contextlib.closing(tracked(sized, label, total, console)) as items,
-        contextlib.closing(behind(function, items, lag)) as results,
+        contextlib.closing(map_in_thread(function, items, lag)) as results,
     ):
         yield results
 

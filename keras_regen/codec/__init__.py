@@ -1,17 +1,11 @@
-"""Whole videos, of any length and size."""
+"""Whole videos, of any length and size, to latents and back."""
 
-from keras_regen.codec.latent_clips import LatentClips
-from keras_regen.codec.latent_dataset import LatentDataset
-from keras_regen.codec.latent_statistics import LatentStatistics
-from keras_regen.codec.latents import Latents
-from keras_regen.codec.latents_file import LatentsWriter
+from keras_regen.codec.memory import waiting_frames
+from keras_regen.codec.pipeline import map_in_thread
 from keras_regen.codec.video_codec import VideoCodec
 
 __all__ = [
-    "LatentClips",
-    "LatentDataset",
-    "LatentStatistics",
-    "Latents",
-    "LatentsWriter",
     "VideoCodec",
+    "map_in_thread",
+    "waiting_frames",
 ]

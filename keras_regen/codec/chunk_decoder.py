@@ -6,13 +6,12 @@ import itertools
 
 import numpy as np
 
-from keras_regen.codec.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
-from keras_regen.codec.memory import DEFAULT_MEMORY, decoder_bytes, frame_bytes
-from keras_regen.codec.pipeline import behind
+from keras_regen.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
+from keras_regen.codec.memory import DEFAULT_MEMORY, frame_bytes
+from keras_regen.codec.pipeline import map_in_thread
 from keras_regen.codec.tiling import Tiling
-from keras_regen.diffusion import noise_canvas
-from keras_regen.models.validation import check_finite
-from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
+from keras_regen.models import check_finite, decoder_bytes
+from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 
 # In latents. From 12, which the bundled preset was trained on, to 32 no size decodes
 # better than another, while the cost of attention grows with it.
@@ -39,14 +38,12 @@ class ChunkDecoder:
     as in training, and the cost grows linearly.
 
     Args:
-        regen: a `Regen`.
+        model: a `Regen` or a `ConvAutoencoder`.
         height: int. Rows of a frame, of any number.
         width: int. Columns of a frame.
         num_frames: int. Frames to decode of every chunk; a multiple of `passes`.
         passes: int.
-        num_steps: int. Sampling steps.
-        seed: int. Seed of the noise canvas.
-        noise_scale: float. Standard deviation of the noise.
+        sampling: a `Sampling`.
         dtype: str. What the frames become, for the account of memory.
         max_memory: int or None. Bytes. Defaults to 2 GB, and what the frames take.
         tile_size: int or None. The most rows and columns of a tile, in latents. By
@@ -68,14 +65,12 @@ class ChunkDecoder:
 
     def __init__(
         self,
-        regen,
+        model,
         height,
         width,
         num_frames,
         passes,
-        num_steps,
-        seed,
-        noise_scale,
+        sampling,
         dtype,
         max_memory,
         tile_size=None,
@@ -83,7 +78,7 @@ class ChunkDecoder:
     ):
         self.num_frames = num_frames
         self._passes = passes
-        self._seed, self._noise_scale = seed, np.float32(noise_scale)
+        self._sampling = sampling
         rows, columns = -(-height // PATCH), -(-width // PATCH)
         # One chunk's frames, and those that fade into the next's.
         frames = frame_bytes(num_frames, height, width, dtype)
@@ -92,7 +87,7 @@ class ChunkDecoder:
         for size in TILE_SIZES if tile_size is None else (tile_size,):
             self.tiling = Tiling(rows, columns, size, TILE_OVERLAP)
             tile = decoder_bytes(
-                regen.decoder,
+                model.decoder,
                 num_frames // passes,
                 self.tiling.tile_rows,
                 self.tiling.tile_columns,
@@ -122,7 +117,7 @@ class ChunkDecoder:
         )
         self._weights = self.tiling.weights(PATCH)
         self._run = Batches(
-            lambda *inputs: regen.generate(*inputs, num_steps), batch_size
+            lambda *inputs: model.generate(*inputs, sampling.num_steps), batch_size
         )
 
     def __call__(self, groups, finish, lag):
@@ -144,9 +139,9 @@ class ChunkDecoder:
             video = self._mix(batch, outputs)
             return [finish(batch.group.info, video)] if batch.is_last else []
 
-        prepared = behind(self._prepare, self._batches(groups), lag)
+        prepared = map_in_thread(self._prepare, self._batches(groups), lag)
         decoded = ((batch, self._generate(batch)) for batch in prepared)
-        mixed = behind(mix, decoded, lag)
+        mixed = map_in_thread(mix, decoded, lag)
         with contextlib.closing(prepared), contextlib.closing(mixed):
             for finished in mixed:
                 yield from finished
@@ -211,13 +206,10 @@ class ChunkDecoder:
             column : column + self.tiling.tile_columns,
         ]
         down, across = self._area(tile)
-        noise = noise_canvas(
-            self._seed,
-            times + start,
-            (down.start, down.stop),
-            (across.start, across.stop),
+        noise = self._sampling.noise(
+            times + start, (down.start, down.stop), (across.start, across.stop)
         )
-        return crop, times, noise * self._noise_scale
+        return crop, times, noise
 
     def _area(self, tile):
         """The pixels of a tile, as slices."""

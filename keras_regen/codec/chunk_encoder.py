@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from keras_regen.codec.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
-from keras_regen.codec.memory import DEFAULT_MEMORY, encoder_bytes
-from keras_regen.models.inference import to_unit_range
-from keras_regen.models.validation import check_finite
-from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
+from keras_regen.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
+from keras_regen.codec.memory import DEFAULT_MEMORY
+from keras_regen.models import check_finite, encoder_bytes
+from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
+from keras_regen.pixels import to_unit_range
 
 
 class ChunkEncoder:

@@ -1,15 +1,17 @@
 """The frames of a video, from wherever they come."""
 
+import collections
 import contextlib
 import dataclasses
+import itertools
 import os
 from collections.abc import Iterator
 
 import numpy as np
 
-from keras_regen.codec.pipeline import Ahead
-from keras_regen.data.source import FRAME_DTYPES
-from keras_regen.data.video_reader import DEFAULT_FPS, VideoReader
+from keras_regen.codec.pipeline import Prefetcher
+from keras_regen.pixels import FRAME_DTYPES
+from keras_regen.video import DEFAULT_FPS, VideoReader
 
 
 @dataclasses.dataclass
@@ -32,19 +34,19 @@ class Frames:
     def read_ahead(self, depth):
         """From now on reads so many frames ahead, in a thread, unless they are live."""
         if not self.live:
-            self.iterator = Ahead(self.iterator, depth)
+            self.iterator = Prefetcher(self.iterator, depth)
 
     def settle(self):
         """Waits until nothing is being read.
 
         Whoever gets an item may use or close the reader that frames come from.
         """
-        if isinstance(self.iterator, Ahead):
+        if isinstance(self.iterator, Prefetcher):
             self.iterator.wait()
 
     def close(self):
         """Ends the thread."""
-        if isinstance(self.iterator, Ahead):
+        if isinstance(self.iterator, Prefetcher):
             self.iterator.close()
 
 
@@ -122,3 +124,60 @@ def _checked(frames):
         yield frame
     if first is None:
         raise ValueError("A video must have at least one frame. Received: no frames")
+
+
+Span = collections.namedtuple("Span", "number start stop")
+
+
+class ChunkReader:
+    """Groups frames into chunks, filled up with what is at their ends.
+
+    All groups are read into one array, so memory neither grows nor falls to pieces.
+
+    Args:
+        frames: iterator of arrays of shape `(H, W, 3)`, all alike.
+        layout: a `ChunkLayout`.
+        chunk_shape: tuple of int, `(k + 1, height, width, 3)`, no less than a frame's.
+        dtype: of the chunks.
+        chunks_at_once: int. Chunks of a group.
+    """
+
+    def __init__(self, frames, layout, chunk_shape, dtype, chunks_at_once):
+        self._frames = frames
+        self._layout = layout
+        self._chunks = np.empty((chunks_at_once, *chunk_shape), dtype)
+        self._number = self._start = 0
+
+    def read(self):
+        """Reads a group.
+
+        Returns:
+            Pair of an array of shape `(n, k + 1, height, width, 3)`, valid until the
+            next group is read, and a list of `Span`, a chunk's number and the frames
+            that no chunk before it has. Both are empty at the end.
+        """
+        spans = []
+        for chunk in self._chunks:
+            # The frame in common is at the end of what was read last.
+            held = 1 if self._number and self._layout.kind == "shared" else 0
+            if held:
+                chunk[0] = self._chunks[len(spans) - 1, -1]
+            count = held
+            for frame in itertools.islice(self._frames, len(chunk) - held):
+                _place(chunk[count], frame)
+                count += 1
+            if count == held:
+                break
+            chunk[count:] = chunk[count - 1]
+            stop = self._start + count - held
+            spans.append(Span(self._number, self._start, stop))
+            self._number, self._start = self._number + 1, stop
+        return self._chunks[: len(spans)], spans
+
+
+def _place(target, frame):
+    """Copies a frame into a larger one and extends its edges."""
+    height, width, _ = frame.shape
+    target[:height, :width] = frame
+    target[height:, :width] = frame[-1]
+    target[:, width:] = target[:, width - 1 : width]

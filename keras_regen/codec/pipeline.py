@@ -29,7 +29,7 @@ class _Thread(concurrent.futures.ThreadPoolExecutor):
             self.shutdown(cancel_futures=True)
 
 
-class Ahead:
+class Prefetcher:
     """An iterator that is run ahead of its consumer, in a thread.
 
     What the iterator raises is raised here, after the items before it.
@@ -92,7 +92,7 @@ class Ahead:
             self._thread.end()
 
 
-def compute_scope():
+def capture_keras_scope():
     """What Keras computes on in this thread, to be entered in another one.
 
     That is its device and its distribution. Other contexts of the thread, such as
@@ -119,7 +119,7 @@ def _device():
     return device if keras.backend.backend() == "jax" else str(device)
 
 
-def behind(function, items, lag):
+def map_in_thread(function, items, lag):
     """Calls a function with every item, in a thread, while the next are taken.
 
     Items are taken in the caller's thread. What is raised, by the function or for an

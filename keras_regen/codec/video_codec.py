@@ -9,22 +9,20 @@ import numpy as np
 
 from keras_regen.codec.chunk_decoder import ChunkDecoder
 from keras_regen.codec.chunk_encoder import ChunkEncoder
-from keras_regen.codec.chunk_reader import ChunkReader
-from keras_regen.codec.chunking import Chunking
-from keras_regen.codec.decoded_frames import decoded_frames
-from keras_regen.codec.frames import open_frames
-from keras_regen.codec.latents import Latents
-from keras_regen.codec.latents_file import LatentsWriter
-from keras_regen.codec.memory import parse_memory, waiting_frames
-from keras_regen.codec.pipeline import Ahead, behind, compute_scope
+from keras_regen.codec.frames import ChunkReader, open_frames
+from keras_regen.codec.memory import waiting_frames
+from keras_regen.codec.pipeline import Prefetcher, capture_keras_scope, map_in_thread
+from keras_regen.codec.stitcher import decoded_frames
 from keras_regen.codec.timeline import Timeline
-from keras_regen.data import VideoWriter
-from keras_regen.models.validation import check_noise_scale
-from keras_regen.models.video_encoder import SPATIAL_COMPRESSION as PATCH
+from keras_regen.diffusion import Sampling
+from keras_regen.latents import ChunkLayout, Latents, LatentsWriter
+from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
+from keras_regen.sizes import parse_memory
+from keras_regen.video import VideoWriter
 
 # More frames extrapolated hide a seam better, and each of them is worth less.
 BLEND_FRAMES = 2
-LEAST_TILE = 32
+MIN_TILE = 32
 
 
 class VideoCodec:
@@ -38,7 +36,7 @@ class VideoCodec:
     decodes to does not depend on what is decoded beside it.
 
     Args:
-        regen: a `Regen`, or a `ConvAutoencoder`, which does not extrapolate.
+        model: a `Regen`, or a `ConvAutoencoder`, which does not extrapolate.
         chunking: `"disjoint"`, or `"shared"`: neighbouring chunks have a frame in
             common, so that one latent stands for fewer frames. Defaults to
             `"disjoint"`.
@@ -69,28 +67,28 @@ class VideoCodec:
 
     def __init__(
         self,
-        regen,
+        model,
         chunking="disjoint",
         blend_frames=None,
         tile_size=None,
         max_memory=None,
         batch_size=None,
     ):
-        if tile_size is not None and (tile_size < LEAST_TILE or tile_size % 8):
+        if tile_size is not None and (tile_size < MIN_TILE or tile_size % 8):
             raise ValueError(
-                f"`tile_size` must be a multiple of 8 pixels, at least {LEAST_TILE}. "
+                f"`tile_size` must be a multiple of 8 pixels, at least {MIN_TILE}. "
                 f"Received: tile_size={tile_size}"
             )
         if batch_size is not None and batch_size < 1:
             raise ValueError(
                 f"`batch_size` must be at least 1. Received: batch_size={batch_size}"
             )
-        if blend_frames and not regen.extrapolates:
+        if blend_frames and not model.is_generative:
             raise ValueError(
                 "The model decodes no frames beyond a chunk: `blend_frames` must be 0. "
                 f"Received: blend_frames={blend_frames}"
             )
-        self.regen = regen
+        self.model = model
         self.chunking = chunking
         self.blend_frames = blend_frames
         self.tile_size = tile_size
@@ -106,7 +104,7 @@ class VideoCodec:
         """Encodes a video.
 
         Args:
-            video: a path, see `data.VideoReader`; a `VideoReader`; an array of shape
+            video: a path, see `video.VideoReader`; a `VideoReader`; an array of shape
                 `(T, H, W, 3)`; or an iterable of frames of shape `(H, W, 3)`. uint8, or
                 float in [-1, 1]; T, H and W from 1 up.
             output: path or None. Where to write the latents while they are encoded, as
@@ -128,10 +126,13 @@ class VideoCodec:
                 return Latents.join(pieces)
             with (
                 LatentsWriter(output) as writer,
-                contextlib.closing(behind(writer.write, pieces, lag=1)) as written,
+                contextlib.closing(
+                    map_in_thread(writer.write, pieces, lag=1)
+                ) as written,
             ):
-                for _ in written:
-                    pass
+                with contextlib.closing(written):
+                    for _ in written:
+                        pass
         return Latents.load(output, lazy=True)
 
     def encode_stream(self, video, fps=None):
@@ -177,7 +178,7 @@ class VideoCodec:
             "temporal_compression": layout.temporal_compression,
             "chunking": layout.kind,
             "dtype": str(first.dtype),
-            "preset": self.regen.preset,
+            "preset": self.model.preset,
             "encoder_id": self.encoder_id,
         }
         while (group := reader.read())[1]:
@@ -195,7 +196,7 @@ class VideoCodec:
 
     def _encoder(self, height, width):
         padded = [-(-size // PATCH) * PATCH for size in (height, width)]
-        return ChunkEncoder(self.regen.encoder, *padded, self.max_memory)
+        return ChunkEncoder(self.model.encoder, *padded, self.max_memory)
 
     # === Decoding ===
 
@@ -216,7 +217,7 @@ class VideoCodec:
         Args:
             latents: `Latents`, the path of their file, or an iterable of consecutive
                 `Latents` as `encode_stream` yields them.
-            output: path or None. Where to write the video, see `data.VideoWriter`.
+            output: path or None. Where to write the video, see `video.VideoWriter`.
                 Defaults to keeping it in memory.
             fps: float or None. Frames per second to decode at: the model makes frames
                 at times in between. Defaults to the video's own.
@@ -241,7 +242,7 @@ class VideoCodec:
                 or a file cannot be read or written.
         """
         timeline = Timeline(latents, fps, speed, times)
-        frames = self._decoded(timeline, num_steps, seed, noise_scale)
+        frames = self._decoded(timeline, Sampling(num_steps, seed, noise_scale))
 
         def counted(frames):
             for done, frame in enumerate(frames, 1):
@@ -255,10 +256,13 @@ class VideoCodec:
         with (
             contextlib.closing(frames),
             VideoWriter(output, timeline.fps) as writer,
-            contextlib.closing(behind(writer.write, counted(frames), lag)) as written,
+            contextlib.closing(
+                map_in_thread(writer.write, counted(frames), lag)
+            ) as written,
         ):
-            for _ in written:
-                pass
+            with contextlib.closing(written):
+                for _ in written:
+                    pass
         return pathlib.Path(output)
 
     def decode_stream(
@@ -293,35 +297,28 @@ class VideoCodec:
             ValueError: as `decode`.
         """
         timeline = Timeline(latents, fps, speed, times)
-        return self._decoded(timeline, num_steps, seed, noise_scale)
+        return self._decoded(timeline, Sampling(num_steps, seed, noise_scale))
 
-    def _decoded(self, timeline, num_steps, seed, noise_scale):
-        decoder = self._decoder(timeline, num_steps, seed, noise_scale)
+    def _decoded(self, timeline, sampling):
+        decoder = self._decoder(timeline, sampling)
         layout = self._layout(timeline.header.chunking)
         return decoded_frames(timeline, layout, decoder, lag=0 if timeline.live else 1)
 
-    def _decoder(self, timeline, num_steps, seed, noise_scale):
-        check_noise_scale(noise_scale)
-        if num_steps < 1:
-            raise ValueError(
-                f"`num_steps` must be at least 1. Received: num_steps={num_steps}"
-            )
+    def _decoder(self, timeline, sampling):
         header = timeline.header
         self._check_model(header)
         layout = self._layout(header.chunking)
         # Passes of as many frames as are decoded at the video's own rate.
-        num_frames = timeline.most_frames(layout)
+        num_frames = timeline.max_frames(layout)
         usual = layout.temporal_compression + 1 + 2 * layout.blend_frames
         passes = max(1, round(num_frames / usual))
         return ChunkDecoder(
-            self.regen,
+            self.model,
             header.height,
             header.width,
             -(-num_frames // passes) * passes,
             passes,
-            num_steps,
-            seed,
-            noise_scale,
+            sampling,
             header.dtype,
             self.max_memory,
             self.tile_size and self.tile_size // PATCH,
@@ -350,7 +347,10 @@ class VideoCodec:
         Raises:
             ValueError: as `encode` and `decode`, when it gets there.
         """
-        originals = collections.deque()
+        originals, sampling = (
+            collections.deque(),
+            Sampling(num_steps, seed, noise_scale),
+        )
 
         def kept(frames):
             for frame in frames:
@@ -359,12 +359,12 @@ class VideoCodec:
 
         with open_frames(video, fps) as frames:
             frames.iterator = kept(frames.iterator)
-            pieces = Ahead(self._encoded(frames))
+            pieces = Prefetcher(self._encoded(frames))
             timeline = Timeline(pieces)
-            decoder = self._decoder(timeline, num_steps, seed, noise_scale)
+            decoder = self._decoder(timeline, sampling)
             encoder = self._encoder(timeline.header.height, timeline.header.width)
             if not frames.live and encoder.memory <= decoder.memory_left:
-                pieces.begin(encoder.chunks_at_once, compute_scope())
+                pieces.begin(encoder.chunks_at_once, capture_keras_scope())
             decoded = decoded_frames(
                 timeline,
                 self._layout(self.chunking),
@@ -383,30 +383,30 @@ class VideoCodec:
             2 * self._layout(self.chunking).count(num_frames),
             -(-height // PATCH),
             -(-width // PATCH),
-            self.regen.encoder.latent_channels,
+            self.model.encoder.latent_channels,
         )
 
     @property
     def encoder_id(self):
         """What latents are labelled with: `VideoEncoder.fingerprint()`."""
         if self._encoder_id is None:
-            self._encoder_id = self.regen.encoder.fingerprint()
+            self._encoder_id = self.model.encoder.fingerprint()
         return self._encoder_id
 
     def _layout(self, chunking):
-        k = self.regen.temporal_compression
+        k = self.model.temporal_compression
         blend_frames = self.blend_frames
-        if blend_frames is None and not self.regen.extrapolates:
+        if blend_frames is None and not self.model.is_generative:
             blend_frames = 0
         elif blend_frames is None:
-            blend_frames = min(BLEND_FRAMES, Chunking.most_blend_frames(k, chunking))
-        return Chunking(k, chunking, blend_frames)
+            blend_frames = min(BLEND_FRAMES, ChunkLayout.max_blend_frames(k, chunking))
+        return ChunkLayout(k, chunking, blend_frames)
 
     def _check_model(self, latents):
         """Raises ValueError unless this model can decode the latents."""
         ours = {
-            "temporal_compression": self.regen.temporal_compression,
-            "latent_channels": self.regen.encoder.latent_channels,
+            "temporal_compression": self.model.temporal_compression,
+            "latent_channels": self.model.encoder.latent_channels,
         }
         theirs = {
             "temporal_compression": latents.temporal_compression,

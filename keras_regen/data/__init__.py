@@ -1,21 +1,23 @@
-"""Reading and writing videos."""
+"""Clips of videos to train on."""
 
-import importlib
+from typing import TYPE_CHECKING
 
 from keras_regen.data.bucket import Bucket
-from keras_regen.data.bundled_clip import bundled_clip
-from keras_regen.data.video_reader import VideoReader
-from keras_regen.data.video_writer import VideoWriter
+from keras_regen.lazy import lazy_exports
 
-__all__ = ["Bucket", "VideoClips", "VideoReader", "VideoWriter", "bundled_clip"]
+if TYPE_CHECKING:
+    from keras_regen.data.video_clips import VideoClips
 
+__all__ = [
+    "Bucket",
+    "VideoClips",
+]
 
-def __getattr__(name):
-    # The one class that needs Keras, which importing this package does not import.
-    if name == "VideoClips":
-        return importlib.import_module("keras_regen.data.video_clips").VideoClips
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+# These need Keras, which importing this package does not import.
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    __all__,
+    {
+        "VideoClips": "video_clips",
+    },
+)

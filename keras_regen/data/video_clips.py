@@ -11,9 +11,8 @@ from keras_regen.data.bucket import BatchShape, BatchShapes, make_buckets
 from keras_regen.data.clip_arguments import check_arguments
 from keras_regen.data.clip_sampler import DenseSampler, RandomSampler
 from keras_regen.data.crop import Crop
-from keras_regen.data.listing import find_videos
-from keras_regen.data.source import UnreadableError
 from keras_regen.data.video_library import VideoLibrary
+from keras_regen.video import UnreadableError, find_videos
 
 # Clips drawn for one place in a batch before there is nothing to be read.
 MAX_DRAWS = 1000
@@ -107,7 +106,8 @@ class VideoClips(keras.utils.PyDataset):
 
     Example:
 
-    >>> from keras_regen.data import VideoClips, bundled_clip
+    >>> from keras_regen.data import VideoClips
+    >>> from keras_regen.video import bundled_clip
     >>> clips = VideoClips(bundled_clip(), 9, size=(64, 96), batch_size=2, margin=1)
     >>> [(array.shape, array.dtype.name) for array in clips[0]]
     [((2, 9, 64, 96, 3), 'uint8'), ((2, 11, 64, 96, 3), 'uint8')]

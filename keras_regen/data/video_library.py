@@ -7,10 +7,8 @@ import logging
 import av
 
 from keras_regen.data.crop import Cropper
-from keras_regen.data.frame_access import open_access
-from keras_regen.data.frame_cache import FrameCache
-from keras_regen.data.reader_pool import ReaderPool
-from keras_regen.data.source import UnreadableError
+from keras_regen.data.reader_pool import FrameCache, ReaderPool
+from keras_regen.video import UnreadableError, open_access
 
 logger = logging.getLogger("keras_regen")
 

@@ -1,6 +1,6 @@
 """The diffusion: paths, predictions, weights, times, noise and the sampler."""
 
-from keras_regen.diffusion.noise import noise_canvas
+from keras_regen.diffusion.noise import NOISE_BLOCK, NOISE_TIME_RESOLUTION, noise_canvas
 from keras_regen.diffusion.path import CosinePath, LinearPath, Path
 from keras_regen.diffusion.prediction import (
     Epsilon,
@@ -9,7 +9,12 @@ from keras_regen.diffusion.prediction import (
     V,
     Velocity,
 )
-from keras_regen.diffusion.sampler import sample, sample_in_loop, sampling_times
+from keras_regen.diffusion.sampler import (
+    Sampling,
+    sample,
+    sample_in_loop,
+    sampling_times,
+)
 from keras_regen.diffusion.time_distribution import (
     LogitNormalTimes,
     TimeDistribution,
@@ -23,6 +28,8 @@ from keras_regen.diffusion.weighting import (
 )
 
 __all__ = [
+    "NOISE_BLOCK",
+    "NOISE_TIME_RESOLUTION",
     "CosinePath",
     "Epsilon",
     "LinearPath",
@@ -32,6 +39,7 @@ __all__ = [
     "PredictionWeighting",
     "Sample",
     "SampleWeighting",
+    "Sampling",
     "TimeDistribution",
     "UniformTimes",
     "V",

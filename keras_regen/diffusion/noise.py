@@ -2,9 +2,9 @@
 
 import numpy as np
 
-BLOCK = 64
+NOISE_BLOCK = 64
 # Fractions of a frame that have noise of their own.
-TIME_RESOLUTION = 65536
+NOISE_TIME_RESOLUTION = 65536
 
 
 def noise_canvas(seed, times, rows, columns, channels=3):
@@ -46,14 +46,16 @@ def noise_canvas(seed, times, rows, columns, channels=3):
                 f"`{name}` must be (start, stop) with 0 <= start < stop. "
                 f"Received: {name}={(start, stop)}"
             )
-    ticks = np.rint(np.asarray(times, "float64") * TIME_RESOLUTION).astype("int64")
-    first_row, first_column = rows[0] // BLOCK, columns[0] // BLOCK
-    last_row, last_column = -(-rows[1] // BLOCK), -(-columns[1] // BLOCK)
+    ticks = np.rint(np.asarray(times, "float64") * NOISE_TIME_RESOLUTION).astype(
+        "int64"
+    )
+    first_row, first_column = rows[0] // NOISE_BLOCK, columns[0] // NOISE_BLOCK
+    last_row, last_column = -(-rows[1] // NOISE_BLOCK), -(-columns[1] // NOISE_BLOCK)
     canvas = np.empty(
         (
             len(ticks),
-            (last_row - first_row) * BLOCK,
-            (last_column - first_column) * BLOCK,
+            (last_row - first_row) * NOISE_BLOCK,
+            (last_column - first_column) * NOISE_BLOCK,
             channels,
         ),
         "float32",
@@ -61,11 +63,17 @@ def noise_canvas(seed, times, rows, columns, channels=3):
     for i, tick in enumerate(ticks):
         for row in range(first_row, last_row):
             for column in range(first_column, last_column):
-                y, x = (row - first_row) * BLOCK, (column - first_column) * BLOCK
-                canvas[i, y : y + BLOCK, x : x + BLOCK] = _block(
+                y, x = (
+                    (row - first_row) * NOISE_BLOCK,
+                    (column - first_column) * NOISE_BLOCK,
+                )
+                canvas[i, y : y + NOISE_BLOCK, x : x + NOISE_BLOCK] = _block(
                     seed, int(tick), row, column, channels
                 )
-    top, left = rows[0] - first_row * BLOCK, columns[0] - first_column * BLOCK
+    top, left = (
+        rows[0] - first_row * NOISE_BLOCK,
+        columns[0] - first_column * NOISE_BLOCK,
+    )
     return canvas[
         :, top : top + rows[1] - rows[0], left : left + columns[1] - columns[0]
     ]
@@ -76,11 +84,11 @@ def _block(seed, tick, row, column, channels):
     # A list of such numbers NumPy would round to float64.
     counter = np.array([0, tick % 2**64, row, column], "uint64")
     generator = np.random.Philox(key=seed, counter=counter)
-    raw = generator.random_raw(BLOCK * BLOCK * channels // 2)
+    raw = generator.random_raw(NOISE_BLOCK * NOISE_BLOCK * channels // 2)
     scale = np.float32(2.0**-32)
     radius = ((raw >> np.uint64(32)).astype("float32") + np.float32(0.5)) * scale
     radius = np.sqrt(-2 * np.log(radius))
     angle = (raw & np.uint64(0xFFFFFFFF)).astype("float32") * scale
     angle = angle * np.float32(2 * np.pi)
     normal = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
-    return normal.reshape(BLOCK, BLOCK, channels)
+    return normal.reshape(NOISE_BLOCK, NOISE_BLOCK, channels)

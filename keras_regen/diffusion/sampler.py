@@ -1,9 +1,57 @@
 """Deterministic sampling."""
 
+import dataclasses
 import itertools
 
 import numpy as np
 from keras import ops
+
+from keras_regen.diffusion.noise import noise_canvas
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+    """How a decoder samples a video.
+
+    Args:
+        num_steps: int. Sampling steps. Defaults to `1`.
+        seed: int. Seed of the noise canvas. Defaults to `0`.
+        noise_scale: float. Standard deviation of the noise, 0 or more; 1 is what models
+            are trained with. Defaults to `1`.
+
+    Raises:
+        ValueError: if `num_steps` is less than 1 or `noise_scale` is negative or not
+            finite.
+    """
+
+    num_steps: int = 1
+    seed: int = 0
+    noise_scale: float = 1.0
+
+    def __post_init__(self):
+        if self.num_steps < 1:
+            raise ValueError(
+                f"`num_steps` must be at least 1. Received: num_steps={self.num_steps}"
+            )
+        if not 0 <= self.noise_scale < float("inf"):
+            raise ValueError(
+                "`noise_scale` must be 0 or more. "
+                f"Received: noise_scale={self.noise_scale}"
+            )
+
+    def noise(self, times, rows, columns):
+        """The noise to sample from: a part of `noise_canvas`, scaled.
+
+        Args:
+            times: as for `noise_canvas`.
+            rows: as for `noise_canvas`.
+            columns: as for `noise_canvas`.
+
+        Returns:
+            float32 array, as of `noise_canvas`.
+        """
+        canvas = noise_canvas(self.seed, times, rows, columns)
+        return canvas * np.float32(self.noise_scale)
 
 
 def sampling_times(num_steps, max_time=1.0):

@@ -5,9 +5,7 @@ import os
 import pathlib
 import re
 
-from keras_regen.data.image_directory import SUFFIXES as IMAGE_SUFFIXES
-from keras_regen.data.listing import find_videos
-from keras_regen.data.raw_video import RAW_SUFFIX
+from keras_regen.video import IMAGE_SUFFIXES, RAW_SUFFIX, find_videos
 
 MCL_JCV, DAVIS, VIDEOS = "mcl_jcv", "davis", "videos"
 NAMES = (MCL_JCV, DAVIS, VIDEOS)
@@ -28,7 +26,7 @@ class Item:
 
     Args:
         name: str, unlike the others' names.
-        path: str, for `keras_regen.data.VideoReader`.
+        path: str, for `keras_regen.video.VideoReader`.
         fps: float or None, where the file says it.
     """
 

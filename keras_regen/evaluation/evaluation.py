@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 
 import keras_regen
-from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput
 from keras_regen.evaluation.score_store import ScoreStore
 from keras_regen.evaluation.summary import summarize, summarize_video
 

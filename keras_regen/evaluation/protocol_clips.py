@@ -6,8 +6,8 @@ import math
 import numpy as np
 import PIL.Image
 
-from keras_regen.data.video_reader import VideoReader
 from keras_regen.pixels import to_uint8
+from keras_regen.video import VideoReader
 
 FILTERS = {
     "bilinear": PIL.Image.Resampling.BILINEAR,

@@ -27,8 +27,7 @@ import dataclasses
 import numpy as np
 
 from keras_regen.evaluation.protocol_clips import ProtocolClips
-from keras_regen.metrics import psnr, ssim
-from keras_regen.metrics.temporal_consistency import temporal_consistency
+from keras_regen.metrics import psnr, ssim, temporal_consistency
 from keras_regen.pixels import to_uint8
 
 CHOICES = {
@@ -131,7 +130,7 @@ class Protocol:
         """Reads the clips of a video, in the memory of one.
 
         Args:
-            path: path of a video, as `keras_regen.data.VideoReader` takes it.
+            path: path of a video, as `keras_regen.video.VideoReader` takes it.
             fps: float or None. In place of what the file says. Defaults to `None`.
             max_clips: int or None. At most so many, from the start. Defaults to `None`.
 

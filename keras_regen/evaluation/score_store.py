@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput
 
 ARRAYS = ("frames", "features", "reference_features")
 

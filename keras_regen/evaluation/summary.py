@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_regen.metrics.frechet_distance import FEW_CLIPS, FeatureStatistics
+from keras_regen.metrics import FEW_CLIPS, FeatureStatistics
 
 SCORES = ("psnr", "ssim", "temporal_consistency", "st_lpips")
 

@@ -8,7 +8,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
+from keras_regen.pixels import SPATIAL_COMPRESSION
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 
-from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput
 from keras_regen.export.formats import find_format
 
 # Ends the process of another backend where the message is for the user.
@@ -69,7 +69,7 @@ def _export_in_process(regen, directory, backend, format, options):
 
 
 def _main(request):
-    from keras_regen.models.presets import load_model
+    from keras_regen.models import load_model
 
     request = json.loads(request)
     model = load_model(request.pop("preset"), dtype=request.pop("dtype"))

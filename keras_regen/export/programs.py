@@ -2,7 +2,7 @@
 
 import keras
 
-from keras_regen.models.generator import generate
+from keras_regen.models import generate
 
 
 class Programs:
@@ -16,7 +16,7 @@ class Programs:
     """
 
     def __init__(self, regen):
-        self.regen = regen
+        self.model = regen
         self.encoder_variables = regen.encoder.variables
         self.decoder_variables = regen.decoder.variables
 
@@ -31,7 +31,7 @@ class Programs:
             float32 tensor of shape `(B, 2, H / 8, W / 8, C)` or `(B, 1, ...)`.
         """
         with _weights(self.encoder_variables, weights):
-            return self.regen.encoder(video, training=False)
+            return self.model.encoder(video, training=False)
 
     def decode(self, weights, latents, times, noise, num_steps):
         """Re-generates chunks.
@@ -49,9 +49,9 @@ class Programs:
         """
         with _weights(self.decoder_variables, weights):
             return generate(
-                self.regen.decoder,
-                self.regen.diffusion_path,
-                self.regen.prediction,
+                self.model.decoder,
+                self.model.diffusion_path,
+                self.model.prediction,
                 latents,
                 times,
                 noise,

@@ -12,7 +12,7 @@ from keras_regen.export.stored_weights import StoredWeights
 from keras_regen.export.tensorflow_noise import noise_canvas
 from keras_regen.export.video_formats import VIDEO_FORMATS
 from keras_regen.export.warmup import WarmupRequests
-from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
+from keras_regen.pixels import SPATIAL_COMPRESSION
 
 # What a device needs is chosen when it is loaded.
 PLATFORMS = ("cpu", "cuda", "tpu")

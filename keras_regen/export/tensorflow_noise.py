@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_regen.diffusion.noise import BLOCK, TIME_RESOLUTION
+from keras_regen.diffusion import NOISE_BLOCK, NOISE_TIME_RESOLUTION
 
 # Salmon et al. 2011, table 2 and section 4.2: multipliers and Weyl constants.
 MULTIPLIERS = (0xD2E7470EE14C6C93, 0xCA5A826395121157)
@@ -30,9 +30,11 @@ def noise_canvas(seeds, times, height, width, channels=3):
     """
     # On a GPU too: its integer products of 64 bits are few.
     with tf.device("/CPU:0"):
-        rows, columns = ((size + BLOCK - 1) // BLOCK for size in (height, width))
-        ticks = tf.cast(tf.round(times * TIME_RESOLUTION), tf.int64)
-        words_of_four = BLOCK * BLOCK * channels // 2 // 4
+        rows, columns = (
+            (size + NOISE_BLOCK - 1) // NOISE_BLOCK for size in (height, width)
+        )
+        ticks = tf.cast(tf.round(times * NOISE_TIME_RESOLUTION), tf.int64)
+        words_of_four = NOISE_BLOCK * NOISE_BLOCK * channels // 2 // 4
         # NumPy's generator counts up before it draws.
         draws = tf.constant(np.arange(1, words_of_four + 1, dtype="uint64"))
         # Axes: seed, time, row, column, draw.
@@ -49,10 +51,11 @@ def noise_canvas(seeds, times, height, width, channels=3):
         leading = tf.shape(raw)[:4]
         raw = tf.reshape(raw, tf.concat([leading, [-1]], 0))
         normal = tf.reshape(
-            _box_muller(raw), tf.concat([leading, [BLOCK, BLOCK, channels]], 0)
+            _box_muller(raw),
+            tf.concat([leading, [NOISE_BLOCK, NOISE_BLOCK, channels]], 0),
         )
         canvas = tf.transpose(normal, (0, 1, 2, 4, 3, 5, 6))
-        size = [rows * BLOCK, columns * BLOCK, channels]
+        size = [rows * NOISE_BLOCK, columns * NOISE_BLOCK, channels]
         canvas = tf.reshape(canvas, tf.concat([leading[:2], size], 0))
         return canvas[:, :, :height, :width]
 

@@ -4,7 +4,7 @@ import keras
 import torch
 
 from keras_regen.export.programs import Programs
-from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
+from keras_regen.pixels import SPATIAL_COMPRESSION
 
 HEIGHT, WIDTH = 2, 3
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
+from keras_regen.pixels import SPATIAL_COMPRESSION
 
 PATH = "assets.extra/tf_serving_warmup_requests"
 

@@ -1,5 +1,6 @@
 """The layers that the models are assembled from."""
 
+from keras_regen.layers.attention import dot_product_attention, logits_held
 from keras_regen.layers.causal_conv3d import CausalConv3D
 from keras_regen.layers.causal_upsample3d import CausalUpsample3D
 from keras_regen.layers.content_aware_positional_encoding import (
@@ -11,13 +12,14 @@ from keras_regen.layers.in_context_tokens import InContextTokens
 from keras_regen.layers.modulated_siren import ModulatedSiren
 from keras_regen.layers.patch_embedding import PatchEmbedding
 from keras_regen.layers.patch_output import PatchOutput
-from keras_regen.layers.patches import patchify, unpatchify
+from keras_regen.layers.patches import Patchify, Unpatchify, patchify, unpatchify
 from keras_regen.layers.residual_block3d import ResidualBlock3D
 from keras_regen.layers.sine_cosine_positional_encoding import (
     SineCosinePositionalEncoding,
 )
 from keras_regen.layers.timestep_embedding import TimestepEmbedding
 from keras_regen.layers.variational_latents import VariationalLatents
+from keras_regen.layers.windows import axis_windows
 
 __all__ = [
     "CausalConv3D",
@@ -29,10 +31,15 @@ __all__ = [
     "ModulatedSiren",
     "PatchEmbedding",
     "PatchOutput",
+    "Patchify",
     "ResidualBlock3D",
     "SineCosinePositionalEncoding",
     "TimestepEmbedding",
+    "Unpatchify",
     "VariationalLatents",
+    "axis_windows",
+    "dot_product_attention",
+    "logits_held",
     "patchify",
     "unpatchify",
 ]

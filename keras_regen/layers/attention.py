@@ -37,7 +37,7 @@ def attention_form(dtype):
 
 
 def logits_held(dtype, batch, num_heads, length):
-    """Logits that `attention` holds at once, in values, at most."""
+    """Logits that `dot_product_attention` holds at once, in values, at most."""
     form = attention_form(dtype)
     if form == "fused":
         return 0
@@ -45,7 +45,7 @@ def logits_held(dtype, batch, num_heads, length):
     return rows * length * (1 if form == "heads" else batch * num_heads)
 
 
-def attention(query, key, value):
+def dot_product_attention(query, key, value):
     """Scaled dot-product attention of every token to every token.
 
     PyTorch, and JAX in half precision on GPUs, have fused kernels that never hold the
@@ -74,7 +74,7 @@ def attention(query, key, value):
         return _fused_attention(query, key, value)
     if dtype != (wide := compute_dtype(dtype, form)):
         parts = (ops.cast(x, wide) for x in (query, key, value))
-        return ops.cast(attention(*parts), dtype)
+        return ops.cast(dot_product_attention(*parts), dtype)
     function = attention_by_heads if form == "heads" else attention_by_blocks
     return function(query, key, value)
 

@@ -3,13 +3,9 @@
 import keras
 from keras import ops
 
-from keras_regen.layers.attention import attention
+from keras_regen.layers.attention import dot_product_attention
 from keras_regen.layers.depthwise_mixing import DepthwiseMixing
-from keras_regen.layers.kernels import (
-    dense,
-    multiply_add,
-    normalize_queries_and_keys,
-)
+from keras_regen.layers.kernels import dense, multiply_add, normalize_queries_and_keys
 from keras_regen.layers.windows import windowed_attention
 
 
@@ -163,7 +159,9 @@ class DiTBlock(keras.layers.Layer):
             x = windowed_attention(query, key, value, self.window, self.shifted)
         else:
             tokens = (shape[0], -1, *heads[-2:])
-            x = attention(*(ops.reshape(part, tokens) for part in (query, key, value)))
+            x = dot_product_attention(
+                *(ops.reshape(part, tokens) for part in (query, key, value))
+            )
         return dense(self.attention_output, ops.reshape(x, shape))
 
     def compute_output_shape(self, x_shape, conditioning_shape):

@@ -1,5 +1,6 @@
 """Patches of a video as tokens, and back."""
 
+import keras
 from keras import ops
 
 
@@ -76,3 +77,47 @@ def _add_overlap(x, overlap):
         ],
         axis=2,
     )
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class Patchify(keras.layers.Layer):
+    """`patchify` as a layer: pixels to channels, without weights."""
+
+    def __init__(self, patch_size, **kwargs):
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+
+    def call(self, video):
+        return patchify(video, self.patch_size)
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, *sizes, channels = input_shape
+        sizes = [None if size is None else size // self.patch_size for size in sizes]
+        return (batch, frames, *sizes, channels * self.patch_size**2)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"patch_size": self.patch_size})
+        return config
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class Unpatchify(keras.layers.Layer):
+    """`unpatchify` as a layer: channels to pixels, without weights."""
+
+    def __init__(self, patch_size, **kwargs):
+        super().__init__(**kwargs)
+        self.patch_size = patch_size
+
+    def call(self, patches):
+        return unpatchify(patches, self.patch_size)
+
+    def compute_output_shape(self, input_shape):
+        batch, frames, *sizes, channels = input_shape
+        sizes = [None if size is None else size * self.patch_size for size in sizes]
+        return (batch, frames, *sizes, channels // self.patch_size**2)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update({"patch_size": self.patch_size})
+        return config

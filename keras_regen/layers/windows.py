@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_regen.layers.attention import attention
+from keras_regen.layers.attention import dot_product_attention
 
 
 def windowed_attention(query, key, value, window, shifted=False):
@@ -82,7 +82,7 @@ def _attend_within(query, key, value, *where):
         return ops.reshape(x, (batch * f * h * w, tokens, heads, head_dim))
 
     def attend():
-        x = attention(*(to_windows(x) for x in (query, key, value)))
+        x = dot_product_attention(*(to_windows(x) for x in (query, key, value)))
         x = ops.reshape(x, (batch, f, h, w, frames, rows, columns, heads, head_dim))
         x = ops.transpose(x, (0, 1, 4, 2, 5, 3, 6, 7, 8))
         return ops.reshape(x, ops.shape(query))

@@ -1,46 +1,72 @@
 """How close a video is to its reference."""
 
-import importlib
+from typing import TYPE_CHECKING
 
-from keras_regen.metrics.frechet_distance import FeatureStatistics, frechet_distance
+from keras_regen.lazy import lazy_exports
+from keras_regen.metrics.frechet_distance import (
+    FEW_CLIPS,
+    FeatureStatistics,
+    frechet_distance,
+)
+from keras_regen.metrics.metric_weights import METRIC_WEIGHTS
 from keras_regen.metrics.psnr import psnr
 from keras_regen.metrics.seam_ratio import seam_ratio
 from keras_regen.metrics.ssim import ssim
 from keras_regen.metrics.temporal_consistency import temporal_consistency
 
-# What needs Keras, which importing this package does not import.
-_KERAS = {
-    "Features": "features",
-    "FrechetVideoDistance": "video_distance",
-    "I3D": "i3d",
-    "I3DFeatures": "features",
-    "KerasFeatures": "features",
-    "PSNR": "keras_metrics",
-    "SSIM": "keras_metrics",
-    "STLPIPS": "st_lpips_distance",
-    "SavedModelFeatures": "saved_model_features",
-    "TemporalConsistency": "keras_metrics",
-    "frechet_video_distance": "video_distance",
-    "st_lpips": "st_lpips_distance",
-}
+if TYPE_CHECKING:
+    from keras_regen.metrics.features import Features, I3DFeatures, KerasFeatures
+    from keras_regen.metrics.i3d import I3D
+    from keras_regen.metrics.keras_metrics import PSNR, SSIM, TemporalConsistency
+    from keras_regen.metrics.saved_model_features import SavedModelFeatures
+    from keras_regen.metrics.st_lpips_distance import STLPIPS, st_lpips
+    from keras_regen.metrics.video_distance import (
+        FrechetVideoDistance,
+        frechet_video_distance,
+    )
+    from keras_regen.metrics.weight_conversion import prepare_metric_weights
 
 __all__ = [
-    *_KERAS,
+    "FEW_CLIPS",
+    "I3D",
+    "METRIC_WEIGHTS",
+    "PSNR",
+    "SSIM",
+    "STLPIPS",
     "FeatureStatistics",
+    "Features",
+    "FrechetVideoDistance",
+    "I3DFeatures",
+    "KerasFeatures",
+    "SavedModelFeatures",
+    "TemporalConsistency",
     "frechet_distance",
+    "frechet_video_distance",
+    "prepare_metric_weights",
     "psnr",
     "seam_ratio",
     "ssim",
+    "st_lpips",
     "temporal_consistency",
 ]
 
-
-def __getattr__(name):
-    if name in _KERAS:
-        module = importlib.import_module(f"keras_regen.metrics.{_KERAS[name]}")
-        return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__():
-    return __all__
+# These need Keras, which importing this package does not import.
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    __all__,
+    {
+        "Features": "features",
+        "I3DFeatures": "features",
+        "KerasFeatures": "features",
+        "I3D": "i3d",
+        "PSNR": "keras_metrics",
+        "SSIM": "keras_metrics",
+        "TemporalConsistency": "keras_metrics",
+        "SavedModelFeatures": "saved_model_features",
+        "STLPIPS": "st_lpips_distance",
+        "st_lpips": "st_lpips_distance",
+        "FrechetVideoDistance": "video_distance",
+        "frechet_video_distance": "video_distance",
+        "prepare_metric_weights": "weight_conversion",
+    },
+)

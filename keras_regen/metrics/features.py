@@ -4,9 +4,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_regen.codec.batches import Batches
+from keras_regen.batches import Batches
 from keras_regen.metrics.i3d import I3D, MIN_FRAMES, NUM_CLASSES, SIDE
-from keras_regen.models.inference import to_unit_range
+from keras_regen.pixels import to_unit_range
 
 
 class Features:

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_regen.metrics.formulas import decibels, mean_square, structural_similarity
-from keras_regen.metrics.validation import check_per, check_window
+from keras_regen.metrics.pair_checks import check_per, check_window
 
 
 class MeanOfScores(keras.metrics.Mean):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_regen.metrics.formulas import decibels, mean_square
-from keras_regen.metrics.validation import check_pair, check_per
+from keras_regen.metrics.pair_checks import check_pair, check_per
 
 
 def psnr(reference, video, max_value=None, per="frame"):

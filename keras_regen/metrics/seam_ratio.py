@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from keras_regen.metrics.validation import check_pair
+from keras_regen.metrics.pair_checks import check_pair
 
 AXES = {"time": 0, "rows": 1, "columns": 2}
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_regen.metrics.formulas import structural_similarity
-from keras_regen.metrics.validation import check_pair, check_window
+from keras_regen.metrics.pair_checks import check_pair, check_window
 
 
 def ssim(reference, video, max_value=None, window="gaussian"):

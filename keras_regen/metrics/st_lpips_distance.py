@@ -6,10 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_regen.codec.batches import Batches
+from keras_regen.batches import Batches
+from keras_regen.metrics.pair_checks import check_pair
 from keras_regen.metrics.st_lpips_network import MIN_SIDES, STLPIPSNetwork
-from keras_regen.metrics.validation import check_pair
-from keras_regen.models.inference import to_unit_range
+from keras_regen.pixels import to_unit_range
 
 
 def st_lpips(reference, video, trunk="alex", weights=None, batch_size=8):

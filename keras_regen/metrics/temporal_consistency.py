@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_regen.metrics.formulas import decibels, mean_square
-from keras_regen.metrics.validation import check_pair
+from keras_regen.metrics.pair_checks import check_pair
 
 
 def temporal_consistency(reference, video, max_value=None):

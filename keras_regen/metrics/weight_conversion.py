@@ -6,7 +6,7 @@ import tempfile
 
 import numpy as np
 
-from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput
 from keras_regen.metrics.i3d import I3D
 from keras_regen.metrics.metric_weights import METRIC_WEIGHTS, fingerprint
 from keras_regen.metrics.st_lpips_network import STLPIPSNetwork

@@ -1,16 +1,33 @@
-"""The models, and the presets they are saved to."""
+"""The models that users hold, their architectures, costs and presets."""
 
 from keras_regen.models.architectures import ARCHITECTURES, architecture
 from keras_regen.models.conv_autoencoder import ConvAutoencoder
 from keras_regen.models.conv_decoder import ConvDecoder
+from keras_regen.models.costs import (
+    count_parameters,
+    decoder_bytes,
+    decoder_operations,
+    encoder_bytes,
+    encoder_operations,
+    training_operations,
+)
 from keras_regen.models.dit_decoder import DiTDecoder
-from keras_regen.models.parameters import count_parameters
-from keras_regen.models.presets import bundled_presets, load_model, preset_metadata
+from keras_regen.models.generator import generate
+from keras_regen.models.input_checks import check_finite
+from keras_regen.models.presets import (
+    METADATA,
+    bundled_presets,
+    load_model,
+    preset_directory,
+    preset_metadata,
+)
 from keras_regen.models.regen import Regen
+from keras_regen.models.transfer import transfer_weights
 from keras_regen.models.video_encoder import VideoEncoder
 
 __all__ = [
     "ARCHITECTURES",
+    "METADATA",
     "ConvAutoencoder",
     "ConvDecoder",
     "DiTDecoder",
@@ -18,7 +35,16 @@ __all__ = [
     "VideoEncoder",
     "architecture",
     "bundled_presets",
+    "check_finite",
     "count_parameters",
+    "decoder_bytes",
+    "decoder_operations",
+    "encoder_bytes",
+    "encoder_operations",
+    "generate",
     "load_model",
+    "preset_directory",
     "preset_metadata",
+    "training_operations",
+    "transfer_weights",
 ]

@@ -6,9 +6,9 @@ from keras import ops
 
 from keras_regen.models.architectures import architecture, conv_decoder_architecture
 from keras_regen.models.conv_decoder import ConvDecoder
-from keras_regen.models.inference import to_unit_range
 from keras_regen.models.video_autoencoder import VideoAutoencoder
 from keras_regen.models.video_encoder import VideoEncoder
+from keras_regen.pixels import to_unit_range
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")

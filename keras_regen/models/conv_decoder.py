@@ -2,36 +2,13 @@
 
 import keras
 
-from keras_regen.layers import CausalConv3D, CausalUpsample3D
-from keras_regen.layers.patches import unpatchify
+from keras_regen.layers import CausalConv3D, CausalUpsample3D, Unpatchify
 from keras_regen.models.stages import (
     halvings,
     of_stage,
     output_activation,
     residual_blocks,
 )
-
-
-@keras.saving.register_keras_serializable(package="keras_regen")
-class Unpatchify(keras.layers.Layer):
-    """`unpatchify` as a layer: channels to pixels, without weights."""
-
-    def __init__(self, patch_size, **kwargs):
-        super().__init__(**kwargs)
-        self.patch_size = patch_size
-
-    def call(self, patches):
-        return unpatchify(patches, self.patch_size)
-
-    def compute_output_shape(self, input_shape):
-        batch, frames, *sizes, channels = input_shape
-        sizes = [None if size is None else size * self.patch_size for size in sizes]
-        return (batch, frames, *sizes, channels // self.patch_size**2)
-
-    def get_config(self):
-        config = super().get_config()
-        config.update({"patch_size": self.patch_size})
-        return config
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")

@@ -1,18 +1,14 @@
 """Encoding and decoding one chunk."""
 
-import keras
 import numpy as np
-from keras import ops
 
 from keras_regen import diffusion
-from keras_regen.models.validation import (
+from keras_regen.models.input_checks import (
+    check_chunk,
     check_latents,
-    check_noise_scale,
     check_times,
-    check_video,
 )
-from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
-from keras_regen.pixels import to_uint8
+from keras_regen.pixels import SPATIAL_COMPRESSION, to_uint8, to_unit_range
 
 
 class Inference:
@@ -36,7 +32,7 @@ class Inference:
             ValueError: if the shape, dtype or range is not as above, or for NaNs.
         """
         video = np.asarray(video)
-        check_video(video, self.temporal_compression)
+        check_chunk(video, self.temporal_compression)
         if video.dtype != "uint8":
             video = video.astype("float32")
         # Under `tf.distribute` every replica gives the whole batch.
@@ -85,18 +81,18 @@ class Inference:
             raise ValueError(
                 f'`dtype` must be "float32" or "uint8". Received: dtype={dtype}'
             )
-        check_noise_scale(noise_scale)
+        sampling = diffusion.Sampling(num_steps, seed, noise_scale)
         times = self._decoding_times(latents, num_frames, times)
         batch, _, rows, columns, _ = latents.shape
         height, width = rows * SPATIAL_COMPRESSION, columns * SPATIAL_COMPRESSION
         frame, row, column = origin
-        noise = diffusion.noise_canvas(
-            seed, times + frame, (row, row + height), (column, column + width)
+        noise = sampling.noise(
+            times + frame, (row, row + height), (column, column + width)
         )
         video = self.generate(
             latents,
             np.broadcast_to(times, (batch, len(times))),
-            np.broadcast_to(noise * np.float32(noise_scale), (batch, *noise.shape)),
+            np.broadcast_to(noise, (batch, *noise.shape)),
             num_steps,
         )
         return to_uint8(video) if dtype == "uint8" else video
@@ -139,12 +135,3 @@ class Inference:
                 f"`num_frames` must be at least 1. Received: num_frames={num_frames}"
             )
         return np.linspace(0.0, last, num_frames)
-
-
-def to_unit_range(video):
-    """uint8 or float video to float in [-1, 1]; NumPy stays NumPy."""
-    if keras.backend.standardize_dtype(video.dtype) != "uint8":
-        return video
-    if isinstance(video, np.ndarray):
-        return video.astype("float32") / np.float32(127.5) - np.float32(1.0)
-    return ops.cast(video, "float32") / 127.5 - 1.0

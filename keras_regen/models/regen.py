@@ -8,10 +8,10 @@ from keras_regen import diffusion
 from keras_regen.models.architectures import architecture
 from keras_regen.models.dit_decoder import DiTDecoder
 from keras_regen.models.generator import Generator
-from keras_regen.models.inference import to_unit_range
 from keras_regen.models.layout_map import layout_map
 from keras_regen.models.video_autoencoder import VideoAutoencoder
 from keras_regen.models.video_encoder import VideoEncoder
+from keras_regen.pixels import to_unit_range
 
 # Seeds of evaluation's noise, fixed so that `evaluate` repeats.
 EVALUATION_SEED = 2503
@@ -60,7 +60,7 @@ class Regen(VideoAutoencoder):
         Decoder*, section 3.
     """
 
-    extrapolates = True
+    is_generative = True
 
     def __init__(
         self,

@@ -8,8 +8,7 @@ import math
 import keras
 
 from keras_regen.layers import ResidualBlock3D
-
-SPATIAL_COMPRESSION = 8
+from keras_regen.pixels import SPATIAL_COMPRESSION
 
 
 def halvings(temporal_compression, stem_patch_size):

@@ -3,10 +3,10 @@
 import keras
 from keras import ops
 
-from keras_regen.models.inference import Inference, to_unit_range
+from keras_regen.models.inference import Inference
+from keras_regen.models.input_checks import check_chunk
 from keras_regen.models.presets import load_preset, save_preset
-from keras_regen.models.validation import check_video
-from keras_regen.models.video_encoder import SPATIAL_COMPRESSION
+from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
 
 
 class VideoAutoencoder(Inference, keras.Model):
@@ -20,8 +20,8 @@ class VideoAutoencoder(Inference, keras.Model):
         decoder: a model of the same `temporal_compression` and `latent_channels`.
     """
 
-    # Whether frames can be decoded at other times than those that were encoded.
-    extrapolates = False
+    # Whether the decoder generates: from noise, in any number of steps, at any times.
+    is_generative = False
 
     def __init__(self, encoder, decoder, **kwargs):
         # Keras scales the loss by the model's own policy: half precision needs it here.
@@ -74,7 +74,7 @@ class VideoAutoencoder(Inference, keras.Model):
         save_preset(self, directory, metadata, dtype)
 
     def call(self, video, training=None):
-        check_video(video, self.temporal_compression)
+        check_chunk(video, self.temporal_compression)
         return self.encoder(to_unit_range(video), training=training)
 
     def compute_output_spec(self, video, training=None):
@@ -93,7 +93,7 @@ class VideoAutoencoder(Inference, keras.Model):
         if self._compile_metrics is not None:
             raise ValueError(
                 "The model's outputs are latents: score videos in a callback, as "
-                "`training.Watch`, or with `metric.update_state(video, "
+                "`training.SampleMonitor`, or with `metric.update_state(video, "
                 "model.reconstruct(video))`. Received: metrics in `compile`"
             )
         return super().compute_metrics(x, y, y_pred, sample_weight)

@@ -4,38 +4,15 @@ import json
 
 import keras
 
-from keras_regen.layers import CausalConv3D, VariationalLatents
-from keras_regen.layers.patches import patchify
+from keras_regen.layers import CausalConv3D, Patchify, VariationalLatents
 from keras_regen.models.stages import (
-    SPATIAL_COMPRESSION,
     halvings,
     of_stage,
     output_activation,
     residual_blocks,
 )
+from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.weights_digest import weights_digest
-
-
-@keras.saving.register_keras_serializable(package="keras_regen")
-class Patchify(keras.layers.Layer):
-    """`patchify` as a layer: pixels to channels, without weights."""
-
-    def __init__(self, patch_size, **kwargs):
-        super().__init__(**kwargs)
-        self.patch_size = patch_size
-
-    def call(self, video):
-        return patchify(video, self.patch_size)
-
-    def compute_output_shape(self, input_shape):
-        batch, frames, *sizes, channels = input_shape
-        sizes = [None if size is None else size // self.patch_size for size in sizes]
-        return (batch, frames, *sizes, channels * self.patch_size**2)
-
-    def get_config(self):
-        config = super().get_config()
-        config.update({"patch_size": self.patch_size})
-        return config
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")

@@ -1,28 +1,48 @@
 """Training: whole runs, and the callbacks and optimiser that they are made of."""
 
-import importlib
+from typing import TYPE_CHECKING
 
+from keras_regen.lazy import lazy_exports
 from keras_regen.training.config import TrainingConfig
 
-_MODULES = {
-    "Checkpoint": "checkpoint",
-    "GradientGuard": "gradient_guard",
-    "Progress": "progress",
-    "SkippedSteps": "skipped_steps",
-    "Watch": "watch",
-    "averaged_weights": "averaging",
-    "plot_history": "history_plot",
-    "train": "run",
-}
+if TYPE_CHECKING:
+    from keras_regen.training import distribution
+    from keras_regen.training.averaging import averaged_weights
+    from keras_regen.training.checkpoint import Checkpoint
+    from keras_regen.training.gradient_guard import GradientGuard
+    from keras_regen.training.history_plot import plot_history
+    from keras_regen.training.progress import Progress
+    from keras_regen.training.run import train, untrained_model
+    from keras_regen.training.sample_monitor import SampleMonitor
+    from keras_regen.training.skipped_steps import SkippedSteps
 
-__all__ = ["TrainingConfig", "distribution", *_MODULES]
+__all__ = [
+    "Checkpoint",
+    "GradientGuard",
+    "Progress",
+    "SampleMonitor",
+    "SkippedSteps",
+    "TrainingConfig",
+    "averaged_weights",
+    "distribution",
+    "plot_history",
+    "train",
+    "untrained_model",
+]
 
-
-def __getattr__(name):
-    # The command line reads settings before it chooses Keras's backend.
-    if name == "distribution":
-        return importlib.import_module("keras_regen.training.distribution")
-    if name in _MODULES:
-        module = importlib.import_module(f"keras_regen.training.{_MODULES[name]}")
-        return getattr(module, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# These need Keras, which importing this package does not import.
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    __all__,
+    {
+        "averaged_weights": "averaging",
+        "Checkpoint": "checkpoint",
+        "GradientGuard": "gradient_guard",
+        "plot_history": "history_plot",
+        "Progress": "progress",
+        "train": "run",
+        "untrained_model": "run",
+        "SkippedSteps": "skipped_steps",
+        "SampleMonitor": "sample_monitor",
+    },
+)

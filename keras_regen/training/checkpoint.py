@@ -7,7 +7,7 @@ import pathlib
 import h5py
 import keras
 
-from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput
 
 FORMAT = "keras-regen checkpoint"
 VERSION = 1

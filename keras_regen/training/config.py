@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 import tomllib
 
-from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput
 
 # What another invocation of the same run may change.
 FREE = ("workers", "samples", "cache")

@@ -16,7 +16,7 @@ import os
 import keras
 import numpy as np
 
-from keras_regen.models.regen import Regen
+from keras_regen.models import Regen
 
 # Any of them says that this process is one of several.
 JAX_CLUSTER = (

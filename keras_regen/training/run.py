@@ -9,27 +9,28 @@ import keras
 import numpy as np
 import rich.console
 
-from keras_regen.codec import LatentStatistics
-from keras_regen.codec.memory import parse_memory
-from keras_regen.data import Bucket, VideoClips, VideoWriter
-from keras_regen.data.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput
+from keras_regen.data import Bucket, VideoClips
+from keras_regen.hardware import hardware
+from keras_regen.latents import LatentStatistics
 from keras_regen.models import (
     ConvAutoencoder,
     Regen,
     load_model,
     preset_metadata,
+    transfer_weights,
 )
-from keras_regen.models.transfer import transfer_weights
+from keras_regen.sizes import parse_memory
 from keras_regen.training import distribution
 from keras_regen.training.averaging import assign_averages
 from keras_regen.training.checkpoint import Checkpoint
 from keras_regen.training.config import TrainingConfig
 from keras_regen.training.gradient_guard import GradientGuard
-from keras_regen.training.hardware import hardware
 from keras_regen.training.history_plot import plot_history
 from keras_regen.training.progress import Progress
+from keras_regen.training.sample_monitor import FPS, SampleMonitor
 from keras_regen.training.skipped_steps import SkippedSteps
-from keras_regen.training.watch import FPS, Watch
+from keras_regen.video import VideoWriter
 
 # What of a run's output has which name.
 CONFIG, CHECKPOINT, HISTORY = "config.toml", "checkpoint.h5", "history.json"
@@ -39,7 +40,7 @@ EXTRAS = ("matplotlib", "tensorboardX", "tomli_w")
 # Clips that latent statistics are taken from.
 STATISTICS_CLIPS, STATISTICS_BATCH = 512, 8
 # The seed of clips that are drawn for other ends than training.
-APART = 2503
+HELD_OUT_SEED = 2503
 
 
 def train(config, output, console=None):
@@ -244,7 +245,7 @@ class _TrainingRun:
         if not count:
             return None
         if not self.config.validation:
-            (clips,) = self._plain_clips(self.config.data, count, seed=APART)[0]
+            (clips,) = self._plain_clips(self.config.data, count, seed=HELD_OUT_SEED)[0]
             return clips
         clips = self._plain_clips(self.config.validation, 1, sampling="dense")
         indices = np.linspace(0, len(clips) - 1, min(count, len(clips)))
@@ -258,7 +259,7 @@ class _TrainingRun:
         if distribution.is_chief():
             if samples is not None:
                 log = self.directory / LOG
-                callbacks.append(Watch(log, samples, step=done))
+                callbacks.append(SampleMonitor(log, samples, step=done))
             callbacks.append(
                 Progress(config.steps, config.batch_size, done, self.console)
             )
@@ -303,7 +304,7 @@ class _TrainingRun:
             self.config.data,
             STATISTICS_BATCH,
             steps_per_epoch=-(-min(STATISTICS_CLIPS, trained) // STATISTICS_BATCH),
-            seed=APART,
+            seed=HELD_OUT_SEED,
         )
         statistics = LatentStatistics()
         for (batch,) in clips:

@@ -6,7 +6,7 @@ import tempfile
 
 import imageio.v3 as iio
 
-from keras_regen.data.video_writer import VideoWriter
+from keras_regen.video import VideoWriter
 
 
 class TensorBoardLog:

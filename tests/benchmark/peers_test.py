@@ -5,8 +5,8 @@ pytest.importorskip("diffusers")
 
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from keras_regen.benchmark import PEERS  # noqa: E402
 from keras_regen.benchmark.peers import MODELS, Peer  # noqa: E402
-from keras_regen.benchmark.settings import PEERS  # noqa: E402
 from tests.evaluation.embedders.toys import WAN  # noqa: E402
 
 # Millions of parameters of encoder and decoder, as published.

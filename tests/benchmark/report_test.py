@@ -1,4 +1,5 @@
-from keras_regen.benchmark.report import join_reports, with_ratios
+from keras_regen.benchmark import join_reports
+from keras_regen.benchmark.report import with_ratios
 
 OURS = {
     "model": "ours",

@@ -3,7 +3,7 @@ import importlib.util
 import pytest
 
 from keras_regen.benchmark import Settings
-from keras_regen.benchmark.settings import parse_size
+from keras_regen.sizes import parse_size
 
 
 @pytest.mark.parametrize(

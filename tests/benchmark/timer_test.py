@@ -3,9 +3,8 @@ import time
 import psutil
 import pytest
 
-from keras_regen.benchmark import timer
+from keras_regen.benchmark import Timer, timer
 from keras_regen.benchmark.load import MachineBusyError, OtherLoad
-from keras_regen.benchmark.timer import Timer
 
 SECONDS = 0.1
 
@@ -27,7 +26,7 @@ class FakeLoad:
 
 @pytest.fixture(autouse=True)
 def short_samples(monkeypatch):
-    monkeypatch.setattr(timer, "LEAST_SAMPLE_SECONDS", SECONDS)
+    monkeypatch.setattr(timer, "MIN_SAMPLE_SECONDS", SECONDS)
 
 
 def sleep():

@@ -11,7 +11,7 @@ QUICK = ("--size", "16", "--repeats", 1, "--any-load")
 def test_the_table_and_what_is_written(run, preset, tmp_path, monkeypatch):
     monkeypatch.setattr(ceilings, "MATMUL_SIDES", (64,))
     monkeypatch.setattr(ceilings, "CONV_SIDES", (4,))
-    monkeypatch.setattr(timer, "LEAST_SAMPLE_SECONDS", 0.01)
+    monkeypatch.setattr(timer, "MIN_SAMPLE_SECONDS", 0.01)
     command = ("benchmark", "--model", preset, "--output", "out", *QUICK)
     status, stdout, stderr = run(*command)
     assert (status, stderr) == (0, "")

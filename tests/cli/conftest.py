@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_regen.cli import main
-from keras_regen.data import VideoWriter
+from keras_regen.video import VideoWriter
 from tests.models.conftest import awaken, make_regen
 
 K = 4

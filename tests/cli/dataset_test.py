@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from keras_regen import Latents, Regen, VideoCodec
-from keras_regen.codec import LatentDataset
-from keras_regen.data import VideoReader
+from keras_regen.latents import LatentDataset
+from keras_regen.video import VideoReader
 from tests.cli.conftest import assert_user_error
-from tests.data.videos import moving_ramp, write
 from tests.models.conftest import awaken, make_regen
+from tests.video.videos import moving_ramp, write
 
 K = 4
 

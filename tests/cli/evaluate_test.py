@@ -3,7 +3,7 @@ import json
 import pytest
 
 from tests.cli.conftest import assert_user_error
-from tests.data.videos import moving_ramp, write
+from tests.video.videos import moving_ramp, write
 
 SIZE = ("--size", 16, "--num-frames", 5, "--features", "none", "--no-st-lpips")
 

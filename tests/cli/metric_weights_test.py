@@ -1,6 +1,6 @@
 import pytest
 
-from keras_regen.metrics.metric_weights import METRIC_WEIGHTS
+from keras_regen.metrics import METRIC_WEIGHTS
 from tests.cli.conftest import assert_user_error
 from tests.metrics.conftest import published_weights  # noqa: F401
 

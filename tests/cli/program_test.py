@@ -11,7 +11,7 @@ import pytest
 
 import keras_regen
 from keras_regen.codec import VideoCodec
-from keras_regen.data import VideoReader
+from keras_regen.video import VideoReader
 from tests.cli.conftest import WIDTH, assert_user_error
 
 

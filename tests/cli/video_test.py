@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import keras_regen
-from keras_regen.codec import Latents, VideoCodec
-from keras_regen.data import VideoReader, bundled_clip
+from keras_regen.codec import VideoCodec
+from keras_regen.latents import Latents
 from keras_regen.metrics import psnr, ssim
+from keras_regen.video import VideoReader, bundled_clip
 from tests.cli.conftest import FRAMES, HEIGHT, WIDTH, K, assert_user_error
 from tests.models.conftest import awaken, make_regen
 

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 
 from keras_regen.codec.chunk_encoder import ChunkEncoder
-from keras_regen.codec.memory import encoder_bytes
-from keras_regen.models import VideoEncoder
+from keras_regen.models import VideoEncoder, encoder_bytes
 
 K = 2
 

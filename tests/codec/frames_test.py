@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from keras_regen.codec.frames import open_frames
-from keras_regen.data import VideoReader, VideoWriter
+from keras_regen.video import VideoReader, VideoWriter
 
 
 def video(dtype="uint8", shape=(5, 9, 7, 3)):

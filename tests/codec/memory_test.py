@@ -1,6 +1,7 @@
 import pytest
 
-from keras_regen.codec.memory import decoder_bytes, encoder_bytes, parse_memory
+from keras_regen.models import decoder_bytes, encoder_bytes
+from keras_regen.sizes import parse_memory
 from tests.models.conftest import make_regen
 
 

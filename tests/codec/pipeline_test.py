@@ -7,11 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_regen.codec import VideoCodec, chunk_decoder
+from keras_regen.codec import VideoCodec, chunk_decoder, map_in_thread
 from keras_regen.codec.memory import DEFAULT_MEMORY, frame_bytes
-from keras_regen.codec.pipeline import THREAD_NAME, Ahead, behind
+from keras_regen.codec.pipeline import THREAD_NAME, Prefetcher
 from keras_regen.codec.timeline import Timeline
-from keras_regen.data import VideoReader, VideoWriter
+from keras_regen.video import VideoReader, VideoWriter
 from tests.codec.ramps import RampModel, ramp
 
 K = 4
@@ -39,7 +39,7 @@ def failing(items, error):
 class TestAhead:
     def test_takes_no_more_than_it_may(self):
         taken = []
-        items = Ahead((taken.append(i) or i for i in range(10)), 3)
+        items = Prefetcher((taken.append(i) or i for i in range(10)), 3)
         for i, item in enumerate(items):
             items.wait()
             assert item == i
@@ -48,7 +48,7 @@ class TestAhead:
 
     def test_an_error_comes_where_it_was(self):
         error = RuntimeError("seven")
-        items = Ahead(failing(range(7), error), 3)
+        items = Prefetcher(failing(range(7), error), 3)
         assert [*itertools.islice(items, 7)] == [*range(7)]
         with pytest.raises(RuntimeError) as caught:
             next(items)
@@ -56,7 +56,7 @@ class TestAhead:
         assert [*items] == []
 
     def test_closed_early(self):
-        items = Ahead(iter(range(10)), 3)
+        items = Prefetcher(iter(range(10)), 3)
         next(items)
         assert len(threads()) == 1
         items.close()
@@ -70,7 +70,7 @@ class TestAhead:
                 ran_in.append(threading.current_thread())
                 yield i
 
-        items = Ahead(numbers())
+        items = Prefetcher(numbers())
         assert next(items) == 0 and len(ran_in) == 1
         items.wait()
         items.begin(2)
@@ -104,13 +104,13 @@ device, same = "meta", lambda x: x.device.type == "meta"
 """,
 }
 IN_A_THREAD = """
-from keras_regen.codec.pipeline import Ahead, compute_scope
+from keras_regen.codec.pipeline import Prefetcher, capture_keras_scope
 def made():
     while True:
         yield keras.ops.zeros(2), keras.distribution.distribution()
-items = Ahead(made())
+items = Prefetcher(made())
 with keras.device(device):
-    items.begin(1, compute_scope())
+    items.begin(1, capture_keras_scope())
 array, distribution = next(items)
 items.close()
 assert same(array), array
@@ -130,7 +130,7 @@ def test_a_thread_computes_where_its_caller_does():
 class TestBehind:
     @pytest.mark.parametrize("lag", [0, 1, 3, 20])
     def test_results_are_in_order(self, lag):
-        assert [*behind(abs, iter(range(-9, 0)), lag)] == [*range(9, 0, -1)]
+        assert [*map_in_thread(abs, iter(range(-9, 0)), lag)] == [*range(9, 0, -1)]
 
     def test_the_next_is_taken_before_this_is_done(self):
         next_is_taken = threading.Event()
@@ -140,14 +140,14 @@ class TestBehind:
             next_is_taken.set()
             yield 1
 
-        results = behind(lambda _: next_is_taken.wait(PATIENCE), items(), 1)
+        results = map_in_thread(lambda _: next_is_taken.wait(PATIENCE), items(), 1)
         assert [*results] == [True, True]
 
     @pytest.mark.parametrize("lag", [0, 1, 3])
     def test_takes_as_many_as_it_may(self, lag):
         taken = []
         items = (taken.append(i) or i for i in range(9))
-        for done, _ in enumerate(behind(abs, items, lag), 1):
+        for done, _ in enumerate(map_in_thread(abs, items, lag), 1):
             assert len(taken) == min(9, done + lag)
 
     @pytest.mark.parametrize("where", ["function", "items"])
@@ -161,14 +161,14 @@ class TestBehind:
             return i
 
         items = iter(range(5)) if where == "function" else failing(range(3), error)
-        results, seen = behind(function, items, lag), []
+        results, seen = map_in_thread(function, items, lag), []
         with pytest.raises(RuntimeError) as caught:
             seen.extend(results)
         assert caught.value is error
         assert seen == [0, 1, 2]
 
     def test_control_c_does_not_wait_for_results(self):
-        results, seen = behind(abs, failing([1], KeyboardInterrupt()), 1), []
+        results, seen = map_in_thread(abs, failing([1], KeyboardInterrupt()), 1), []
         with pytest.raises(KeyboardInterrupt):
             seen.extend(results)
         assert seen == []
@@ -190,7 +190,7 @@ class TestBehind:
                 begun.set()
                 go_on.wait(PATIENCE)
 
-        results = behind(work, items(), 3)
+        results = map_in_thread(work, items(), 3)
         next(results)
         assert begun.wait(PATIENCE)
         threading.Timer(0.05, go_on.set).start()
@@ -414,20 +414,20 @@ class TestStops:
 
     def test_the_model(self, codec, tmp_path):
         latents = codec.encode(ramp(np.arange(5 * GROUP), 16, 24))
-        generate = codec.regen.generate
+        generate = codec.model.generate
 
         def fail(*args):
-            if len(codec.regen.decoded) == 3:
+            if len(codec.model.decoded) == 3:
                 raise RuntimeError("no memory")
             return generate(*args)
 
-        codec.regen.generate = fail
+        codec.model.generate = fail
         stream, seen = codec.decode_stream(latents), []
         with pytest.raises(RuntimeError, match="no memory"):
             seen.extend(stream)
         # All that three groups show without the fourth.
         assert len(seen) == 3 * GROUP - 2
-        codec.regen.decoded.clear()
+        codec.model.decoded.clear()
         (tmp_path / "out.npy").write_bytes(b"what was there")
         with pytest.raises(RuntimeError, match="no memory"):
             codec.decode(latents, tmp_path / "out.npy")
@@ -457,9 +457,9 @@ class TestStops:
     def test_the_interpreter(self):
         script = (
             "import time\n"
-            "from keras_regen.codec.pipeline import Ahead, behind\n"
-            "items = Ahead(iter(range(9)), 2)\n"
-            "results = behind(lambda i: time.sleep(0.1), items, 2)\n"
+            "from keras_regen.codec.pipeline import Prefetcher, map_in_thread\n"
+            "items = Prefetcher(iter(range(9)), 2)\n"
+            "results = map_in_thread(lambda i: time.sleep(0.1), items, 2)\n"
             "next(results)\n"
         )
         result = subprocess.run(

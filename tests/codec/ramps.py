@@ -21,7 +21,7 @@ class RampModel:
     """
 
     preset = "ramps"
-    extrapolates = True
+    is_generative = True
 
     def __init__(self, k):
         self.temporal_compression = k

@@ -6,9 +6,11 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 
-from keras_regen.codec import Latents, VideoCodec
-from keras_regen.codec.memory import decoder_bytes, frame_bytes
-from keras_regen.data import VideoReader, VideoWriter
+from keras_regen.codec import VideoCodec
+from keras_regen.codec.memory import frame_bytes
+from keras_regen.latents import Latents
+from keras_regen.models import decoder_bytes
+from keras_regen.video import VideoReader, VideoWriter
 from tests.codec.ramps import RampModel, ramp
 from tests.models.conftest import awaken, make_regen
 

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from keras_regen.data.augmentation import HorizontalFlip, LayerAugmentation
-from tests.data.videos import moving_ramp
+from tests.video.videos import moving_ramp
 
 LAYERS = {
     "flip": lambda: layers.RandomFlip("horizontal_and_vertical"),

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_regen.data import VideoClips, bundled_clip
+from keras_regen.data import VideoClips
+from keras_regen.video import bundled_clip
 from tests.models.conftest import make_regen
 
 

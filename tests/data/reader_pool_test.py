@@ -6,10 +6,9 @@ import threading
 import numpy as np
 import pytest
 
-from keras_regen.data.frame_access import open_access
-from keras_regen.data.frame_cache import FrameCache
-from keras_regen.data.reader_pool import ReaderPool
-from tests.data.videos import moving_ramp, write
+from keras_regen.data.reader_pool import FrameCache, ReaderPool
+from keras_regen.video import open_access
+from tests.video.videos import moving_ramp, write
 
 
 @pytest.fixture

@@ -12,10 +12,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_regen.data import Bucket, VideoClips, bundled_clip
+from keras_regen.data import Bucket, VideoClips
 from keras_regen.data.video_library import VideoLibrary
-from tests.data.videos import moving_ramp, read, write
+from keras_regen.video import bundled_clip
 from tests.models.conftest import make_regen
+from tests.video.videos import moving_ramp, read, write
 
 
 def numbered(num_frames, first=0, height=16, width=16):

@@ -2,8 +2,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from keras_regen.data import VideoReader
-from keras_regen.evaluation.datasets import Item, dataset_name, open_dataset
+from keras_regen.evaluation import Item, open_dataset
+from keras_regen.evaluation.datasets import dataset_name
+from keras_regen.video import VideoReader
 
 FRAME = bytes(16 * 16 * 3 // 2)
 

@@ -4,11 +4,16 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 
-from keras_regen.evaluation import Evaluation, Item, get_protocol
+from keras_regen.evaluation import (
+    Evaluation,
+    Item,
+    get_protocol,
+    plot_contact_sheet,
+    plot_rate_distortion,
+)
 from keras_regen.evaluation.embedders import Reconstruction
-from keras_regen.evaluation.plots import plot_contact_sheet, plot_rate_distortion
 from keras_regen.metrics import Features, frechet_video_distance, psnr, ssim
-from tests.data.videos import moving_ramp, write
+from tests.video.videos import moving_ramp, write
 
 PROTOCOL = get_protocol("vidtok").override(size=16, num_frames=4)
 

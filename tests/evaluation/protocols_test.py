@@ -4,9 +4,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from keras_regen.evaluation.protocols import PROTOCOLS, get_protocol
+from keras_regen.evaluation import PROTOCOLS, get_protocol
 from keras_regen.metrics import psnr, ssim
-from tests.data.videos import moving_ramp
+from tests.video.videos import moving_ramp
 
 
 def save(path, video):

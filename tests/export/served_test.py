@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from keras_regen.models.inference import to_unit_range
-from keras_regen.pixels import to_uint8
+from keras_regen.pixels import to_uint8, to_unit_range
 from tests.export.conftest import K, random_video
 from tests.serving.calls import make_calls
 from tests.serving.processes import serve

@@ -3,14 +3,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_regen.layers.attention import (
-    attention,
-    attention_by_blocks,
-    attention_by_heads,
-)
+from keras_regen.layers import dot_product_attention
+from keras_regen.layers.attention import attention_by_blocks, attention_by_heads
 from tests.test_case import random
 
-FORMS = (attention, attention_by_blocks, attention_by_heads)
+FORMS = (dot_product_attention, attention_by_blocks, attention_by_heads)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +42,7 @@ def test_large_logits_do_not_overflow(form):
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision(dtype):
     parts = [random(2, 37, 3, 8, seed=i) for i in range(3)]
-    output = attention(*(ops.cast(x, dtype) for x in parts))
+    output = dot_product_attention(*(ops.cast(x, dtype) for x in parts))
     assert keras.backend.standardize_dtype(output.dtype) == dtype
     output = ops.convert_to_numpy(ops.cast(output, "float32"))
     np.testing.assert_allclose(output, reference(*parts), atol=0.02)

@@ -69,6 +69,20 @@ CASES = {
         num_weights=2,
         other_shapes=[([(1, 1, 8, 8, 3)], (1, 1, 1, 1, 16))],
     ),
+    "Patchify": dict(
+        init_kwargs={"patch_size": 4},
+        input_shapes=[(2, 3, 8, 12, 3)],
+        output_shape=(2, 3, 2, 3, 48),
+        num_weights=0,
+        other_shapes=[([(1, 1, 4, 4, 3)], (1, 1, 1, 1, 48))],
+    ),
+    "Unpatchify": dict(
+        init_kwargs={"patch_size": 4},
+        input_shapes=[(2, 3, 2, 3, 48)],
+        output_shape=(2, 3, 8, 12, 3),
+        num_weights=0,
+        other_shapes=[([(1, 1, 1, 1, 48)], (1, 1, 4, 4, 3))],
+    ),
     "PatchOutput": dict(
         init_kwargs={"units": 16, "overlap": 4},
         input_shapes=[(2, 3, 2, 3, 16), (2, 16)],

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_regen.layers.windows import axis_windows, windowed_attention
+from keras_regen.layers import axis_windows
+from keras_regen.layers.windows import windowed_attention
 from tests.test_case import random
 
 SHAPES_AND_WINDOWS = [

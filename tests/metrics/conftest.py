@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_regen.metrics.metric_weights import METRIC_WEIGHTS
-from keras_regen.metrics.weight_conversion import prepare_metric_weights
+from keras_regen.metrics import METRIC_WEIGHTS, prepare_metric_weights
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_regen.metrics import Features, I3DFeatures, KerasFeatures
 from keras_regen.metrics import features as module
-from keras_regen.metrics.features import Features, I3DFeatures, KerasFeatures
 
 RNG = np.random.default_rng(0)
 VIDEO = RNG.integers(0, 256, (5, 3, 6, 8, 3), "uint8")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_regen.metrics.frechet_distance import FeatureStatistics, frechet_distance
+from keras_regen.metrics import FeatureStatistics, frechet_distance
 
 RNG = np.random.default_rng(0)
 

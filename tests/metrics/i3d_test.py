@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_regen.metrics.i3d import I3D
+from keras_regen.metrics import I3D
 from tests.metrics.conftest import fill
 
 T, Y, X, C = np.meshgrid(*map(np.arange, (9, 224, 224, 3)), indexing="ij")

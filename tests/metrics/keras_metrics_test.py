@@ -3,9 +3,8 @@ import numpy as np
 import pytest
 
 from keras_regen import metrics
-from keras_regen.metrics.keras_metrics import PSNR, SSIM, TemporalConsistency
-from keras_regen.metrics.temporal_consistency import temporal_consistency
-from tests.data.videos import moving_ramp
+from keras_regen.metrics import PSNR, SSIM, TemporalConsistency, temporal_consistency
+from tests.video.videos import moving_ramp
 
 REFERENCE = np.stack([moving_ramp(4, 24, 32), moving_ramp(5, 24, 32)[1:]])
 NOISE = np.random.default_rng(0).normal(0, [[[[[4]]]], [[[[30]]]]], REFERENCE.shape)

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
+from keras_regen.metrics import METRIC_WEIGHTS
 from keras_regen.metrics.metric_weights import (
-    METRIC_WEIGHTS,
     MetricWeights,
     cache_directory,
     file_digest,

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_regen.metrics.saved_model_features import SavedModelFeatures
+from keras_regen.metrics import SavedModelFeatures
 
 tf = pytest.importorskip("tensorflow")
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_regen.metrics.st_lpips_distance import STLPIPS, st_lpips
+from keras_regen.metrics import STLPIPS, st_lpips
 from keras_regen.metrics.st_lpips_network import BlurDownsample, STLPIPSNetwork
 from tests.metrics.conftest import fill
 from tests.metrics.images import REFERENCE, VIDEO

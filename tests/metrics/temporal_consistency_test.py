@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_regen.metrics import psnr
-from keras_regen.metrics.temporal_consistency import temporal_consistency
-from tests.data.videos import moving_ramp
+from keras_regen.metrics import psnr, temporal_consistency
+from tests.video.videos import moving_ramp
 
 RAMP = moving_ramp(6, 16, 20)
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_regen.metrics.features import Features, KerasFeatures
-from keras_regen.metrics.frechet_distance import frechet_distance
-from keras_regen.metrics.video_distance import (
+from keras_regen.metrics import (
+    Features,
     FrechetVideoDistance,
+    KerasFeatures,
+    frechet_distance,
     frechet_video_distance,
 )
 

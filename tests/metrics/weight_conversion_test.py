@@ -3,13 +3,12 @@ import pickle
 import numpy as np
 import pytest
 
-from keras_regen.metrics.i3d import I3D
-from keras_regen.metrics.metric_weights import METRIC_WEIGHTS, fingerprint
+from keras_regen.metrics import I3D, METRIC_WEIGHTS, prepare_metric_weights
+from keras_regen.metrics.metric_weights import fingerprint
 from keras_regen.metrics.weight_conversion import (
     convert_i3d,
     convert_st_lpips,
     load_array_pickle,
-    prepare_metric_weights,
 )
 from tests.metrics.conftest import fill
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_regen.models.transfer import transfer_weights
+from keras_regen.models import transfer_weights
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
 

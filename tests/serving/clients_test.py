@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from keras_regen.data import VideoReader, bundled_clip
-from tests.data.videos import read, write
+from keras_regen.video import VideoReader, bundled_clip
 from tests.serving.processes import ROOT, run_python, serve
 from tests.serving.toy_requests import needs_tensorflow_serving
+from tests.video.videos import read, write
 
 pytestmark = needs_tensorflow_serving
 EXAMPLES = ROOT / "examples" / "serving"

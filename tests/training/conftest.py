@@ -2,7 +2,7 @@ import pytest
 
 from keras_regen.models import ARCHITECTURES
 from keras_regen.models.architectures import CONV_DECODERS
-from tests.data.videos import moving_ramp, write
+from tests.video.videos import moving_ramp, write
 
 TOY = {
     "encoder": {

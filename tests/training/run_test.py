@@ -12,9 +12,9 @@ import pytest
 
 import keras_regen
 from keras_regen import ConvAutoencoder, Regen
-from keras_regen.data import VideoReader
 from keras_regen.models import load_model, preset_metadata
 from keras_regen.training import TrainingConfig, train
+from keras_regen.video import VideoReader
 
 SETTINGS = dict(
     size="toy",

@@ -5,8 +5,7 @@ import numpy as np
 
 from keras_regen.diffusion import UniformTimes
 from keras_regen.models import DiTDecoder, Regen, VideoEncoder
-from keras_regen.training import distribution
-from keras_regen.training.gradient_guard import GradientGuard
+from keras_regen.training import GradientGuard, distribution
 from tests.test_case import random
 
 BATCH, STEPS = 8, 3

@@ -1,12 +1,19 @@
 """Whatever turns videos into latents and back, behind one interface."""
 
-from keras_regen.evaluation.embedders.diffusers_embedder import DiffusersEmbedder
+from keras_regen.evaluation.embedders.diffusers_embedder import (
+    FAMILIES,
+    DiffusersEmbedder,
+)
 from keras_regen.evaluation.embedders.embedder import Embedder, Reconstruction
 from keras_regen.evaluation.embedders.omni_tokenizer_embedder import (
     OmniTokenizerEmbedder,
 )
 from keras_regen.evaluation.embedders.registry import load_embedder
-from keras_regen.evaluation.embedders.torch_embedder import LatentGrid, TorchEmbedder
+from keras_regen.evaluation.embedders.torch_embedder import (
+    LatentGrid,
+    TorchEmbedder,
+    import_torch,
+)
 from keras_regen.evaluation.embedders.video_codec_embedder import VideoCodecEmbedder
 from keras_regen.evaluation.embedders.vidtok_embedder import VidTokEmbedder
 from keras_regen.evaluation.embedders.wf_vae_embedder import WFVAEEmbedder
@@ -14,6 +21,7 @@ from keras_regen.evaluation.embedders.x264 import X264
 from keras_regen.evaluation.embedders.zonal_dct import ZonalDct
 
 __all__ = [
+    "FAMILIES",
     "X264",
     "DiffusersEmbedder",
     "Embedder",
@@ -25,5 +33,6 @@ __all__ = [
     "VideoCodecEmbedder",
     "WFVAEEmbedder",
     "ZonalDct",
+    "import_torch",
     "load_embedder",
 ]

@@ -6,7 +6,7 @@ is most of the error of a good encoding.
 
 import numpy as np
 
-from keras_regen.data.container import h264_pixel_format
+from keras_regen.video import h264_pixel_format
 
 RED, BLUE = 0.2126, 0.0722
 _LUMINANCE = np.array([RED, 1 - RED - BLUE, BLUE])

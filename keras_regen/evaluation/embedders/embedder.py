@@ -65,7 +65,7 @@ def as_stored(latents):
     return stored
 
 
-def check_video(video):
+def check_frames(video):
     """Raises ValueError unless it is a uint8 array of shape (T, H, W, 3)."""
     shape = video.shape
     if video.dtype != "uint8" or len(shape) != 4 or shape[-1] != 3 or 0 in shape:

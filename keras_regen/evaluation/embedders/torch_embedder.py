@@ -12,7 +12,7 @@ from keras_regen.evaluation.embedders.embedder import (
     BITS_PER_VALUE,
     Reconstruction,
     as_stored,
-    check_video,
+    check_frames,
 )
 from keras_regen.pixels import to_uint8
 from keras_regen.weights_digest import weights_digest
@@ -130,7 +130,7 @@ class TorchEmbedder(abc.ABC):
 
     def reconstruct(self, video):
         """See `Embedder`."""
-        check_video(video)
+        check_frames(video)
         length = self.chunk_frames or len(video)
         chunks = [video[i : i + length] for i in range(0, len(video), length)]
         decoded, counts = zip(*map(self._reconstruct, chunks), strict=True)

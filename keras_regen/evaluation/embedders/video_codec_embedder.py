@@ -8,7 +8,7 @@ from keras_regen.evaluation.embedders.embedder import (
     BITS_PER_VALUE,
     Reconstruction,
     as_stored,
-    check_video,
+    check_frames,
 )
 from keras_regen.weights_digest import weights_digest
 
@@ -36,18 +36,18 @@ class VideoCodecEmbedder:
         self.codec = codec
         self.num_steps = num_steps
         self.seed = seed
-        self.name = name or _name(codec.regen)
+        self.name = name or _name(codec.model)
 
     @functools.cached_property
     def identity(self):
         """See `Embedder`."""
-        weights = weights_digest(self.codec.regen.get_weights())
+        weights = weights_digest(self.codec.model.get_weights())
         settings = self.codec.chunking, self.codec.blend_frames, self.codec.tile_size
         return [weights, *settings, self.num_steps, self.seed]
 
     def reconstruct(self, video):
         """See `Embedder`."""
-        check_video(video)
+        check_frames(video)
         latents = self.codec.encode(video)
         latents = dataclasses.replace(latents, array=as_stored(latents.array))
         decoded = self.codec.decode(latents, num_steps=self.num_steps, seed=self.seed)

@@ -6,13 +6,13 @@ import re
 import av
 import numpy as np
 
-from keras_regen.data.container import h264_pixel_format, tag_bt709
 from keras_regen.evaluation.embedders import bt709
 from keras_regen.evaluation.embedders.embedder import (
     Reconstruction,
-    check_video,
+    check_frames,
     num_latent_bits,
 )
+from keras_regen.video import h264_pixel_format, tag_bt709
 
 PRESET = "medium"
 # Rate control weighs frames by how long they are shown.
@@ -49,7 +49,7 @@ class X264:
 
     def reconstruct(self, video):
         """See `Embedder`."""
-        check_video(video)
+        check_frames(video)
         budget = num_latent_bits(self.match, *video.shape[:3])
         low, high = 0, WORST_CRF * STEPS_PER_CRF
         size = video.shape[1:3]

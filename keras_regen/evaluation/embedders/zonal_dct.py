@@ -5,7 +5,7 @@ import numpy as np
 from keras_regen.evaluation.embedders.embedder import (
     BITS_PER_VALUE,
     Reconstruction,
-    check_video,
+    check_frames,
 )
 from keras_regen.pixels import to_uint8
 
@@ -50,7 +50,7 @@ class ZonalDct:
 
     def reconstruct(self, video):
         """See `Embedder`."""
-        check_video(video)
+        check_frames(video)
         shape = frames, height, width = video.shape[:3]
         padded = self._padded(shape)
         pads = [(0, more - size) for size, more in zip(shape, padded, strict=True)]

@@ -3,7 +3,7 @@ import pytest
 
 from keras_regen.evaluation.embedders.embedder import (
     as_stored,
-    check_video,
+    check_frames,
     num_latent_bits,
 )
 from tests.evaluation.embedders.videos import Sized
@@ -40,4 +40,4 @@ def test_latents_beyond_float16(value):
 )
 def test_other_videos_are_errors(video):
     with pytest.raises(ValueError, match=r"uint8, of shape \(T, H, W, 3\).*Received: "):
-        check_video(video)
+        check_frames(video)

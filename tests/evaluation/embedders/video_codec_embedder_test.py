@@ -42,9 +42,9 @@ def test_it_decodes_what_is_stored(codec, tmp_path):
 
 def test_name(codec, monkeypatch):
     assert VideoCodecEmbedder(codec).name == "Regen"
-    monkeypatch.setattr(codec.regen, "preset", "models/mine")
+    monkeypatch.setattr(codec.model, "preset", "models/mine")
     assert VideoCodecEmbedder(codec).name == "mine"
-    monkeypatch.setattr(codec.regen, "preset", "runs/first/preset")
+    monkeypatch.setattr(codec.model, "preset", "runs/first/preset")
     assert VideoCodecEmbedder(codec).name == "first"
     assert VideoCodecEmbedder(codec, name="other").name == "other"
 
@@ -56,7 +56,7 @@ def test_a_reconstruction_is_a_record(codec):
 
 
 def test_identity_tells_what_changes_the_outcome(codec):
-    model = codec.regen
+    model = codec.model
     embedders = [
         VideoCodecEmbedder(codec),
         VideoCodecEmbedder(codec, num_steps=2),

@@ -2,11 +2,11 @@ import av
 import numpy as np
 import pytest
 
-from keras_regen.data import VideoReader, bundled_clip
 from keras_regen.evaluation.embedders import X264
 from keras_regen.evaluation.embedders.bt709 import to_planes
 from keras_regen.evaluation.embedders.x264 import _encode, _num_bits
 from keras_regen.metrics import psnr
+from keras_regen.video import VideoReader, bundled_clip
 from tests.evaluation.embedders.videos import Sized, ramp
 
 VIDEO = np.stack([*VideoReader(bundled_clip())])[:8, :64, :64]

@@ -1,0 +1,198 @@
+"""A benchmark from beginning to end."""
+
+import dataclasses
+import datetime
+import gc
+import itertools
+import json
+import pathlib
+
+import keras
+
+from keras_regen.atomic_output import AtomicOutput
+from keras_regen.benchmark.ceilings import measure_ceiling
+from keras_regen.benchmark.machine import load_limit, machine, versions
+from keras_regen.benchmark.peak_memory import peak_memory
+from keras_regen.benchmark.report import REPORT, with_ratios
+from keras_regen.benchmark.settings import PEER_CASES, PRECISIONS
+from keras_regen.benchmark.timer import Timer
+from keras_regen.benchmark.work import check_model, make_model, make_work
+from keras_regen.hardware import on_gpu
+
+
+class Benchmark:
+    """Times models, peers and the machine itself in one run.
+
+    Args:
+        settings: `Settings`.
+        timer: `Timer` or None. Defaults to one that guards against other load: on a
+            CPU against 0.1 of a core, beside a GPU against half of the cores.
+
+    Raises:
+        ValueError: if a model is not known.
+        ImportError: without psutil.
+    """
+
+    def __init__(self, settings, timer=None):
+        for name in settings.models:
+            check_model(name)
+        self.settings = settings
+        self._on_gpu = on_gpu()
+        self._timer = timer or Timer(settings.repeats, load_limit(), settings.any_load)
+        self._date = datetime.datetime.now(datetime.UTC)
+        self.ceilings, self.rows, self.skipped = {}, [], []
+
+    def __len__(self):
+        """Things to measure, the ceiling of each precision among them."""
+        s = self.settings
+        sizes = len(s.sizes) * len(s.dtypes) * max(1, len(s.compressions))
+        ours = len(s.models) * len(s.cases)
+        return len(s.dtypes) + sizes * (ours + len(s.peers) * len(self._peer_cases()))
+
+    def run(self, begun=lambda label: None):
+        """Measures one thing after the other.
+
+        Args:
+            begun: callable. Told in words what is about to be measured.
+
+        Yields:
+            The row of each case once it is measured, a dict; None for what goes into
+            `ceilings` or `skipped`.
+        """
+        for dtype in self.settings.dtypes:
+            begun(f"what the machine can do in {PRECISIONS[dtype]}")
+            self.ceilings[PRECISIONS[dtype]] = measure_ceiling(
+                PRECISIONS[dtype], self._timer, on_gpu=self._on_gpu
+            )
+            yield None
+        yield from self._run_ours(begun)
+        yield from self._run_peers(begun)
+
+    def report(self):
+        """What was measured so far, as a dict."""
+        extra = ("torch", "diffusers") if self.settings.peers else ()
+        return {
+            "date": self._date.isoformat(timespec="seconds"),
+            "backend": keras.backend.backend(),
+            "machine": machine(),
+            "versions": versions(*extra),
+            "settings": dataclasses.asdict(self.settings),
+            "other_cores_allowed": None if self._timer.any_load else self._timer.limit,
+            "ceilings": self.ceilings,
+            "rows": with_ratios(self.rows),
+            "skipped": self.skipped,
+        }
+
+    def save(self, directory):
+        """Writes what was measured so far as `benchmark.json`, whole or not at all.
+
+        Raises:
+            ValueError: if it cannot be written.
+        """
+        path = pathlib.Path(directory) / REPORT
+        with AtomicOutput(path, "report") as output:
+            output.temporary.write_text(json.dumps(self.report(), indent=1) + "\n")
+
+    def _run_ours(self, begun):
+        s = self.settings
+        for dtype, name, k in itertools.product(
+            s.dtypes, s.models, s.compressions or (None,)
+        ):
+            model = make_model(name, k, dtype)
+            frames = model.temporal_compression + 1
+            parameters = [p.count_params() for p in (model.encoder, model.decoder)]
+            # Training last: it keeps what the optimiser keeps.
+            cases = sorted(s.cases, key=lambda case: case == "train")
+            for case, size in itertools.product(cases, s.sizes):
+                begun(_label(name, case, dtype, (s.batch_size, frames, *size)))
+                yield self._measure(
+                    make_work(case, model, size, s.batch_size, s.num_steps),
+                    device=keras.backend.backend(),
+                    model=pathlib.Path(name).name,
+                    is_peer=False,
+                    case=case,
+                    num_steps=s.num_steps if case == "decode" else 1,
+                    parameters=parameters,
+                    shape=(s.batch_size, frames, *size),
+                    dtype=dtype,
+                )
+            del model
+            gc.collect()
+
+    def _run_peers(self, begun):
+        if not self.settings.peers:
+            return
+        from keras_regen.benchmark.peers import Peer
+
+        # The sizes that ours had.
+        shapes = {
+            tuple(row[n] for n in ("batch_size", "frames", "height", "width")): None
+            for row in self.rows
+        }
+        for dtype, name in itertools.product(self.settings.dtypes, self.settings.peers):
+            peer = Peer(name, dtype)
+            for case, shape in itertools.product(self._peer_cases(), shapes):
+                label = _label(peer.title, case, dtype, shape)
+                begun(label)
+                if not peer.takes(*shape[1:]):
+                    self.skipped.append(f"{label}: it takes no such videos")
+                    yield None
+                    continue
+                try:
+                    row = self._measure(
+                        peer.work(case, shape),
+                        device="torch",
+                        model=peer.title,
+                        is_peer=True,
+                        case=case,
+                        num_steps=1,
+                        parameters=peer.parameters(),
+                        shape=shape,
+                        dtype=dtype,
+                    )
+                except NotImplementedError as error:
+                    # Not in every precision on every device.
+                    self.skipped.append(f"{label}: {error}")
+                    row = None
+                yield row
+            del peer
+            gc.collect()
+
+    def _peer_cases(self):
+        return [case for case in PEER_CASES if case in self.settings.cases]
+
+    def _measure(self, work, device, shape, dtype, **labels):
+        memory = peak_memory(device if self._on_gpu else "cpu")
+        try:
+            timing = self._timer.time(work.function, compiled=memory.reset)
+        finally:
+            peak = memory.stop()
+        batch_size, frames, height, width = shape
+        rate = work.operations / timing.seconds
+        row = {
+            **labels,
+            "batch_size": batch_size,
+            "frames": frames,
+            "height": height,
+            "width": width,
+            "dtype": dtype,
+            "first_call_seconds": timing.first_seconds,
+            "seconds": timing.seconds,
+            "min_seconds": min(timing.samples),
+            "max_seconds": max(timing.samples),
+            "samples": timing.samples,
+            "calls_per_sample": timing.calls_per_sample,
+            "other_cores": timing.other_cores,
+            "discarded": timing.discarded,
+            "frames_per_second": batch_size * frames / timing.seconds,
+            "operations": work.operations,
+            "operations_per_second": rate,
+            "share_of_ceiling": rate / self.ceilings[PRECISIONS[dtype]]["ceiling"],
+            "peak_memory_bytes": peak,
+        }
+        self.rows.append(row)
+        return row
+
+
+def _label(name, case, dtype, shape):
+    return f"{name}, {case}, {' x '.join(map(str, shape))}, {dtype}"

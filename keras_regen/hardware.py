@@ -1,0 +1,43 @@
+"""What a model is trained on."""
+
+import platform
+
+import keras
+
+
+def hardware():
+    """The devices that Keras uses, in words: their number and name."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
+    if backend == "torch":
+        import torch
+
+        if torch.cuda.is_available():
+            return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        gpus = tf.config.list_physical_devices("GPU")
+        if gpus:
+            details = tf.config.experimental.get_device_details(gpus[0])
+            return f"{len(gpus)} x {details.get('device_name', 'GPU')}"
+    return platform.processor() or platform.machine()
+
+
+def on_gpu():
+    """Whether the backend computes on a GPU."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend() == "gpu"
+    if backend == "torch":
+        import torch
+
+        return torch.cuda.is_available()
+    import tensorflow as tf
+
+    return bool(tf.config.list_physical_devices("GPU"))

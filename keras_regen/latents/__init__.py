@@ -1,0 +1,31 @@
+"""The latents of whole videos: in memory, in files and as batches."""
+
+from typing import TYPE_CHECKING
+
+from keras_regen.latents.chunk_layout import ChunkLayout
+from keras_regen.latents.latent_dataset import LatentDataset
+from keras_regen.latents.latent_statistics import LatentStatistics
+from keras_regen.latents.latents import Latents
+from keras_regen.latents.latents_file import LatentsWriter
+from keras_regen.lazy import lazy_exports
+
+if TYPE_CHECKING:
+    from keras_regen.latents.latent_clips import LatentClips
+
+__all__ = [
+    "ChunkLayout",
+    "LatentClips",
+    "LatentDataset",
+    "LatentStatistics",
+    "Latents",
+    "LatentsWriter",
+]
+
+# These need Keras, which importing this package does not import.
+__getattr__, __dir__ = lazy_exports(
+    __name__,
+    __all__,
+    {
+        "LatentClips": "latent_clips",
+    },
+)

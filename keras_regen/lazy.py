@@ -1,0 +1,34 @@
+"""Packages whose public names are imported when they are first used.
+
+Keras fixes its backend when it is imported, so the command line must choose the backend
+before anything imports Keras.
+"""
+
+import importlib
+import sys
+
+
+def lazy_exports(package, public, origin):
+    """Makes a package import public names on first use.
+
+    Args:
+        package: str. The package's `__name__`.
+        public: list of str. The package's `__all__`.
+        origin: dict from a public name to the module of the package that defines it.
+            A public name that is neither here nor imported by the package is a module.
+
+    Returns:
+        The package's `__getattr__` and `__dir__`.
+    """
+
+    def __getattr__(name):
+        if name not in public:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{package}.{origin.get(name, name)}")
+        return getattr(module, name) if name in origin else module
+
+    def __dir__():
+        special = (name for name in vars(sys.modules[package]) if name[:2] == "__")
+        return sorted({*public, *special})
+
+    return __getattr__, __dir__

@@ -1,0 +1,36 @@
+"""Sizes as users write them: of memory and of frames."""
+
+import re
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def parse_memory(memory):
+    """Bytes, of an int or of a str such as `"2GB"` or `"512 MB"`.
+
+    Raises:
+        ValueError: if it is neither, or not positive.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(memory), re.I)
+    size = float(match[1]) * UNITS[match[2].upper()] if match else 0
+    if size < 1:
+        raise ValueError(
+            '`max_memory` must be a number of bytes, such as 2e9 or "2GB". '
+            f"Received: max_memory={memory!r}"
+        )
+    return int(size)
+
+
+def parse_size(text):
+    """`(height, width)` of a str such as `"128x192"`, or of one side of a square.
+
+    Raises:
+        ValueError: if it is neither.
+    """
+    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    if not match:
+        raise ValueError(
+            "A size is height x width in pixels, such as 128x192. "
+            f"Received: size={text}"
+        )
+    return int(match[1]), int(match[2] or match[1])

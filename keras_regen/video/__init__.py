@@ -1,0 +1,23 @@
+"""Reading and writing videos, a frame at a time. It imports no Keras."""
+
+from keras_regen.video.container import RAW_SUFFIX, h264_pixel_format, tag_bt709
+from keras_regen.video.frame_access import open_access
+from keras_regen.video.image_directory import IMAGE_SUFFIXES
+from keras_regen.video.listing import bundled_clip, find_videos
+from keras_regen.video.source import UnreadableError
+from keras_regen.video.video_reader import DEFAULT_FPS, VideoReader
+from keras_regen.video.video_writer import VideoWriter
+
+__all__ = [
+    "DEFAULT_FPS",
+    "IMAGE_SUFFIXES",
+    "RAW_SUFFIX",
+    "UnreadableError",
+    "VideoReader",
+    "VideoWriter",
+    "bundled_clip",
+    "find_videos",
+    "h264_pixel_format",
+    "open_access",
+    "tag_bt709",
+]

@@ -1,0 +1,79 @@
+"""Directories of numbered images."""
+
+import re
+
+import imageio.v3 as iio
+import numpy as np
+
+from keras_regen.video.source import Source, UnreadableError
+
+IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+class ImageSource(Source):
+    """The images of a directory, in the order of the last number in their names."""
+
+    def __init__(self, path):
+        images = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+        if not images:
+            raise UnreadableError("the directory has no images")
+        numbered = {}
+        for image in sorted(images):
+            match = re.search(r"(\d+)\D*$", image.stem)
+            if not match:
+                raise UnreadableError(f"its image {image.name} has no number")
+            number = int(match[1])
+            if number in numbered:
+                raise UnreadableError(
+                    f"its images {numbered[number].name} and {image.name} have one "
+                    "number"
+                )
+            numbered[number] = image
+        self._images = [numbered[number] for number in sorted(numbered)]
+        self.num_frames = len(self._images)
+
+    def __iter__(self):
+        for position in range(self.num_frames):
+            yield self.read(position)
+
+    def read(self, position):
+        """The frame at a position."""
+        image = self._images[position]
+        try:
+            return _read_image(image)
+        # Pillow's plugins raise whatever their parsers come upon.
+        except Exception as error:
+            raise UnreadableError(f"{image.name}: {error}") from error
+
+    def close(self):
+        """Nothing stays open."""
+
+
+def _read_image(path):
+    dtype = iio.improps(path, plugin="pillow").dtype
+    if dtype not in ("uint8", "bool"):
+        raise ValueError(f"an image must have 8 bits a channel, it is {dtype}")
+    # The first image of an animation; turned as the camera was held.
+    return np.ascontiguousarray(
+        iio.imread(path, plugin="pillow", index=0, mode="RGB", rotate=True)
+    )
+
+
+class ImageEncoder:
+    """Frames to numbered PNG images, without loss.
+
+    Args:
+        path: path of an empty directory.
+    """
+
+    def __init__(self, path):
+        self._path = path
+        self._count = 0
+
+    def write(self, array):
+        """Writes a uint8 frame."""
+        iio.imwrite(self._path / f"{self._count:06d}.png", array, plugin="pillow")
+        self._count += 1
+
+    def close(self, flush):
+        """There is nothing left to write."""

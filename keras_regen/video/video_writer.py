@@ -1,0 +1,124 @@
+"""Videos to disk, one frame at a time."""
+
+import fractions
+import pathlib
+
+import av
+import numpy as np
+
+from keras_regen.atomic_output import AtomicOutput
+from keras_regen.pixels import FRAME_DTYPES, to_uint8
+from keras_regen.video.array_file import ArrayEncoder
+from keras_regen.video.container import GifEncoder, H264Encoder, Vp9Encoder
+from keras_regen.video.image_directory import ImageEncoder
+
+CONTAINERS = {
+    ".gif": GifEncoder,
+    ".mkv": H264Encoder,
+    ".mp4": H264Encoder,
+    ".webm": Vp9Encoder,
+}
+SUFFIXES = (*CONTAINERS, ".npy")
+
+
+class VideoWriter:
+    """Writes a video frame by frame, in constant memory.
+
+    The video appears at `path` when the block ends well; until then, and after an
+    error, whatever was there stays as it was.
+
+    MP4 and MKV hold H.264 of high quality, in full colour resolution where a side is
+    odd, which not every player takes; WebM holds VP9; GIF has 256 colours a frame and
+    delays of whole hundredths of a second. A directory of PNG images and `.npy` keep
+    every value, and no frame rate. Every format keeps odd sizes.
+
+    Args:
+        path: path ending in `.mp4`, `.mkv`, `.webm`, `.gif` or `.npy`; or without a
+            suffix, a new or empty directory for numbered images.
+        fps: float. Frames per second, more than 0.
+
+    Raises:
+        ValueError: at once, if the suffix is another, the directory cannot be written
+            to or `fps` is not positive; at the end, if there were no frames.
+
+    Example:
+
+    >>> with VideoWriter("black.mp4", fps=25) as writer:  # doctest: +SKIP
+    ...     writer.write(np.zeros((17, 31, 3), "uint8"))
+    """
+
+    def __init__(self, path, fps):
+        self.path = pathlib.Path(path)
+        self._suffix = self.path.suffix.lower()
+        if self._suffix and self._suffix not in SUFFIXES:
+            raise ValueError(
+                f"A video is written as {', '.join(SUFFIXES)}, or as a directory of "
+                f"images without a suffix. Received: path={self.path}"
+            )
+        if not 0 < fps < float("inf"):
+            raise ValueError(f"`fps` must be positive. Received: fps={fps}")
+        self.fps = fractions.Fraction(fps).limit_denominator(65535)
+        self._output = AtomicOutput(self.path, "video", directory=not self._suffix)
+        self._encoder = self._shape = self._dtype = None
+
+    def write(self, frame):
+        """Appends one frame.
+
+        Args:
+            frame: array of shape `(H, W, 3)`, RGB: uint8, or float in [-1, 1], which
+                all formats but `.npy` round to 256 levels. Every frame has the shape
+                and dtype of the first.
+
+        Raises:
+            ValueError: if the frame is not as above.
+        """
+        frame = np.asarray(frame)
+        if frame.dtype not in FRAME_DTYPES or frame.ndim != 3 or frame.shape[-1] != 3:
+            raise ValueError(
+                "A frame must be a uint8 or float array of shape (H, W, 3). "
+                f"Received: frame.dtype={frame.dtype}, frame.shape={frame.shape}"
+            )
+        if 0 in frame.shape:
+            raise ValueError(
+                f"A frame must have pixels. Received: frame.shape={frame.shape}"
+            )
+        if self._encoder is None:
+            self._shape, self._dtype = frame.shape, frame.dtype
+        if (frame.shape, frame.dtype) != (self._shape, self._dtype):
+            raise ValueError(
+                f"Every frame must be as the first, {self._dtype} of shape "
+                f"{self._shape}. Received: frame.dtype={frame.dtype}, "
+                f"frame.shape={frame.shape}"
+            )
+        if self._suffix != ".npy":
+            frame = to_uint8(frame)
+        try:
+            if self._encoder is None:
+                self._encoder = self._make_encoder(frame)
+            self._encoder.write(np.ascontiguousarray(frame))
+        except (av.FFmpegError, OSError) as error:
+            raise self._output.error(error.strerror or str(error)) from error
+
+    def _make_encoder(self, frame):
+        path = self._output.temporary
+        if not self._suffix:
+            return ImageEncoder(path)
+        if self._suffix == ".npy":
+            return ArrayEncoder(path, frame)
+        return CONTAINERS[self._suffix](path, self.fps, *frame.shape[:2])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, exception_type, *exception):
+        try:
+            if self._encoder is not None:
+                self._encoder.close(flush=exception_type is None)
+            if exception_type is None:
+                if self._encoder is None:
+                    raise self._output.error("no frame was written")
+                self._output.commit()
+        except (av.FFmpegError, OSError) as error:
+            raise self._output.error(error.strerror or str(error)) from error
+        finally:
+            self._output.discard()

@@ -1,0 +1,257 @@
+import dataclasses
+
+import h5py
+import numpy as np
+import pytest
+
+from keras_regen.latents import ChunkLayout, Latents, LatentsWriter
+
+
+def make(num_frames=40, chunking="disjoint", k=8, height=21, width=34, **kwargs):
+    count = 2 * ChunkLayout(k, chunking).count(num_frames)
+    array = np.random.default_rng(0).normal(size=(count, 3, 5, 8)).astype("float32")
+    return Latents(array, num_frames, height, width, 29.97, k, chunking, **kwargs)
+
+
+def pieces(latents):
+    """As the codec yields them."""
+    layout = ChunkLayout(latents.temporal_compression, latents.chunking)
+    start = 0
+    for i in range(latents.num_chunks):
+        stop = min(layout.start(i) + layout.temporal_compression + 1, latents.stop)
+        yield dataclasses.replace(
+            latents,
+            array=latents.chunks(i, i + 1),
+            num_frames=stop - start,
+            start=start,
+            first_chunk=i,
+        )
+        start = stop
+
+
+def assert_equal(a, b):
+    assert a.header == b.header
+    np.testing.assert_array_equal(a.array, b.array)
+
+
+class TestSlices:
+    @pytest.mark.parametrize("chunking", ["disjoint", "shared"])
+    @pytest.mark.parametrize(("start", "stop"), [(0, 40), (0, 1), (39, 40), (12, 30)])
+    def test_hold_what_their_frames_need(self, chunking, start, stop):
+        latents = make(chunking=chunking)
+        part = latents[start:stop]
+        assert len(part) == part.num_frames == stop - start
+        assert (part.start, part.stop) == (start, stop)
+        first, last = part.first_chunk, part.first_chunk + part.num_chunks
+        np.testing.assert_array_equal(part.array, latents.array[2 * first : 2 * last])
+        # No more than a neighbour on either side.
+        layout = ChunkLayout(8, chunking)
+        assert first >= start // layout.stride - 1
+        assert last <= (stop - 1) // layout.stride + 2
+
+    def test_of_slices(self):
+        latents = make()
+        assert_equal(latents[5:35][3:20], latents[8:25])
+        assert_equal(latents[-10:], latents[30:40])
+        assert_equal(latents[:], latents)
+
+    @pytest.mark.parametrize("index", [3, slice(0, 10, 2), (0, 1)])
+    def test_that_are_none(self, index):
+        with pytest.raises(TypeError, match=r"latents\[a:b\]"):
+            make()[index]
+
+    @pytest.mark.parametrize("index", [slice(5, 5), slice(40, 50), slice(9, 3)])
+    def test_without_frames(self, index):
+        with pytest.raises(ValueError, match="must hold one at least"):
+            make()[index]
+
+
+class TestJoin:
+    @pytest.mark.parametrize("chunking", ["disjoint", "shared"])
+    @pytest.mark.parametrize("num_frames", [1, 8, 9, 10, 40])
+    def test_pieces_make_the_whole(self, chunking, num_frames):
+        latents = make(num_frames, chunking)
+        assert_equal(Latents.join(pieces(latents)), latents)
+
+    def test_a_piece_is_missing(self):
+        first, _, third, *_ = pieces(make())
+        with pytest.raises(ValueError, match="start = 9. Received: 18"):
+            Latents.join([first, third])
+
+    def test_a_piece_of_another_video(self):
+        first, second, *_ = pieces(make())
+        second = dataclasses.replace(second, preset="other")
+        with pytest.raises(ValueError, match="preset = None. Received: other"):
+            Latents.join([first, second])
+
+    def test_nothing(self):
+        with pytest.raises(ValueError, match="no pieces"):
+            Latents.join([])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_frames": 0}, "num_frames=0"),
+        ({"num_frames": 46}, "Received: frames 0 to 45"),
+        ({"start": 6}, "Received: frames 6 to 45"),
+        ({"first_chunk": 1}, "hold frames 9 to 53. Received: frames 0 to 39"),
+        ({"fps": 0.0}, "fps=0.0"),
+        ({"height": 25}, r"\(2n, 4, 5, C\). Received: array.shape=\(10, 3, 5, 8\)"),
+        ({"array": np.zeros((9, 3, 5, 8))}, r"\(9, 3, 5, 8\)"),
+        ({"array": np.zeros((0, 3, 5, 8))}, r"\(0, 3, 5, 8\)"),
+        ({"dtype": "int32"}, "dtype=int32"),
+        ({"chunking": "other"}, "'other'"),
+    ],
+)
+def test_contradictions(changes, message):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(make(), **changes)
+
+
+class TestFile:
+    @pytest.mark.parametrize("lazy", [False, True])
+    @pytest.mark.parametrize("dtype", ["float16", "float32"])
+    def test_round_trip(self, tmp_path, dtype, lazy):
+        latents = make(preset="regen", encoder_id="0123", dtype="float32")
+        latents.save(tmp_path / "z.h5", dtype)
+        loaded = Latents.load(tmp_path / "z.h5", lazy)
+        assert isinstance(loaded.array, np.ndarray) != lazy
+        assert loaded.array.dtype == dtype
+        assert loaded.array.shape == latents.array.shape
+        assert loaded.header == latents.header
+        tolerance = 0 if dtype == "float32" else 1e-3
+        stored = np.asarray(loaded.array)
+        np.testing.assert_allclose(stored, latents.array, rtol=tolerance)
+        assert isinstance(loaded[3:20].array, np.ndarray) != lazy
+        whole = dataclasses.replace(loaded, array=stored)
+        assert_equal(loaded[3:20], whole[3:20])
+        assert_equal(loaded[13:30][3:5], whole[16:18])
+        np.testing.assert_array_equal(loaded.array[1, 2], stored[1, 2])
+        assert loaded.content_hash == whole.content_hash
+
+    def test_piece_by_piece_is_the_same_file(self, tmp_path):
+        latents = make()
+        latents.save(tmp_path / "whole.h5")
+        with LatentsWriter(tmp_path / "pieces.h5") as writer:
+            for piece in pieces(latents):
+                writer.write(piece)
+        whole, joined = (
+            Latents.load(tmp_path / f"{n}.h5") for n in ("whole", "pieces")
+        )
+        assert_equal(whole, joined)
+        assert whole.content_hash == joined.content_hash
+
+    def test_compressed(self, tmp_path):
+        latents = dataclasses.replace(make(400), array=np.zeros((90, 3, 5, 8), "f4"))
+        latents.save(tmp_path / "z.h5")
+        assert (tmp_path / "z.h5").stat().st_size < latents.array.nbytes / 2
+
+    def test_hash_is_of_all(self):
+        latents = make()
+        hashes = {latents.content_hash}
+        changed = latents.array.copy()
+        changed[3, 1, 2, 5] += 1
+        for changes in ({"array": changed}, {"fps": 30.0}, {"num_frames": 39}):
+            hashes.add(dataclasses.replace(latents, **changes).content_hash)
+        assert len(hashes) == 4
+        assert make().content_hash == latents.content_hash
+
+    @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+    def test_an_error_leaves_the_destination_alone(self, tmp_path, error):
+        path = tmp_path / "z.h5"
+        path.write_bytes(b"what was there")
+        with pytest.raises(error), LatentsWriter(path) as writer:
+            writer.write(make())
+            raise error
+        assert path.read_bytes() == b"what was there"
+        assert list(tmp_path.iterdir()) == [path]
+
+    def test_nothing_written(self, tmp_path):
+        with (
+            pytest.raises(ValueError, match="there are none"),
+            LatentsWriter(tmp_path / "z.h5"),
+        ):
+            pass
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("value", [1e6, np.nan])
+    def test_values_that_cannot_be_stored(self, tmp_path, value):
+        latents = make()
+        latents.array[2, 1, 1, 1] = value
+        with pytest.raises(ValueError, match="not finite as float16"):
+            latents.save(tmp_path / "z.h5")
+        assert list(tmp_path.iterdir()) == []
+
+    def test_dtype(self, tmp_path):
+        with pytest.raises(ValueError, match="dtype='int8'"):
+            make().save(tmp_path / "z.h5", "int8")
+
+    def test_no_directory(self, tmp_path):
+        with pytest.raises(ValueError, match="Cannot write the latents"):
+            make().save(tmp_path / "nowhere" / "z.h5")
+
+
+class TestBadFiles:
+    @pytest.fixture
+    def path(self, tmp_path):
+        make().save(tmp_path / "z.h5", "float32")
+        return tmp_path / "z.h5"
+
+    @staticmethod
+    def assert_refused(path, reason):
+        for lazy in (False, True):
+            with pytest.raises(ValueError, match=f"{reason}.*Received: path={path}"):
+                Latents.load(path, lazy)
+
+    def test_missing(self, tmp_path):
+        self.assert_refused(tmp_path / "z.h5", "there is no such file")
+
+    @pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
+    def test_truncated(self, path, share):
+        data = path.read_bytes()
+        path.write_bytes(data[: int(share * len(data))])
+        self.assert_refused(path, "it is truncated")
+
+    def test_empty(self, path):
+        path.write_bytes(b"")
+        self.assert_refused(path, "it is not HDF5")
+
+    def test_another_kind_of_file(self, path):
+        path.write_bytes(b"not HDF5" * 100)
+        self.assert_refused(path, "it is not HDF5")
+
+    def test_other_hdf5(self, path):
+        with h5py.File(path, "w") as file:
+            file["latents"] = np.zeros((2, 3, 5, 8))
+        self.assert_refused(path, "it does not hold latents of keras-regen")
+
+    def test_another_version(self, path):
+        with h5py.File(path, "a") as file:
+            file.attrs["version"] = 99
+        self.assert_refused(path, "it is of version 99, not 1")
+
+    def test_a_changed_value(self, path):
+        with h5py.File(path, "a") as file:
+            file["latents"][1, 1, 1, 1] += 0.1
+        self.assert_refused(path, "its content does not have the hash")
+
+    def test_a_changed_header(self, path):
+        with h5py.File(path, "a") as file:
+            header = file.attrs["header"]
+            file.attrs["header"] = header.replace("29.97", "25.0")
+        self.assert_refused(path, "its content does not have the hash")
+
+    def test_no_header(self, path):
+        with h5py.File(path, "a") as file:
+            del file.attrs["header"]
+        self.assert_refused(path, "its header is damaged")
+
+    def test_damaged_block(self, path):
+        data = bytearray(path.read_bytes())
+        with h5py.File(path) as file:
+            block = file["latents"].id.get_chunk_info(0)
+        for i in range(block.byte_offset, block.byte_offset + block.size, 7):
+            data[i] ^= 0xFF
+        path.write_bytes(data)
+        self.assert_refused(path, "it is damaged")

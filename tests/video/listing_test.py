@@ -1,0 +1,90 @@
+import os
+
+import pytest
+
+from keras_regen.video import find_videos
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def names(folder, source):
+    return [os.path.relpath(path, folder) for path in find_videos(source)]
+
+
+def test_folder(tmp_path):
+    touch(tmp_path, "b.mp4", "a/z.MKV", "a/deep/er/c.webm", "notes.txt", ".hidden.mp4")
+    touch(tmp_path, ".cache/d.mp4", "frames/0.png", "frames/1.png", "a/preview.jpg")
+    touch(tmp_path, "e.npy", "f.264", "g_2x2.yuv", "h.h264")
+    expected = ["a/deep/er/c.webm", "a/z.MKV", "b.mp4", "e.npy", "f.264", "frames"]
+    expected += ["g_2x2.yuv", "h.h264"]
+    assert names(tmp_path, tmp_path) == expected
+    assert names(tmp_path, str(tmp_path)) == expected
+    assert names(tmp_path, tmp_path / "frames") == ["frames"]
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path):
+    touch(tmp_path, "there/a.mp4", "here/b.mp4")
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "there")
+    (tmp_path / "there" / "back").symlink_to(tmp_path / "here")
+    assert names(tmp_path, tmp_path / "here") == ["here/b.mp4", "here/link/a.mp4"]
+
+
+def test_pattern(tmp_path):
+    touch(tmp_path, "b.mp4", "a/c.mp4", "a/d.mkv", "frames/0.png")
+    assert names(tmp_path, str(tmp_path / "*.mp4")) == ["b.mp4"]
+    assert names(tmp_path, str(tmp_path / "**/*.mp4")) == ["a/c.mp4", "b.mp4"]
+    assert names(tmp_path, str(tmp_path / "fr*")) == ["frames"]
+    # A name that only looks like a pattern.
+    touch(tmp_path, "[1].mp4")
+    assert names(tmp_path, str(tmp_path / "[1].mp4")) == ["[1].mp4"]
+
+
+def test_list(tmp_path):
+    touch(tmp_path, "b.mp4", "a/c.mp4", "odd.suffix")
+    source = [tmp_path / "odd.suffix", str(tmp_path / "a"), tmp_path / "b.mp4"]
+    expected = ["a/c.mp4", "b.mp4", "odd.suffix"]
+    assert names(tmp_path, source) == expected
+    assert names(tmp_path, [*source, *source]) == expected
+
+
+def test_csv(tmp_path):
+    (tmp_path / "list.csv").write_text(
+        "label,path,weight\ncat,b.mp4,2.5\ndog,sub/a.mp4,\nnone,,\ncow,/c.mp4,0\n"
+    )
+    assert find_videos(tmp_path / "list.csv") == {
+        "/c.mp4": 0.0,
+        str(tmp_path / "b.mp4"): 2.5,
+        str(tmp_path / "sub/a.mp4"): 1.0,
+    }
+    (tmp_path / "list.csv").write_text("\ufeffpath\nb.mp4\n", encoding="utf-8")
+    assert list(find_videos(tmp_path / "list.csv").values()) == [1.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("file\na.mp4\n", r"a column `path`. Received: .*columns=\['file'\]"),
+        ("path,weight\na.mp4,much\n", "weight=much in .*line 2"),
+        ("path,weight\na.mp4,-1\n", "weight=-1"),
+        ("path\n", "There must be a video"),
+        (None, "No such file"),
+    ],
+)
+def test_csv_that_is_wrong(tmp_path, text, message):
+    if text is not None:
+        (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        find_videos(tmp_path / "list.csv")
+
+
+@pytest.mark.parametrize("source", ["", "*.mp4", []])
+def test_nothing(tmp_path, source):
+    touch(tmp_path, "notes.txt")
+    source = str(tmp_path / source) if source != [] else []
+    with pytest.raises(ValueError, match=r"There must be a video.*Received: source="):
+        find_videos(source)

@@ -1,0 +1,203 @@
+import struct
+
+import imageio.v3 as iio
+import numpy as np
+import PIL.Image
+import pytest
+
+from keras_regen.video import VideoReader, bundled_clip
+from tests.video.videos import moving_ramp, read, write
+
+
+class TestReader:
+    def test_frames_after_a_first_look(self):
+        with VideoReader(bundled_clip()) as reader:
+            first = next(iter(reader))
+            rest = list(reader)
+        assert len(rest) == 59
+        assert np.any(first != rest[0])
+
+    def test_bundled_clip(self):
+        assert bundled_clip().stat().st_size < 600_000
+        assert (bundled_clip().parent / "ATTRIBUTION.md").is_file()
+        with VideoReader(bundled_clip()) as reader:
+            assert (reader.fps, reader.num_frames) == (25.0, 60)
+            frames = np.stack(list(reader)).astype(int)
+        assert frames.shape == (60, 128, 228, 3)
+        # Something moves, and nothing cuts. The film's 24 frames/s repeat one a second.
+        change = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
+        assert 1 < np.median(change) and change.max() < 20
+
+    def test_missing_file(self, tmp_path):
+        with pytest.raises(ValueError, match=r"there is no such file.*nothing\.mp4"):
+            VideoReader(tmp_path / "nothing.mp4")
+
+    @pytest.mark.parametrize(
+        ("name", "data"),
+        [
+            ("empty.mp4", b""),
+            ("noise.npy", b"no array" * 20),
+            ("noise.mp4", bytes(range(256)) * 20),
+            ("notes.txt", b"not a video\n" * 100),
+        ],
+    )
+    def test_not_a_video(self, tmp_path, name, data):
+        path = tmp_path / name
+        path.write_bytes(data)
+        reason = "it is (not a video|not an .npy file|a text file)"
+        message = rf"{reason}.* Received: path=.*{name}"
+        with pytest.raises(ValueError, match=message):
+            VideoReader(path)
+
+    def test_sound_alone(self, tmp_path):
+        path = tmp_path / "sound.wav"
+        samples = np.zeros(800, "<i2").tobytes()
+        path.write_bytes(
+            b"RIFF"
+            + struct.pack("<I", 36 + len(samples))
+            + b"WAVEfmt "
+            + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 16000, 2, 16)
+            + b"data"
+            + struct.pack("<I", len(samples))
+            + samples
+        )
+        with pytest.raises(ValueError, match="it has no video stream"):
+            VideoReader(path)
+
+    def test_truncated_video_says_where(self, tmp_path):
+        path = tmp_path / "half.mp4"
+        data = bundled_clip().read_bytes()
+        path.write_bytes(data[: len(data) // 2])
+        seen = 0
+        with (
+            VideoReader(path) as reader,
+            pytest.raises(ValueError, match=r"damaged at frame \d+") as caught,
+        ):
+            for _ in reader:
+                seen += 1
+        assert 0 < seen < 60
+        assert f"frame {seen}" in str(caught.value)
+        assert str(path) in str(caught.value)
+
+    def test_damaged_picture_is_not_passed_on(self, tmp_path):
+        path = tmp_path / "damaged.mp4"
+        data = bytearray(bundled_clip().read_bytes())
+        for i in range(len(data) // 2, len(data), 500):
+            data[i] ^= 0xFF
+        path.write_bytes(data)
+        with pytest.raises(ValueError, match=r"damaged at frame \d+"):
+            read(path)
+
+
+class TestDamage:
+    """Files that break half way."""
+
+    SUFFIXES = (".mp4", ".mkv", ".webm", ".gif", ".npy")
+
+    @pytest.mark.parametrize("suffix", SUFFIXES)
+    @pytest.mark.parametrize("share", [0.5, 0.9])
+    def test_truncated(self, tmp_path, suffix, share):
+        video = moving_ramp(60, 32, 48)
+        path = write(tmp_path / f"video{suffix}", video)
+        whole = read(path)
+        data = path.read_bytes()
+        path.write_bytes(data[: int(share * len(data))])
+        with VideoReader(path, partial=True) as reader:
+            part = np.stack(list(reader))
+        assert 0 < len(part) < 60
+        # B-frames in between may be lost; what is shown first is not.
+        first = len(part) // 2
+        np.testing.assert_array_equal(part[:first], whole[:first])
+        message = f"it is damaged at frame {len(part)}: "
+        assert reader.damage.startswith(message)
+        with pytest.raises(ValueError, match=message):
+            read(path)
+
+    def test_image_missing_its_end(self, tmp_path):
+        path = write(tmp_path / "frames", moving_ramp(5, 32, 48))
+        image = path / "000003.png"
+        image.write_bytes(image.read_bytes()[:100])
+        with pytest.raises(ValueError, match=r"damaged at frame 3: 000003\.png: "):
+            read(path)
+        with VideoReader(path, partial=True) as reader:
+            assert len(list(reader)) == 3
+        assert "000003.png" in reader.damage
+
+    @pytest.mark.parametrize("suffix", SUFFIXES)
+    def test_whole(self, tmp_path, suffix):
+        path = write(tmp_path / f"video{suffix}", moving_ramp(20, 32, 48))
+        with VideoReader(path, partial=True) as reader:
+            assert len(list(reader)) == 20
+        assert reader.damage is None
+
+    def test_nothing_before_the_damage(self, tmp_path):
+        path = write(tmp_path / "frames", moving_ramp(2, 32, 48))
+        (path / "000000.png").write_bytes(b"nothing")
+        with pytest.raises(ValueError, match="damaged at frame 0"):
+            VideoReader(path, partial=True)
+
+
+class TestImages:
+    def test_the_last_number_counts(self, tmp_path):
+        video = moving_ramp(12, 16, 16)
+        for number, frame in enumerate(video):
+            iio.imwrite(tmp_path / f"shot2_{number}_left.png", frame)
+        (tmp_path / "notes.txt").write_text("not an image")
+        np.testing.assert_array_equal(read(tmp_path), video)
+
+    def test_grey_palette_and_alpha(self, tmp_path):
+        frame = np.full((16, 16, 3), 204, "uint8")
+        alpha = np.full((16, 16, 1), 255, "uint8")
+        iio.imwrite(tmp_path / "0.png", frame[..., 0])
+        iio.imwrite(tmp_path / "1.png", np.concatenate([frame, alpha], axis=-1))
+        PIL.Image.fromarray(frame).convert("P").save(tmp_path / "2.png")
+        result = read(tmp_path)
+        assert result.shape == (3, 16, 16, 3)
+        assert np.all(result == 204)
+
+    @pytest.mark.parametrize(
+        ("names", "message"),
+        [
+            ([], "the directory has no images"),
+            (["cover.png"], r"its image cover\.png has no number"),
+            (["a1.png", "b1.png"], r"a1\.png and b1\.png have one number"),
+        ],
+    )
+    def test_directories_that_are_no_video(self, tmp_path, names, message):
+        for name in names:
+            iio.imwrite(tmp_path / name, np.zeros((8, 8, 3), "uint8"))
+        with pytest.raises(ValueError, match=message):
+            VideoReader(tmp_path)
+
+    def test_sizes_that_differ(self, tmp_path):
+        iio.imwrite(tmp_path / "0.png", np.zeros((8, 8, 3), "uint8"))
+        iio.imwrite(tmp_path / "1.png", np.zeros((8, 9, 3), "uint8"))
+        with pytest.raises(ValueError, match="frame 1: it is 8x9 pixels after"):
+            read(tmp_path)
+
+    def test_sixteen_bits(self, tmp_path):
+        iio.imwrite(tmp_path / "0.png", np.zeros((8, 8), "uint16"))
+        with pytest.raises(ValueError, match="8 bits a channel, it is uint16"):
+            VideoReader(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((4, 8, 8)), r"its shape is \(4, 8, 8\)"),
+        (np.zeros((4, 8, 8, 1)), r"its shape is \(4, 8, 8, 1\)"),
+        (np.zeros((0, 8, 8, 3)), "it has no frames"),
+        (np.zeros((4, 8, 8, 3), "int64"), "its dtype is int64"),
+        (np.zeros((3, 8, 8, 4)).T, "Fortran"),
+    ],
+)
+def test_arrays_that_are_no_video(tmp_path, array, message):
+    np.save(tmp_path / "video.npy", array)
+    with pytest.raises(ValueError, match=message):
+        VideoReader(tmp_path / "video.npy")
+
+
+@pytest.mark.parametrize("fps", [0, -1.0, float("nan")])
+def test_frame_rate(fps):
+    with pytest.raises(ValueError, match=f"Received: fps={fps}"):
+        VideoReader(bundled_clip(), fps)

@@ -1,0 +1,173 @@
+import struct
+
+import numpy as np
+import pytest
+
+from keras_regen.video import VideoReader, VideoWriter
+from tests.video.videos import moving_ramp, read, write
+
+
+class TestRoundTrip:
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".gif"])
+    @pytest.mark.parametrize("size", [(1, 1), (17, 31), (32, 48), (32, 47)])
+    def test_every_frame_comes_back_in_its_size(self, tmp_path, suffix, size):
+        video = moving_ramp(7, *size)
+        path = write(tmp_path / f"video{suffix}", video)
+        with VideoReader(path) as reader:
+            assert (reader.height, reader.width) == size
+            # A GIF's delays are whole hundredths of a second: 4 at this rate.
+            assert reader.fps == pytest.approx(25)
+            assert reader.num_frames == 7
+            result = np.stack(list(reader))
+        assert result.shape == video.shape
+        error = np.abs(result.astype(int) - video).mean()
+        assert error < (8 if suffix == ".gif" else 3)
+
+    def test_colours_are_exact(self, tmp_path):
+        patches = np.zeros((3, 32, 64, 3), "uint8")
+        patches[:, :, :32], patches[:, :, 32:] = (200, 30, 90), (10, 220, 240)
+        result = read(write(tmp_path / "video.mp4", patches))
+        interior = np.abs(result.astype(int) - patches)[:, 4:-4, [4, 16, 48, 60]]
+        assert interior.max() <= 3
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+    def test_fractional_frame_rate(self, tmp_path, suffix):
+        path = tmp_path / f"v{suffix}"
+        write(path, moving_ramp(4, 16, 16), fps=30000 / 1001)
+        with VideoReader(path) as reader:
+            assert reader.fps == pytest.approx(30000 / 1001, abs=1e-9)
+
+    @pytest.mark.parametrize("name", ["frames", "video.npy"])
+    def test_every_value_comes_back(self, tmp_path, name):
+        video = moving_ramp(12, 17, 31)
+        path = write(tmp_path / name, video)
+        np.testing.assert_array_equal(read(path), video)
+        with VideoReader(path, fps=12.5) as reader:
+            assert (reader.fps, reader.num_frames) == (12.5, 12)
+
+    @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+    def test_floats(self, tmp_path, dtype):
+        video = (moving_ramp(5, 17, 31) / 127.5 - 1).astype(dtype)
+        path = write(tmp_path / "video.npy", video)
+        with VideoReader(path) as reader:
+            assert reader.dtype == dtype
+        result = read(path)
+        assert result.dtype == dtype
+        np.testing.assert_array_equal(result, video)
+        # NumPy itself reads it too, and what it wrote is read.
+        np.testing.assert_array_equal(np.load(path), video)
+        np.save(path, video.astype(video.dtype.newbyteorder(">")))
+        np.testing.assert_array_equal(read(path), video)
+        # Other formats have 256 levels.
+        frames = read(write(tmp_path / "frames", video))
+        np.testing.assert_array_equal(frames, moving_ramp(5, 17, 31))
+
+    def test_gif_plays_as_long_as_it_should(self, tmp_path):
+        path = write(tmp_path / "v.gif", moving_ramp(30, 16, 16), fps=30)
+        data = path.read_bytes()
+        delays = [
+            int.from_bytes(part[2:4], "little") for part in data.split(b"\x21\xf9")[1:]
+        ]
+        assert len(delays) == 30
+        assert sum(delays) == pytest.approx(100, abs=3)
+
+    def test_rotated_video_comes_upright(self, tmp_path):
+        path = write(tmp_path / "video.mp4", moving_ramp(2, 16, 32))
+        upright = read(path)
+        data = bytearray(path.read_bytes())
+        # The track's display matrix: a quarter turn clockwise, as phones record.
+        matrix = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+        start = data.index(b"tkhd") + 44
+        data[start : start + 36] = matrix
+        path.write_bytes(data)
+        with VideoReader(path) as reader:
+            assert (reader.height, reader.width) == (32, 16)
+            np.testing.assert_array_equal(
+                np.stack(list(reader)), np.rot90(upright, -1, axes=(1, 2))
+            )
+
+
+class TestWriter:
+    def test_nothing_appears_before_the_end(self, tmp_path):
+        path = tmp_path / "video.mp4"
+        with VideoWriter(path, 25) as writer:
+            for frame in moving_ramp(3, 16, 16):
+                writer.write(frame)
+            assert not path.exists()
+        assert [p.name for p in tmp_path.iterdir()] == ["video.mp4"]
+
+    @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".gif", ".npy"])
+    @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+    def test_an_error_leaves_the_destination_alone(self, tmp_path, suffix, error):
+        path = tmp_path / f"video{suffix}"
+        path.write_bytes(b"what was there")
+        with pytest.raises(error), VideoWriter(path, 25) as writer:
+            writer.write(moving_ramp(1, 16, 16)[0])
+            raise error
+        assert path.read_bytes() == b"what was there"
+        assert list(tmp_path.iterdir()) == [path]
+
+    @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+    def test_an_error_leaves_no_directory(self, tmp_path, error):
+        with pytest.raises(error), VideoWriter(tmp_path / "frames", 25) as writer:
+            writer.write(moving_ramp(1, 16, 16)[0])
+            raise error
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_directory_is_never_written_over(self, tmp_path):
+        directory = tmp_path / "frames"
+        directory.mkdir()
+        write(directory, moving_ramp(2, 16, 16))
+        names = [f"{i:06d}.png" for i in range(2)]
+        assert sorted(p.name for p in directory.iterdir()) == names
+        with pytest.raises(ValueError, match="the directory is not empty"):
+            VideoWriter(directory, 25)
+
+    def test_no_frames(self, tmp_path):
+        with (
+            pytest.raises(ValueError, match="no frame was written"),
+            VideoWriter(tmp_path / "video.mp4", 25),
+        ):
+            pass
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("name", ["video.avi", "video.mp4.txt"])
+    def test_unknown_suffix(self, tmp_path, name):
+        with pytest.raises(ValueError, match=r"\.gif, \.mkv, \.mp4, \.webm, \.npy"):
+            VideoWriter(tmp_path / name, 25)
+        assert list(tmp_path.iterdir()) == []
+
+    def test_directory_that_is_not_there(self, tmp_path):
+        path = tmp_path / "nowhere" / "video.mp4"
+        with pytest.raises(ValueError, match=rf"Cannot write .*Received: path={path}"):
+            VideoWriter(path, 25)
+
+    def test_destination_is_a_directory(self, tmp_path):
+        (tmp_path / "video.mp4").mkdir()
+        with pytest.raises(ValueError, match="it is a directory"):
+            VideoWriter(tmp_path / "video.mp4", 25)
+
+    @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
+    def test_frame_rate(self, tmp_path, fps):
+        with pytest.raises(ValueError, match=f"Received: fps={fps}"):
+            VideoWriter(tmp_path / "video.mp4", fps)
+
+    @pytest.mark.parametrize(
+        "frame",
+        [
+            np.zeros((16, 18, 3), "uint8"),
+            np.zeros((16, 16, 3), "float32"),
+            np.zeros((16, 16, 3), "int32"),
+            np.zeros((16, 16), "uint8"),
+            np.zeros((16, 16, 4), "uint8"),
+            np.zeros((0, 16, 3), "uint8"),
+        ],
+    )
+    def test_frames_that_do_not_fit(self, tmp_path, frame):
+        with (
+            pytest.raises(ValueError, match=r"Received: frame\."),
+            VideoWriter(tmp_path / "video.mp4", 25) as writer,
+        ):
+            writer.write(np.zeros((16, 16, 3), "uint8"))
+            writer.write(frame)
+        assert list(tmp_path.iterdir()) == []
