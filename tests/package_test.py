@@ -1,9 +1,18 @@
+import ast
+import importlib
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
 import keras_regen
+
+ROOT = pathlib.Path(keras_regen.__file__).parents[1]
+PACKAGES = [
+    ".".join(path.parent.relative_to(ROOT).parts)
+    for path in sorted(ROOT.glob("keras_regen/**/__init__.py"))
+]
 
 
 def run(code):
@@ -27,3 +36,41 @@ def test_after_keras_the_classes_are_registered():
         "import keras, keras_regen; "
         "assert keras.saving.get_registered_object('keras_regen>Regen')"
     )
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_what_a_package_says_is_public_can_be_imported(package):
+    module = importlib.import_module(package)
+    for name in module.__all__:
+        assert getattr(module, name) is not None
+    assert set(module.__all__) <= set(dir(module))
+
+
+def test_editors_see_every_public_name():
+    # A name that is imported on first use is also imported for type checkers.
+    for package in PACKAGES:
+        path = ROOT.joinpath(*package.split("."), "__init__.py")
+        tree = ast.parse(path.read_text())
+        imports = [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+        seen = {alias.asname or alias.name for n in imports for alias in n.names}
+        seen |= {n.name for n in tree.body if hasattr(n, "name")}
+        assert set(importlib.import_module(package).__all__) <= seen, package
+
+
+def test_nothing_outside_a_package_imports_what_is_not_public():
+    private = []
+    for folder in ("keras_regen", "tools", "examples"):
+        for path in (ROOT / folder).glob("**/*.py"):
+            own = ".".join(path.relative_to(ROOT).parts[:2])
+            for node in ast.walk(ast.parse(path.read_text())):
+                if not isinstance(node, ast.ImportFrom) or not node.module:
+                    continue
+                package = ".".join(node.module.split(".")[:2])
+                if package not in PACKAGES or package == own:
+                    continue
+                # Modules inside a package have no `__all__`: nothing there is public.
+                module = importlib.import_module(node.module)
+                public = getattr(module, "__all__", ())
+                names = [alias.name for alias in node.names if alias.name not in public]
+                private += [f"{path}: {node.module}.{name}" for name in names]
+    assert not private
