@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from keras_regen.codec import VideoCodec, chunk_decoder, map_in_thread
+from keras_regen.codec import VideoCodec, map_in_thread
 from keras_regen.codec.memory import DEFAULT_MEMORY, frame_bytes
 from keras_regen.codec.pipeline import THREAD_NAME, Prefetcher
 from keras_regen.codec.timeline import Timeline
+from keras_regen.diffusion import Sampling
 from keras_regen.video import VideoReader, VideoWriter
 from tests.codec.ramps import RampModel, ramp
 
@@ -244,18 +245,18 @@ class TestOverlap:
 
     def test_noise_is_made_while_others_are_decoded(self, monkeypatch):
         model, came = RampModel(K), threading.Event()
-        canvas, generate = chunk_decoder.noise_canvas, model.generate
+        noise, generate = Sampling.noise, model.generate
 
-        def noise_canvas(seed, times, *args):
+        def told(sampling, times, *args):
             if times[-1] > 2 * GROUP - 1:
                 came.set()
-            return canvas(seed, times, *args)
+            return noise(sampling, times, *args)
 
         def slow(*args):
             assert came.wait(PATIENCE)
             return generate(*args)
 
-        monkeypatch.setattr(chunk_decoder, "noise_canvas", noise_canvas)
+        monkeypatch.setattr(Sampling, "noise", told)
         codec = VideoCodec(model)
         latents = codec.encode(ramp(np.arange(2 * GROUP), 16, 24))
         model.generate = slow
@@ -330,7 +331,7 @@ class TestOverlap:
         )
         codec = VideoCodec(model)
         latents = codec.encode(ramp(np.arange(2 * GROUP), 16, 24))
-        decoder = codec._decoder(Timeline(latents), 1, 0, 1)
+        decoder = codec._decoder(Timeline(latents), Sampling())
         frames = frame_bytes(decoder.num_frames, 16, 24, "float32")
         codec.max_memory = DEFAULT_MEMORY + frames - decoder.memory_left
         codec.max_memory += codec._encoder(16, 24).memory - missing
