@@ -6,7 +6,7 @@ import math
 import keras
 from keras import ops
 
-from keras_regen.diffusion.configurable import Configurable
+from keras_regen.configurable import Configurable
 
 
 class Path(Configurable, abc.ABC):

@@ -5,7 +5,7 @@ import abc
 import keras
 from keras import ops
 
-from keras_regen.diffusion.configurable import Configurable
+from keras_regen.configurable import Configurable
 
 
 class Prediction(Configurable, abc.ABC):

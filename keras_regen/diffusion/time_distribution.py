@@ -6,7 +6,7 @@ import math
 import keras
 from keras import ops
 
-from keras_regen.diffusion.configurable import Configurable
+from keras_regen.configurable import Configurable
 
 
 class TimeDistribution(Configurable, abc.ABC):
@@ -40,9 +40,6 @@ class TimeDistribution(Configurable, abc.ABC):
         inner = self.quantile(ops.minimum(u / (1.0 - share), 1.0))
         return ops.where(u >= 1.0 - share, ops.ones_like(u), inner)
 
-    def get_config(self):
-        return {"terminal_share": self.terminal_share}
-
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class UniformTimes(TimeDistribution):
@@ -75,6 +72,3 @@ class LogitNormalTimes(TimeDistribution):
     def quantile(self, u):
         u = ops.clip(u, 1e-6, 1.0 - 1e-6)
         return ops.sigmoid(self.mean + self.std * math.sqrt(2) * ops.erfinv(2 * u - 1))
-
-    def get_config(self):
-        return {**super().get_config(), "mean": self.mean, "std": self.std}

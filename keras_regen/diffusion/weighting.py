@@ -5,7 +5,7 @@ import abc
 import keras
 from keras import ops
 
-from keras_regen.diffusion.configurable import Configurable
+from keras_regen.configurable import Configurable
 from keras_regen.diffusion.prediction import Sample, Velocity
 
 
@@ -31,9 +31,6 @@ class Weighting(Configurable, abc.ABC):
         gain = self.space(prediction).sample_gain(path, t)
         own_gain = ops.maximum(prediction.sample_gain(path, t), 1e-4)
         return ops.minimum(ops.square(gain / own_gain), self.max_weight)
-
-    def get_config(self):
-        return {"max_weight": self.max_weight}
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")

@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.kernels import causal_conv3d
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class CausalConv3D(keras.layers.Layer):
+class CausalConv3D(ConfiguredLayer):
     """3D convolution whose output never sees a later frame.
 
     Time is padded with zeros on the past side only; space is padded to "same".
@@ -77,15 +78,5 @@ class CausalConv3D(keras.layers.Layer):
         return (input_shape[0], *sizes, self.filters)
 
     def get_config(self):
-        config = super().get_config()
-        config.update(
-            {
-                "filters": self.filters,
-                "kernel_size": self.kernel_size,
-                "strides": self.strides,
-                "kernel_initializer": keras.initializers.serialize(
-                    self.kernel_initializer
-                ),
-            }
-        )
-        return config
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), "kernel_initializer": initializer}

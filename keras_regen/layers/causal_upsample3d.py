@@ -4,11 +4,12 @@ import keras
 from keras import ops
 
 from keras_regen.layers.causal_conv3d import CausalConv3D
+from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.patches import unpatchify
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class CausalUpsample3D(keras.layers.Layer):
+class CausalUpsample3D(ConfiguredLayer):
     """A causal convolution whose channels become frames and pixels: depth to space.
 
     The inverse of a strided `CausalConv3D` in shape. In time, the first frame stands
@@ -69,14 +70,3 @@ class CausalUpsample3D(keras.layers.Layer):
         frames = None if frames is None else (frames - 1) * time + 1
         sizes = [None if size is None else size * space for size in sizes]
         return (batch, frames, *sizes, self.filters)
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(
-            {
-                "filters": self.filters,
-                "kernel_size": self.kernel_size,
-                "strides": self.strides,
-            }
-        )
-        return config

@@ -5,11 +5,12 @@ import math
 import keras
 from keras import ops
 
+from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.modulated_siren import ModulatedSiren
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class ContentAwarePositionalEncoding(keras.layers.Layer):
+class ContentAwarePositionalEncoding(ConfiguredLayer):
     """Expands two latent frames to one embedding per token, at any times.
 
     `C_e(x, y, t) = M_s(z_c(x, y) (+) M_t(t | z_m(x, y)))`: a SIREN `M_t` of the time,
@@ -85,15 +86,3 @@ class ContentAwarePositionalEncoding(keras.layers.Layer):
 
     def compute_output_shape(self, latents_shape, times_shape):
         return (*times_shape, *latents_shape[2:4], self.units)
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(
-            {
-                "units": self.units,
-                "temporal_compression": self.temporal_compression,
-                "siren_features": self.siren_features,
-                "siren_depth": self.siren_depth,
-            }
-        )
-        return config

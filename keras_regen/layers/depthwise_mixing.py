@@ -3,11 +3,12 @@
 import keras
 from keras import ops
 
+from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.kernels import add_depthwise_conv
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class DepthwiseMixing(keras.layers.Layer):
+class DepthwiseMixing(ConfiguredLayer):
     """Adds to each token a learned, per-channel sum over its spatial neighbours.
 
     Attention without positional encodings cannot tell the token next door from one far
@@ -50,8 +51,3 @@ class DepthwiseMixing(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return input_shape
-
-    def get_config(self):
-        config = super().get_config()
-        config.update({"size": self.size})
-        return config

@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from keras_regen.layers.attention import dot_product_attention
+from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.depthwise_mixing import DepthwiseMixing
 from keras_regen.layers.kernels import dense, multiply_add, normalize_queries_and_keys
 from keras_regen.layers.windows import windowed_attention
@@ -16,7 +17,7 @@ def modulate(x, shift, scale):
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class DiTBlock(keras.layers.Layer):
+class DiTBlock(ConfiguredLayer):
     """Full spatiotemporal self-attention and an MLP, modulated by adaLN-Zero.
 
     Queries and keys are RMS-normalised, which keeps the logits bounded in half
@@ -166,18 +167,3 @@ class DiTBlock(keras.layers.Layer):
 
     def compute_output_shape(self, x_shape, conditioning_shape):
         return x_shape
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(
-            {
-                "units": self.units,
-                "num_heads": self.num_heads,
-                "mlp_ratio": self.mlp_ratio,
-                "mixing_size": self.mixing_size,
-                "remat": self.remat,
-                "window": self.window,
-                "shifted": self.shifted,
-            }
-        )
-        return config

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_regen.layers.configured_layer import ConfiguredLayer
+
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class InContextTokens(keras.layers.Layer):
+class InContextTokens(ConfiguredLayer):
     """Appends the latents to the tokens as two more frames.
 
     In-context conditioning, the alternative that the paper's ablation compares with the
@@ -50,8 +52,3 @@ class InContextTokens(keras.layers.Layer):
     def compute_output_shape(self, x_shape, latents_shape):
         frames = None if x_shape[1] is None else x_shape[1] + 2
         return (x_shape[0], frames, *x_shape[2:])
-
-    def get_config(self):
-        config = super().get_config()
-        config.update({"units": self.units})
-        return config

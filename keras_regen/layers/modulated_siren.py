@@ -5,9 +5,11 @@ import math
 import keras
 from keras import ops
 
+from keras_regen.layers.configured_layer import ConfiguredLayer
+
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class ModulatedSiren(keras.layers.Layer):
+class ModulatedSiren(ConfiguredLayer):
     """A sine-activated MLP from a coordinate to features, modulated by a latent.
 
     Layer `l` computes `sin(omega * (1 + scale_l(z)) * (W_l x + b_l) + shift_l(z))`;
@@ -91,15 +93,3 @@ class ModulatedSiren(keras.layers.Layer):
 
     def compute_output_shape(self, coordinates_shape, latents_shape):
         return (*coordinates_shape, *latents_shape[1:3], self.features)
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(
-            {
-                "features": self.features,
-                "depth": self.depth,
-                "first_omega": self.first_omega,
-                "hidden_omega": self.hidden_omega,
-            }
-        )
-        return config

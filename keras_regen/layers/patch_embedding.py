@@ -2,11 +2,12 @@
 
 import keras
 
+from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.patches import patchify
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class PatchEmbedding(keras.layers.Layer):
+class PatchEmbedding(ConfiguredLayer):
     """Cuts every frame into patches and projects each to one token.
 
     Args:
@@ -47,8 +48,3 @@ class PatchEmbedding(keras.layers.Layer):
         rows = None if height is None else height // self.patch_size
         columns = None if width is None else width // self.patch_size
         return (batch, frames, rows, columns, self.units)
-
-    def get_config(self):
-        config = super().get_config()
-        config.update({"units": self.units, "patch_size": self.patch_size})
-        return config

@@ -3,12 +3,13 @@
 import keras
 from keras import ops
 
+from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.dit_block import modulate
 from keras_regen.layers.patches import unpatchify
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class PatchOutput(keras.layers.Layer):
+class PatchOutput(ConfiguredLayer):
     """The DiT's last layer: modulated norm, projection to pixels, patches to frames.
 
     Modulation and projection start at zero. The output is float32 under every policy.
@@ -87,15 +88,3 @@ class PatchOutput(keras.layers.Layer):
     def compute_output_spec(self, x, conditioning):
         shape = self.compute_output_shape(x.shape, conditioning.shape)
         return keras.KerasTensor(shape, dtype="float32")
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(
-            {
-                "units": self.units,
-                "channels": self.channels,
-                "patch_size": self.patch_size,
-                "overlap": self.overlap,
-            }
-        )
-        return config

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_regen.layers.configured_layer import ConfiguredLayer
+
 
 def patchify(video, patch_size):
     """Cuts every frame into square patches.
@@ -80,7 +82,7 @@ def _add_overlap(x, overlap):
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class Patchify(keras.layers.Layer):
+class Patchify(ConfiguredLayer):
     """`patchify` as a layer: pixels to channels, without weights."""
 
     def __init__(self, patch_size, **kwargs):
@@ -95,14 +97,9 @@ class Patchify(keras.layers.Layer):
         sizes = [None if size is None else size // self.patch_size for size in sizes]
         return (batch, frames, *sizes, channels * self.patch_size**2)
 
-    def get_config(self):
-        config = super().get_config()
-        config.update({"patch_size": self.patch_size})
-        return config
-
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class Unpatchify(keras.layers.Layer):
+class Unpatchify(ConfiguredLayer):
     """`unpatchify` as a layer: channels to pixels, without weights."""
 
     def __init__(self, patch_size, **kwargs):
@@ -116,8 +113,3 @@ class Unpatchify(keras.layers.Layer):
         batch, frames, *sizes, channels = input_shape
         sizes = [None if size is None else size * self.patch_size for size in sizes]
         return (batch, frames, *sizes, channels // self.patch_size**2)
-
-    def get_config(self):
-        config = super().get_config()
-        config.update({"patch_size": self.patch_size})
-        return config

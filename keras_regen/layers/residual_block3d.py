@@ -3,10 +3,11 @@
 import keras
 
 from keras_regen.layers.causal_conv3d import CausalConv3D
+from keras_regen.layers.configured_layer import ConfiguredLayer
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class ResidualBlock3D(keras.layers.Layer):
+class ResidualBlock3D(ConfiguredLayer):
     """Two causal convolutions, each after a channel-wise norm and SiLU, plus the input.
 
     The norm is over channels alone. A norm over time or space would let a frame see the
@@ -83,14 +84,3 @@ class ResidualBlock3D(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.filters)
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(
-            {
-                "filters": self.filters,
-                "kernel_sizes": self.kernel_sizes,
-                "remat": self.remat,
-            }
-        )
-        return config

@@ -5,9 +5,11 @@ import math
 import keras
 from keras import ops
 
+from keras_regen.layers.configured_layer import ConfiguredLayer
+
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class SineCosinePositionalEncoding(keras.layers.Layer):
+class SineCosinePositionalEncoding(ConfiguredLayer):
     """Adds fixed sines and cosines of (time, row, column) to the tokens.
 
     The channels are shared out to the three axes. Only the in-context conditioning of
@@ -68,8 +70,3 @@ class SineCosinePositionalEncoding(keras.layers.Layer):
 
     def compute_output_shape(self, x_shape, times_shape):
         return x_shape
-
-    def get_config(self):
-        config = super().get_config()
-        config.update({"max_period": self.max_period})
-        return config

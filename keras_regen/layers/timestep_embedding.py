@@ -5,9 +5,11 @@ import math
 import keras
 from keras import ops
 
+from keras_regen.layers.configured_layer import ConfiguredLayer
+
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class TimestepEmbedding(keras.layers.Layer):
+class TimestepEmbedding(ConfiguredLayer):
     """Sine and cosine features of the diffusion time, then a two-layer MLP.
 
     The features are float32 under every dtype policy.
@@ -64,14 +66,3 @@ class TimestepEmbedding(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.units)
-
-    def get_config(self):
-        config = super().get_config()
-        config.update(
-            {
-                "units": self.units,
-                "num_frequencies": self.num_frequencies,
-                "max_period": self.max_period,
-            }
-        )
-        return config

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from keras_regen.layers.configured_layer import ConfiguredLayer
+
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class VariationalLatents(keras.layers.Layer):
+class VariationalLatents(ConfiguredLayer):
     """Reads moments, draws latents in training, and keeps them near a standard normal.
 
     In training the latents are drawn from the normal distribution that the moments
@@ -56,8 +58,3 @@ class VariationalLatents(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], input_shape[-1] // 2)
-
-    def get_config(self):
-        config = super().get_config()
-        config.update({"kl_weight": self.kl_weight, "seed": self.seed})
-        return config

@@ -3,6 +3,7 @@
 import keras
 
 from keras_regen.layers import CausalConv3D, CausalUpsample3D, Unpatchify
+from keras_regen.models.functional_model import FunctionalModel
 from keras_regen.models.stages import (
     halvings,
     of_stage,
@@ -12,7 +13,7 @@ from keras_regen.models.stages import (
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class ConvDecoder(keras.Model):
+class ConvDecoder(FunctionalModel):
     """Decodes two latent frames to k + 1 frames, in one deterministic pass.
 
     The mirror image of `VideoEncoder`, in the style of MAGVIT-v2: causal 3D
@@ -65,7 +66,7 @@ class ConvDecoder(keras.Model):
         trainable=True,
     ):
         space_halvings, time_halvings = halvings(temporal_compression, stem_patch_size)
-        dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        dtype = keras.dtype_policies.get(dtype)
         last = max(space_halvings, time_halvings)
 
         # === Layers ===
@@ -100,12 +101,7 @@ class ConvDecoder(keras.Model):
         x = latents
         for layer in layers:
             x = layer(x)
-        super().__init__(
-            inputs=latents, outputs=x, dtype=dtype, name=name, trainable=trainable
-        )
-        self.autocast = False
-        # Functional models leave their policy at the global one.
-        self.dtype_policy = dtype
+        super().__init__(latents, x, dtype, name=name, trainable=trainable)
 
         # === Config ===
         self.temporal_compression = temporal_compression
@@ -115,21 +111,3 @@ class ConvDecoder(keras.Model):
         self.num_blocks = tuple(num_blocks)
         self.kernel_sizes = tuple(tuple(size) for size in kernel_sizes)
         self.remat = remat
-
-    def get_config(self):
-        return {
-            "temporal_compression": self.temporal_compression,
-            "latent_channels": self.latent_channels,
-            "stem_patch_size": self.stem_patch_size,
-            "widths": self.widths,
-            "num_blocks": self.num_blocks,
-            "kernel_sizes": self.kernel_sizes,
-            "remat": self.remat,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "name": self.name,
-            "trainable": self.trainable,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)

@@ -11,10 +11,11 @@ from keras_regen.layers import (
     SineCosinePositionalEncoding,
     TimestepEmbedding,
 )
+from keras_regen.models.functional_model import FunctionalModel
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class DiTDecoder(keras.Model):
+class DiTDecoder(FunctionalModel):
     """One denoising step of a chunk, conditioned by its latents.
 
     A transformer over 8x8 pixel patches, with full spatiotemporal attention and
@@ -101,7 +102,7 @@ class DiTDecoder(keras.Model):
                     "The latents of in-context conditioning are tokens that all others "
                     f"must see: `window` must be None. Received: window={window}"
                 )
-        dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        dtype = keras.dtype_policies.get(dtype)
 
         # === Layers ===
         patch_embedding = PatchEmbedding(units, dtype=dtype, name="patch_embedding")
@@ -157,13 +158,7 @@ class DiTDecoder(keras.Model):
         if conditioning == "in_context":
             x = x[:, :-2]
         outputs = patch_output(x, t)
-        super().__init__(
-            inputs=inputs, outputs=outputs, dtype=dtype, name=name, trainable=trainable
-        )
-        # Times stay float32: each layer casts what it computes in half precision.
-        self.autocast = False
-        # Functional models leave their policy at the global one.
-        self.dtype_policy = dtype
+        super().__init__(inputs, outputs, dtype, name=name, trainable=trainable)
 
         # === Config ===
         self.temporal_compression = temporal_compression
@@ -178,26 +173,3 @@ class DiTDecoder(keras.Model):
         self.remat = remat
         self.window = window
         self.patch_overlap = patch_overlap
-
-    def get_config(self):
-        return {
-            "temporal_compression": self.temporal_compression,
-            "latent_channels": self.latent_channels,
-            "units": self.units,
-            "depth": self.depth,
-            "num_heads": self.num_heads,
-            "mlp_ratio": self.mlp_ratio,
-            "mixing_size": self.mixing_size,
-            "siren_features": self.siren_features,
-            "conditioning": self.conditioning,
-            "remat": self.remat,
-            "window": self.window,
-            "patch_overlap": self.patch_overlap,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "name": self.name,
-            "trainable": self.trainable,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)

@@ -5,6 +5,7 @@ import json
 import keras
 
 from keras_regen.layers import CausalConv3D, Patchify, VariationalLatents
+from keras_regen.models.functional_model import FunctionalModel
 from keras_regen.models.stages import (
     halvings,
     of_stage,
@@ -16,7 +17,7 @@ from keras_regen.weights_digest import weights_digest
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class VideoEncoder(keras.Model):
+class VideoEncoder(FunctionalModel):
     """Encodes k + 1 frames into two latent frames, content and motion.
 
     Causal 3D convolutions with channel-wise norms only, so the content latent sees the
@@ -85,7 +86,7 @@ class VideoEncoder(keras.Model):
                 '`regularization` must be None, "layer_norm" or "kl". '
                 f"Received: regularization={regularization!r}"
             )
-        dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        dtype = keras.dtype_policies.get(dtype)
         num_stages = 1 + max(space_halvings, time_halvings)
 
         # === Layers ===
@@ -138,12 +139,7 @@ class VideoEncoder(keras.Model):
         x = video
         for layer in stem + body + head:
             x = layer(x)
-        super().__init__(
-            inputs=video, outputs=x, dtype=dtype, name=name, trainable=trainable
-        )
-        self.autocast = False
-        # Functional models leave their policy at the global one.
-        self.dtype_policy = dtype
+        super().__init__(video, x, dtype, name=name, trainable=trainable)
 
         # === Config ===
         self.temporal_compression = temporal_compression
@@ -202,17 +198,3 @@ class VideoEncoder(keras.Model):
         if self.regularization:
             config["regularization"] = self.regularization
         return config
-
-    def get_config(self):
-        return {
-            **self._architecture(),
-            "kl_weight": self.kl_weight,
-            "remat": self.remat,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "name": self.name,
-            "trainable": self.trainable,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)

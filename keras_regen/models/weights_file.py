@@ -1,0 +1,119 @@
+"""Weights in HDF5 files: smaller than Keras stores them, and checked when loaded."""
+
+import hashlib
+import pathlib
+import tempfile
+
+import h5py
+import numpy as np
+
+DTYPES = ("float32", "float16", "int8")
+# Attribute of a dataset of whole numbers: the float32 scale of each output channel.
+SCALE = "scale"
+# A smaller kernel stays float16: it saves nothing and may matter.
+MIN_INT8_SIZE = 4096
+MAX_INT8 = 127
+# Whole numbers would shift the SIREN's frequencies.
+FLOAT_LAYER = "siren"
+DEFLATED = {"compression": "gzip", "shuffle": True}
+
+
+def save_weights(model, path, dtype="float32"):
+    """Writes a model's weights without its optimiser, deflated.
+
+    With `"int8"`, each large kernel becomes whole numbers from -127 to 127 with one
+    scale for each output channel, its last axis; everything else becomes float16.
+
+    Args:
+        model: a `keras.Model`.
+        path: path to write to, ending in `.weights.h5`.
+        dtype: `"float32"`, `"float16"` or `"int8"`. Defaults to `"float32"`.
+
+    Raises:
+        ValueError: if `dtype` is another.
+    """
+    if dtype not in DTYPES:
+        raise ValueError(
+            f"`dtype` must be one of {', '.join(DTYPES)}. Received: dtype={dtype!r}"
+        )
+    path = pathlib.Path(path)
+    with tempfile.TemporaryDirectory(dir=path.parent) as directory:
+        unpacked = pathlib.Path(directory) / path.name
+        model.save_weights(unpacked)
+        _rewrite(unpacked, path, lambda *item: _pack(*item, dtype), DEFLATED)
+
+
+def load_weights(model, path):
+    """Loads what `save_weights` wrote, or Keras itself.
+
+    Args:
+        model: a `keras.Model` of the same configuration.
+        path: path of the file.
+
+    Raises:
+        OSError, KeyError or ValueError: if the file does not hold the model's weights.
+    """
+    with h5py.File(path) as file:
+        # `visititems` stops at the first value that is not None.
+        is_packed = file.visititems(lambda _, item: SCALE in item.attrs or None)
+    if not is_packed:
+        model.load_weights(path)
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        unpacked = pathlib.Path(directory) / "unpacked.weights.h5"
+        _rewrite(path, unpacked, _unpack)
+        model.load_weights(unpacked)
+
+
+def file_sha256(path):
+    """Returns the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _rewrite(source, target, convert, storage=None):
+    """Copies an HDF5 file without the optimiser.
+
+    Args:
+        source: path of the file to read.
+        target: path of the file to write.
+        convert: callable of a dataset's name and the dataset. Returns the values to
+            store, and their scale or None.
+        storage: dict or None. How datasets are stored, arguments of `create_dataset`.
+    """
+    with h5py.File(source) as old, h5py.File(target, "w") as new:
+        new.attrs.update(old.attrs)
+
+        def copy(name, item):
+            if name.split("/")[0] == "optimizer":
+                return
+            if isinstance(item, h5py.Group):
+                new.require_group(name).attrs.update(item.attrs)
+                return
+            values, scale = convert(name, item)
+            # HDF5 cannot deflate a scalar.
+            options = storage or {} if values.ndim else {}
+            dataset = new.create_dataset(name, data=values, **options)
+            if scale is not None:
+                dataset.attrs[SCALE] = scale
+
+        old.visititems(copy)
+
+
+def _pack(name, dataset, dtype):
+    values = dataset[()]
+    if values.dtype.kind != "f":
+        return values, None
+    is_large = values.ndim > 1 and values.size >= MIN_INT8_SIZE
+    if dtype == "int8" and is_large and FLOAT_LAYER not in name.split("/"):
+        largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)))
+        scale = (largest / MAX_INT8).astype("float32")
+        whole = np.rint(values / np.where(scale > 0, scale, 1))
+        return whole.astype("int8"), scale
+    # By NumPy: HDF5's own conversion to float16 halves what rounds up to a power of 2.
+    return values.astype("float32" if dtype == "float32" else "float16"), None
+
+
+def _unpack(name, dataset):
+    values, scale = dataset[()], dataset.attrs.get(SCALE)
+    return (values if scale is None else values.astype("float32") * scale), None
