@@ -1,4 +1,4 @@
-"""One call for all formats, on all backends."""
+"""Exports to any format from any backend."""
 
 import dataclasses
 import importlib
@@ -12,22 +12,22 @@ import tempfile
 from keras_regen.atomic_output import AtomicOutput
 from keras_regen.export.formats import find_format
 
-# Ends the process of another backend where the message is for the user.
+# Exit status of the subprocess when its message is meant for the user.
 USER_ERROR = 2
 
 
 def export(regen, path, format="tf_saved_model", **options):
-    """See `Regen.export`."""
-    # Not before: it fixes the backend, which the command line chooses by the format.
+    """Exports a model. See `Regen.export`."""
+    # Importing Keras fixes the backend, which the command line chooses by the format.
     import keras
 
     chosen = find_format(format, options)
     if regen.decoder.window is not None:
-        # How many windows there are is a tensor there, and a number elsewhere.
+        # Only TensorFlow can trace a number of windows that depends on the input.
         if "tensorflow" not in chosen.backends:
             raise ValueError(
-                "A decoder that attends within windows can be exported to "
-                f'"tf_saved_model" alone. Received: format={format!r}, '
+                "A decoder that attends within windows can only be exported to "
+                f'"tf_saved_model". Received: format={format!r}, '
                 f"window={regen.decoder.window}"
             )
         chosen = dataclasses.replace(chosen, backends=("tensorflow",))
@@ -45,7 +45,7 @@ def export(regen, path, format="tf_saved_model", **options):
 
 
 def _export_in_process(regen, directory, backend, format, options):
-    """The same call in a process of another backend."""
+    """Makes the same call in a subprocess with another backend."""
     with tempfile.TemporaryDirectory() as preset:
         regen.save_to_preset(preset)
         request = {

@@ -1,9 +1,9 @@
-"""The formats, and what each needs. Importing it does not import Keras."""
+"""The export formats and what each needs. Importing this does not import Keras."""
 
 import dataclasses
 import importlib.util
 
-# How a SavedModel's weights can be stored.
+# The dtypes in which a SavedModel can store its weights.
 STORED_AS = ("float32", "bfloat16", "int8")
 
 
@@ -12,9 +12,9 @@ class Format:
     """A format to export to.
 
     Args:
-        function: str, `"module:function"` of this package: writes into a directory.
-        backends: tuple of str. Keras's backends that it can be written from.
-        packages: dict from the modules that it needs to what installs them.
+        function: str. `"module:function"` in this package, which writes a directory.
+        backends: tuple of str. The Keras backends that can write the format.
+        packages: dict from each module that it needs to the package to install.
         options: tuple of str. Keyword arguments of the function.
     """
 
@@ -24,7 +24,7 @@ class Format:
     options: tuple = ()
 
     def missing(self):
-        """The packages to install, one string each."""
+        """Returns the packages that are not installed, a list of str."""
         return [
             package
             for module, package in self.packages.items()
@@ -32,7 +32,7 @@ class Format:
         ]
 
     def backend(self):
-        """The first installed backend that can write it, or None."""
+        """Returns the first installed backend that can write the format, or None."""
         return next(filter(importlib.util.find_spec, self.backends), None)
 
 
@@ -50,7 +50,7 @@ FORMATS = {
         ("num_steps",),
     ),
     "openvino": Format(
-        "openvino_model:export_openvino",
+        "onnx_model:export_openvino",
         ("torch",),
         {
             "torch": "torch",
@@ -72,15 +72,15 @@ FORMATS = {
 
 
 def find_format(name, options=()):
-    """A format by its name.
+    """Returns a `Format` by its name.
 
     Args:
-        name: str.
-        options: iterable of str. The options that it is to take.
+        name: str, a key of `FORMATS`.
+        options: iterable of str. Names of the options that the caller will pass.
 
     Raises:
-        ValueError: if there is no such format or option.
-        ImportError: if what it needs is not installed.
+        ValueError: if the format or one of the options does not exist.
+        ImportError: if a package that it needs is not installed.
     """
     if name not in FORMATS:
         raise ValueError(

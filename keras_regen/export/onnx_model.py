@@ -1,5 +1,7 @@
-"""ONNX models."""
+"""ONNX models, and OpenVINO models converted from them."""
 
+import pathlib
+import tempfile
 import warnings
 
 import onnx_ir
@@ -7,7 +9,7 @@ import torch
 
 from keras_regen.export.torch_program import trace
 
-# The first with GELU as one operation.
+# The first opset with GELU as one operation.
 OPSET = 20
 VIDEO = ("batch", "frames", "height", "width")
 AXES = {
@@ -23,14 +25,14 @@ NAMES = {
 
 
 def export_onnx(regen, directory, num_steps=1):
-    """Writes `encode.onnx` and `decode.onnx`, whose inputs have any sizes.
+    """Writes `encode.onnx` and `decode.onnx`, which take inputs of any size.
 
-    What is larger than the 2 GB of one such file has its weights beside it.
+    Weights that exceed the 2 GB limit of such a file go to a second file.
 
     Args:
         regen: a float32 `Regen`, under the PyTorch backend.
         directory: path of an empty directory.
-        num_steps: int. Sampling steps of `decode`, written out. Defaults to `1`.
+        num_steps: int. Sampling steps of `decode`, fixed in the file. Defaults to `1`.
 
     Raises:
         ValueError: if `num_steps` is not an int of at least 1, or the model computes
@@ -40,12 +42,12 @@ def export_onnx(regen, directory, num_steps=1):
     if policy.compute_dtype != "float32":
         raise ValueError(
             "ONNX and OpenVINO models are exported in float32, which their runtimes "
-            f"can lower themselves. Received: dtype={policy.name}"
+            f"can lower. Received: dtype={policy.name}"
         )
     for name, program in trace(regen, num_steps).items():
         inputs, output = NAMES[name]
         with warnings.catch_warnings():
-            # The exporter copies what PyTorch deprecates.
+            # The exporter uses what PyTorch deprecates.
             warnings.simplefilter("ignore", FutureWarning)
             exported = torch.onnx.export(
                 program,
@@ -58,8 +60,32 @@ def export_onnx(regen, directory, num_steps=1):
         exported.save(directory / f"{name}.onnx")
 
 
+def export_openvino(regen, directory, num_steps=1):
+    """Writes `encode` and `decode`, each an `.xml` and a `.bin`, converted from ONNX.
+
+    Args:
+        regen: as for `export_onnx`.
+        directory: path of an empty directory.
+        num_steps: int. As for `export_onnx`. Defaults to `1`.
+
+    Raises:
+        ValueError: as for `export_onnx`.
+    """
+    import openvino
+
+    with tempfile.TemporaryDirectory() as onnx_directory:
+        onnx_directory = pathlib.Path(onnx_directory)
+        export_onnx(regen, onnx_directory, num_steps)
+        for name in NAMES:
+            model = openvino.convert_model(onnx_directory / f"{name}.onnx")
+            # float16 would round the weights.
+            openvino.save_model(
+                model, directory / f"{name}.xml", compress_to_fp16=False
+            )
+
+
 def _clean(model):
-    """Leaves what a runtime reads, with axes named for what they are."""
+    """Removes metadata and names the axes of inputs and outputs."""
     graph = model.graph
     for part in (model, graph, *graph.inputs, *graph.initializers.values()):
         part.metadata_props.clear()
@@ -68,7 +94,7 @@ def _clean(model):
         for value in node.outputs:
             value.metadata_props.clear()
             if value not in graph.outputs:
-                # In symbols that nothing names any more; runtimes infer shapes.
+                # Its symbols have lost their names; runtimes infer shapes themselves.
                 value.shape = None
     for value in (*graph.inputs, *graph.outputs):
         axes = AXES[value.name]

@@ -1,22 +1,67 @@
-"""SavedModels, as TF Serving loads them."""
+"""SavedModels for TF Serving."""
 
 import functools
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from keras_regen.export.checks import Checks
 from keras_regen.export.formats import STORED_AS
-from keras_regen.export.programs import Programs
-from keras_regen.export.stored_weights import StoredWeights
+from keras_regen.export.model_functions import ModelFunctions
+from keras_regen.export.request_checks import RequestChecks
 from keras_regen.export.tensorflow_noise import noise_canvas
 from keras_regen.export.video_formats import VIDEO_FORMATS
 from keras_regen.export.warmup import WarmupRequests
 from keras_regen.pixels import SPATIAL_COMPRESSION
 
-# What a device needs is chosen when it is loaded.
+# The loader picks the platform that it runs on.
 PLATFORMS = ("cpu", "cuda", "tpu")
+# Smaller arrays are stored as they are: they take little space, and the SIREN's
+# matrices, all smaller than this, do not tolerate rounding.
+MIN_QUANTIZED_SIZE = 2**16
 PER_SAMPLE = {"num_steps": tf.int32, "num_frames": tf.int32, "seed": tf.int64}
+
+
+class StoredWeights(tf.Module):
+    """The variables of a model in float32, bfloat16 or int8.
+
+    int8 has one scale for each output channel, which maps the largest magnitude to 127.
+    The model still computes in its own precision: only the file and the memory traffic
+    shrink.
+
+    Args:
+        variables: sequence of Keras variables.
+        dtype: `"float32"`, `"bfloat16"` or `"int8"`.
+    """
+
+    def __init__(self, variables, dtype):
+        super().__init__()
+        self.dtypes = [v.dtype for v in variables]
+        self.values, self.scales = [], []
+        for variable in variables:
+            value = keras.ops.convert_to_numpy(variable.value)
+            scale = None
+            if value.size >= MIN_QUANTIZED_SIZE and value.ndim > 1:
+                if dtype == "int8":
+                    value, scale = _quantized(value.astype("float32"))
+                elif dtype == "bfloat16":
+                    value = value.astype(tf.bfloat16.as_numpy_dtype)
+            name = variable.path.replace("/", ".")
+            self.values.append(tf.Variable(value, trainable=False, name=name))
+            if scale is not None:
+                scale = tf.Variable(scale, trainable=False, name=f"{name}.scale")
+            self.scales.append(scale)
+
+    def tensors(self):
+        """Returns the weights as tensors of the dtypes of the variables."""
+        return [
+            tf.cast(value, dtype)
+            if scale is None
+            else tf.cast(tf.cast(value, tf.float32) * scale, dtype)
+            for value, scale, dtype in zip(
+                self.values, self.scales, self.dtypes, strict=True
+            )
+        ]
 
 
 class ServedRegen(tf.Module):
@@ -25,29 +70,29 @@ class ServedRegen(tf.Module):
     Args:
         regen: a `Regen`, under the TensorFlow or the JAX backend.
         weights: `"float32"`, `"bfloat16"` or `"int8"`. See `StoredWeights`.
-        max_steps: int. See `Checks`.
-        max_pixels: int. See `Checks`.
+        max_steps: int. See `RequestChecks`.
+        max_pixels: int. See `RequestChecks`.
     """
 
     def __init__(self, regen, weights, max_steps, max_pixels):
         super().__init__(name="regen")
-        programs = Programs(regen)
+        functions = ModelFunctions(regen)
         channels = regen.encoder.latent_channels
         self.temporal_compression = regen.temporal_compression
-        self.checks = Checks(
+        self.checks = RequestChecks(
             regen.temporal_compression, channels, max_steps, max_pixels
         )
-        self.encoder_weights = StoredWeights(programs.encoder_variables, weights)
-        self.decoder_weights = StoredWeights(programs.decoder_variables, weights)
-        self._encode = _as_tensorflow(programs.encode, "b, t, 8*h, 8*w, 3")
+        self.encoder_weights = StoredWeights(functions.encoder_variables, weights)
+        self.decoder_weights = StoredWeights(functions.decoder_variables, weights)
+        self._encode = _as_tensorflow(functions.encode, "b, t, 8*h, 8*w, 3")
         self._decode = _as_tensorflow(
-            programs.decode,
+            functions.decode,
             f"b, t, h, w, {channels}",
             "b, f",
             "b, f, 8*h, 8*w, 3",
             "b",
         )
-        # Attributes are what `keras.layers.TFSMLayer` and `tf.saved_model.load` find.
+        # `keras.layers.TFSMLayer` and `tf.saved_model.load` find attributes.
         video = VIDEO_FORMATS[""].specs
         self.encode = _function(self._checked_encode, *video)
         self.serve = self.encode
@@ -66,7 +111,7 @@ class ServedRegen(tf.Module):
         return tf.TensorSpec(shape, tf.float32, name="latents")
 
     def signatures(self):
-        """The functions by the names that requests give them."""
+        """Returns a dict from the names that requests use to the functions."""
         functions = {}
         for suffix, video in VIDEO_FORMATS.items():
             functions |= {
@@ -106,7 +151,7 @@ class ServedRegen(tf.Module):
         batch, latent_frames, rows, columns, _ = tf.unstack(tf.shape(latents))
         num_steps = self.checks.num_steps(num_steps, batch)
         seed = self.checks.seed(seed, batch)
-        # As `Regen.decode`: evenly spaced from the first frame to the last.
+        # Evenly spaced from the first frame to the last, as in `Regen.decode`.
         last = (latent_frames - 1) * self.temporal_compression
         spacing = tf.cast(last, tf.float64) / tf.cast(
             tf.maximum(num_frames - 1, 1), tf.float64
@@ -156,11 +201,11 @@ def export_saved_model(
 
 
 def _as_tensorflow(function, *shapes):
-    """A function of weights and tensors, of the Keras backend, for TensorFlow graphs.
+    """Converts a function of the Keras backend for use in TensorFlow graphs.
 
     Args:
-        function: callable of a list of weights and tensors.
-        shapes: for each tensor its shape, in the symbols of `jax.export`.
+        function: callable of a list of weights, and of tensors.
+        *shapes: str. The shape of each tensor, in the notation of `jax.export`.
     """
     if keras.backend.backend() == "tensorflow":
         return function
@@ -179,5 +224,12 @@ def _function(function, *specs):
 
 
 def _per_sample(*names):
-    """Specifications of inputs that are a number or one for each sample."""
+    """Returns the specs of inputs that are one number, or one for each sample."""
     return [tf.TensorSpec(None, PER_SAMPLE[name], name=name) for name in names]
+
+
+def _quantized(value):
+    """Returns the value in int8, and its float32 scales."""
+    scale = np.max(np.abs(value), axis=tuple(range(value.ndim - 1))) / 127
+    scale = np.where(scale > 0, scale, 1).astype("float32")
+    return np.rint(value / scale).astype("int8"), scale

@@ -1,36 +1,36 @@
-"""StableHLO, as `jax.export` serialises it."""
+"""StableHLO files, serialised by `jax.export`."""
 
 import contextlib
 
 import jax
 
-from keras_regen.export.programs import Programs
+from keras_regen.export.model_functions import ModelFunctions
 
-# One file for all of them: the model compiles for TPUs too.
+# One file serves all three.
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
 def export_stablehlo(regen, directory):
     """Writes `encode.jax_export` and `decode.jax_export`, which take any sizes.
 
-    `jax.export.deserialize` loads them. The weights are inside. `decode` has one input
-    more than in other formats, `num_steps`, int32 of shape `(B,)`: each sample's number
-    of sampling steps.
+    `jax.export.deserialize` loads them. The weights are inside. Unlike in other
+    formats, `decode` takes the number of sampling steps of each sample as an input,
+    `num_steps`, int32 of shape `(B,)`.
 
     Args:
         regen: a `Regen`, under the JAX backend.
         directory: path of an empty directory.
     """
-    programs = Programs(regen)
+    functions = ModelFunctions(regen)
     channels = regen.encoder.latent_channels
-    encoder_weights = [v.value for v in programs.encoder_variables]
-    decoder_weights = [v.value for v in programs.decoder_variables]
+    encoder_weights = [v.value for v in functions.encoder_variables]
+    decoder_weights = [v.value for v in functions.decoder_variables]
 
     def encode(video):
-        return programs.encode(encoder_weights, video)
+        return functions.encode(encoder_weights, video)
 
     def decode(latents, times, noise, num_steps):
-        return programs.decode(decoder_weights, latents, times, noise, num_steps)
+        return functions.decode(decoder_weights, latents, times, noise, num_steps)
 
     floats, ints = "float32", "int32"
     video = ("b, t, 8*h, 8*w, 3", floats)
@@ -55,7 +55,7 @@ def export_stablehlo(regen, directory):
 
 @contextlib.contextmanager
 def _without_source_locations():
-    """Keeps paths of the machine that it is made on out of what is exported."""
+    """Keeps the paths of this machine out of the exported file."""
     limit = jax.config.jax_traceback_in_locations_limit
     jax.config.update("jax_traceback_in_locations_limit", 0)
     try:

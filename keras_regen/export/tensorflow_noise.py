@@ -1,4 +1,4 @@
-"""The noise canvas as operations of a TensorFlow graph."""
+"""The noise canvas as TensorFlow operations."""
 
 import numpy as np
 import tensorflow as tf
@@ -14,7 +14,7 @@ LOW_HALF = 2**32 - 1
 
 
 def noise_canvas(seeds, times, height, width, channels=3):
-    """`diffusion.noise_canvas` from row and column 0, for seeds known at run time.
+    """Draws `diffusion.noise_canvas` from row and column 0, for seeds given as tensors.
 
     Args:
         seeds: int64 tensor of shape `(S,)`, at least 0.
@@ -24,18 +24,17 @@ def noise_canvas(seeds, times, height, width, channels=3):
         channels: int. Defaults to `3`.
 
     Returns:
-        float32 tensor of shape `(S, F, height, width, channels)`. The bits that it is
-        made from are those of NumPy's generator; sines and logarithms may differ in
-        their last digit.
+        float32 tensor of shape `(S, F, height, width, channels)`. The random bits equal
+        those of NumPy's generator; sines and logarithms may differ in the last digit.
     """
-    # On a GPU too: its integer products of 64 bits are few.
+    # On the CPU, because GPUs multiply 64-bit integers slowly.
     with tf.device("/CPU:0"):
         rows, columns = (
             (size + NOISE_BLOCK - 1) // NOISE_BLOCK for size in (height, width)
         )
         ticks = tf.cast(tf.round(times * NOISE_TIME_RESOLUTION), tf.int64)
         words_of_four = NOISE_BLOCK * NOISE_BLOCK * channels // 2 // 4
-        # NumPy's generator counts up before it draws.
+        # NumPy's generator increments its counter before it draws.
         draws = tf.constant(np.arange(1, words_of_four + 1, dtype="uint64"))
         # Axes: seed, time, row, column, draw.
         words = _philox(
@@ -61,7 +60,7 @@ def noise_canvas(seeds, times, height, width, channels=3):
 
 
 def _philox(counter, key):
-    """Philox 4x64-10: four words for each counter. Shapes are broadcast."""
+    """Returns four words for each counter, by Philox 4x64-10. Shapes are broadcast."""
     c0, c1, c2, c3 = counter
     k0, k1 = key
     for i in range(ROUNDS):
@@ -76,7 +75,7 @@ def _philox(counter, key):
 
 
 def _product(factor, x):
-    """The high and the low word of a product of 128 bits, from products of halves."""
+    """Returns the high and the low word of a 128-bit product."""
     factor_low, factor_high = _uint64(factor & LOW_HALF), _uint64(factor >> 32)
     mask, half = _uint64(LOW_HALF), _uint64(32)
     low, high = tf.bitwise.bitwise_and(x, mask), tf.bitwise.right_shift(x, half)
@@ -87,7 +86,7 @@ def _product(factor, x):
 
 
 def _box_muller(raw):
-    """Two normal numbers from the halves of each word, as `diffusion.noise` does."""
+    """Returns two normal numbers for each word, as `diffusion.noise` does."""
     scale = 2.0**-32
     high = tf.bitwise.right_shift(raw, _uint64(32))
     low = tf.bitwise.bitwise_and(raw, _uint64(LOW_HALF))

@@ -3,7 +3,7 @@
 import keras
 import torch
 
-from keras_regen.export.programs import Programs
+from keras_regen.export.model_functions import ModelFunctions
 from keras_regen.pixels import SPATIAL_COMPRESSION
 
 HEIGHT, WIDTH = 2, 3
@@ -12,14 +12,14 @@ HEIGHT, WIDTH = 2, 3
 def export_torch(regen, directory, num_steps=1):
     """Writes `encode.pt2` and `decode.pt2`, for `torch.export.load`.
 
-    Their modules take inputs by name, and any batch, sides and number of frames to
-    decode. `encode` takes chunks of at least 16x16 pixels, not images: those are
-    encoded as a chunk that repeats them, the first of whose latents is the image's.
+    Their modules take inputs by name, in any batch size, height, width and number of
+    frames to decode. `encode` takes chunks of at least 16x16 pixels and no images. To
+    encode an image, repeat it k + 1 times and keep the first latent frame.
 
     Args:
         regen: a `Regen`, under the PyTorch backend.
         directory: path of an empty directory.
-        num_steps: int. Sampling steps of `decode`, written out. Defaults to `1`.
+        num_steps: int. Sampling steps of `decode`, fixed in the file. Defaults to `1`.
 
     Raises:
         ValueError: if `num_steps` is not an int of at least 1.
@@ -29,7 +29,7 @@ def export_torch(regen, directory, num_steps=1):
 
 
 def trace(regen, num_steps):
-    """The two halves as graphs of PyTorch's operations.
+    """Traces the encoder and the decoder to graphs of PyTorch operations.
 
     Args:
         regen: a `Regen`, under the PyTorch backend.
@@ -42,22 +42,22 @@ def trace(regen, num_steps):
         raise ValueError(
             f"`num_steps` must be an int of at least 1. Received: num_steps={num_steps}"
         )
-    programs, k = Programs(regen), regen.temporal_compression
+    functions, k = ModelFunctions(regen), regen.temporal_compression
     channels, side = regen.encoder.latent_channels, SPATIAL_COMPRESSION
     batch, frames = (torch.export.Dim(name, min=1) for name in ("batch", "frames"))
     rows, columns = (torch.export.Dim(name, min=1) for name in ("rows", "columns"))
-    # Where PyTorch finds out by itself what it needs: chunks, not images.
+    # PyTorch infers which numbers of frames are possible: chunks, no images.
     chunk = torch.export.Dim.DYNAMIC
-    # Of one row or column what lies next to what in memory cannot be told.
+    # PyTorch cannot tell the memory layout of a single row or column.
     far_rows, far_columns = (torch.export.Dim(name, min=2) for name in ("h", "w"))
-    # No two axes of a size: those PyTorch would take for one.
+    # All sizes differ, because PyTorch would identify axes of equal size.
     encode = _trace(
-        EncodeProgram(programs),
+        EncodeProgram(functions),
         {"video": torch.zeros(2, k + 1, 3 * side, 5 * side, 3)},
         {"video": {0: batch, 1: chunk, 2: side * far_rows, 3: side * far_columns}},
     )
     decode = _trace(
-        DecodeProgram(programs, num_steps),
+        DecodeProgram(functions, num_steps),
         {
             "latents": torch.zeros(3, 2, 5, 7, channels),
             "times": torch.zeros(3, 4),
@@ -73,7 +73,7 @@ def trace(regen, num_steps):
 
 
 class ProgramWithWeights(torch.nn.Module):
-    """Holds copies of variables on the CPU, by the names that Keras gives them.
+    """Holds copies of Keras variables on the CPU, under their paths.
 
     Args:
         variables: sequence of Keras variables.
@@ -90,33 +90,35 @@ class ProgramWithWeights(torch.nn.Module):
 
 
 class EncodeProgram(ProgramWithWeights):
-    """`Programs.encode` as a module."""
+    """`ModelFunctions.encode` as a module."""
 
-    def __init__(self, programs):
-        super().__init__(programs.encoder_variables)
-        self.programs = programs
+    def __init__(self, functions):
+        super().__init__(functions.encoder_variables)
+        self.functions = functions
 
     def forward(self, video):
         for axis in (HEIGHT, WIDTH):
             torch._check(video.shape[axis] % SPATIAL_COMPRESSION == 0)
-        return self.programs.encode(self.weights, video)
+        return self.functions.encode(self.weights, video)
 
 
 class DecodeProgram(ProgramWithWeights):
-    """`Programs.decode` as a module, for one number of steps."""
+    """`ModelFunctions.decode` as a module, with a fixed number of steps."""
 
-    def __init__(self, programs, num_steps):
-        super().__init__(programs.decoder_variables)
-        self.programs = programs
+    def __init__(self, functions, num_steps):
+        super().__init__(functions.decoder_variables)
+        self.functions = functions
         self.num_steps = num_steps
 
     def forward(self, latents, times, noise):
-        # Said first, so that no size is a rounded quotient, which would bring limits
-        # with it.
+        # Without these checks PyTorch derives sizes by integer division, which limits
+        # them.
         for axis in (HEIGHT, WIDTH):
             expected = SPATIAL_COMPRESSION * latents.shape[axis]
             torch._check(noise.shape[axis] == expected)
-        return self.programs.decode(self.weights, latents, times, noise, self.num_steps)
+        return self.functions.decode(
+            self.weights, latents, times, noise, self.num_steps
+        )
 
 
 def _trace(module, inputs, dynamic_shapes):
@@ -125,6 +127,6 @@ def _trace(module, inputs, dynamic_shapes):
             module, (), inputs, dynamic_shapes=dynamic_shapes, strict=False
         )
     for node in program.graph.nodes:
-        # Paths of the machine that it was made on.
+        # It holds paths of this machine.
         node.meta.pop("stack_trace", None)
     return program

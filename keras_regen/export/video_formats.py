@@ -1,22 +1,23 @@
-"""The forms in which served models take and give video."""
+"""The forms in which served models take and return video."""
 
 import dataclasses
 from collections.abc import Callable
 
 import tensorflow as tf
 
-from keras_regen.export.checks import checked
+from keras_regen.export.request_checks import checked
 
 
 @dataclasses.dataclass(frozen=True)
 class VideoFormat:
-    """What the inputs and outputs of a signature are.
+    """How a signature takes and returns a video.
 
     Args:
-        specs: tuple of `tf.TensorSpec`, of the inputs.
-        read: callable `(checks, *inputs)` that returns a float32 video, which the
-            model checks.
-        write: callable of a float32 video in [-1, 1] that returns a dict of outputs.
+        specs: tuple of `tf.TensorSpec`, one for each input.
+        read: callable `(checks, *inputs)` that returns a float32 video. `checks` are
+            `RequestChecks`. The model checks the values of the video.
+        write: callable `(video)` that returns a dict of outputs. The video is float32
+            in [-1, 1].
     """
 
     specs: tuple
@@ -49,7 +50,7 @@ def _read_bytes(checks, video_bytes, shape):
         video_bytes,
         (
             tf.reduce_all(lengths == tf.reduce_prod(whole[1:])),
-            "`video_bytes` must have as many bytes as `shape` says. "
+            "`video_bytes` must have as many bytes as `shape` has values. "
             "Received: bytes, shape=",
             lengths,
             whole[1:],
@@ -78,7 +79,7 @@ def _video_spec(dtype):
     return tf.TensorSpec([None] * 4 + [3], dtype, name="video")
 
 
-# By the suffix of the signatures' names.
+# The keys are the suffixes of the signatures' names.
 VIDEO_FORMATS = {
     "": VideoFormat(
         specs=(_video_spec(tf.float32),),
@@ -90,7 +91,8 @@ VIDEO_FORMATS = {
         read=lambda checks, video: _from_uint8(video),
         write=lambda video: {"video": _to_uint8(video)},
     ),
-    # For REST, where names in `_bytes` are base64, a third of the size of JSON numbers.
+    # For REST, which sends inputs named `*_bytes` in base64: a third of the size of
+    # numbers in JSON.
     "_bytes": VideoFormat(
         specs=(
             tf.TensorSpec([None], tf.string, name="video_bytes"),

@@ -1,4 +1,4 @@
-"""Requests that TF Serving makes of a model before it serves others."""
+"""Requests that TF Serving runs when it loads a model."""
 
 import tensorflow as tf
 
@@ -8,18 +8,18 @@ PATH = "assets.extra/tf_serving_warmup_requests"
 
 
 class WarmupRequests:
-    """A `PredictionLog` for each signature and size, of one chunk of zeros each.
+    """Warm-up requests: one chunk of zeros for each signature and size.
 
-    The first request of a size is slow, a compilation where XLA is used: served models
-    have it behind them.
+    The first request of a size is slow, since XLA may compile for it. The server runs
+    these before it accepts requests of users.
 
     Args:
         sizes: sequence of int pairs `(height, width)`, in pixels, multiples of 8.
-        max_pixels: int. The most pixels that the model takes.
+        max_pixels: int. The maximum number of pixels that the model takes.
         num_frames: int. Frames of a chunk, k + 1.
 
     Raises:
-        ImportError: without tensorflow-serving-api.
+        ImportError: if tensorflow-serving-api is not installed.
         ValueError: if the model would refuse a size.
     """
 
@@ -62,10 +62,10 @@ class WarmupRequests:
                     writer.write(log.SerializeToString())
 
     def _values(self, height, width, latent_channels):
-        """Value and shape of every input there is, by its name, for a batch of one."""
+        """Returns the value and shape of every input, for a batch of one."""
         frames = self.num_frames
         rows, columns = height // SPATIAL_COMPRESSION, width // SPATIAL_COMPRESSION
-        # A single value fills its shape, without being written as often.
+        # A single value fills its shape, and is stored only once.
         return {
             "video": (0, (1, frames, height, width, 3)),
             "video_bytes": (bytes(frames * height * width * 3), (1,)),

@@ -1,4 +1,4 @@
-"""A SavedModel as a part of other models."""
+"""SavedModels as parts of other models."""
 
 import keras
 import numpy as np

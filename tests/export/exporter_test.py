@@ -1,4 +1,4 @@
-"""One call on every backend, and what it refuses."""
+"""Export from every backend, and its errors."""
 
 import importlib.util
 import pathlib
@@ -22,7 +22,7 @@ NATIVE = {
 
 @pytest.fixture
 def hide(monkeypatch):
-    """Call it with the packages that are not to be found."""
+    """A function that hides the packages it is given."""
     find_spec = importlib.util.find_spec
 
     def hide(*hidden):
@@ -64,7 +64,7 @@ def test_missing_packages_are_named(regen, tmp_path, hide, name):
     assert not any(tmp_path.iterdir())
 
 
-def test_what_is_there_is_not_replaced(regen, tmp_path):
+def test_an_existing_model_is_not_replaced(regen, tmp_path):
     pytest.importorskip("tensorflow")
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "saved_model.pb").write_text("precious")
@@ -113,7 +113,7 @@ def test_a_failing_process_is_an_error(regen, tmp_path, monkeypatch):
         exporter._export_in_process(regen, tmp_path, "tensorflow", "onnx", {})
 
 
-def test_the_process_takes_the_precision_along(tmp_path, monkeypatch):
+def test_the_process_gets_the_precision(tmp_path, monkeypatch):
     asked = []
 
     def record(command, **kwargs):
@@ -132,7 +132,7 @@ def test_the_process_takes_the_precision_along(tmp_path, monkeypatch):
     assert {file.name for file in files} >= {"config.json", "model.weights.h5"}
 
 
-def test_formats_come_without_keras():
+def test_formats_do_not_import_keras():
     code = (
         "import sys; from keras_regen.export.formats import FORMATS;"
         "assert not {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)"

@@ -1,4 +1,4 @@
-"""What the two exported halves are asked, in a process that has no Keras."""
+"""Runs exported encoders and decoders in a process without Keras."""
 
 import importlib.util
 import pickle
@@ -12,7 +12,7 @@ import pytest
 from keras_regen import diffusion
 from tests.export.conftest import K, random_video
 
-# None is a shape that anything was traced with.
+# The exporters trace with other shapes than these.
 CHUNKS = [(1, K + 1, 16, 24, 3), (3, K + 1, 40, 16, 3)]
 IMAGES = [(2, 1, 16, 16, 3)]
 SMALLEST = [(1, K + 1, 8, 8, 3)]
@@ -49,7 +49,7 @@ def needs(backend, *modules):
 
 
 def decode_inputs(latents, times, seed=1):
-    """What `decode` takes where `Regen.decode` takes latents, times and a seed."""
+    """Returns the inputs of `decode` for what `Regen.decode` takes."""
     batch, _, rows, columns, _ = latents.shape
     noise = diffusion.noise_canvas(seed, times, (0, 8 * rows), (0, 8 * columns))
     return {
@@ -60,13 +60,13 @@ def decode_inputs(latents, times, seed=1):
 
 
 def ask(load, directory, requests, tmp_path):
-    """Answers of exported halves.
+    """Returns the answers of an exported encoder or decoder.
 
     Args:
-        load: str. Code that defines `load(path)`, of a half's path without its suffix,
-            which returns a function of arrays by their names.
+        load: str. Code that defines `load(path)`. It takes the path without suffix and
+            returns a function that takes arrays by their names.
         directory: path of the exported model.
-        requests: list of pairs of a half's name and a dict of arrays.
+        requests: list of pairs of `"encode"` or `"decode"` and a dict of arrays.
         tmp_path: path of a directory.
 
     Returns:
@@ -84,7 +84,7 @@ def ask(load, directory, requests, tmp_path):
 
 
 def check_encode(regen, load, directory, tmp_path, shapes, atol):
-    """Asks for latents of videos of all shapes."""
+    """Checks the latents of videos of all shapes."""
     videos = [random_video(*shape) for shape in shapes]
     requests = [("encode", {"video": video}) for video in videos]
     answers = ask(load, directory, requests, tmp_path)
@@ -93,7 +93,7 @@ def check_encode(regen, load, directory, tmp_path, shapes, atol):
 
 
 def check_decode(regen, load, directory, tmp_path, num_steps, atol, extra=None):
-    """Asks for chunks, images and more tokens than one block of attention has.
+    """Checks chunks, images and more tokens than one block of attention has.
 
     Args:
         extra: callable of a batch size that returns a dict of more inputs, or None.
@@ -103,7 +103,7 @@ def check_decode(regen, load, directory, tmp_path, num_steps, atol, extra=None):
         for shape in CHUNKS + IMAGES + SMALLEST
     ]
     asked.append((random_video(*LARGE), LARGE_TIMES))
-    # One frame, and other numbers of them.
+    # One frame, and other numbers of frames.
     asked += [(asked[0][0], times) for times in ([3.0], LARGE_TIMES)]
     requests = [
         (

@@ -1,4 +1,4 @@
-"""What ONNX models answer, asked through ONNX Runtime."""
+"""ONNX models in ONNX Runtime against the model itself."""
 
 import pathlib
 
@@ -28,7 +28,7 @@ def load(path):
 
 @pytest.fixture(scope="module")
 def directory(toy, tmp_path_factory):
-    # One step is in the OpenVINO models' test.
+    # The test of OpenVINO models covers one step.
     path = tmp_path_factory.mktemp("onnx") / "regen"
     toy.export(path, format="onnx", num_steps=3)
     return path
@@ -71,10 +71,10 @@ def test_files_say_what_they_are(toy, directory):
             assert [d.dim_param or d.dim_value for d in dims] == axes[value.name]
         weights = {v.path: v.numpy().nbytes for v in half.variables}
         stored = {t.name: len(t.raw_data) for t in graph.initializer}
-        # Kernels that are transposed first are stored so, under no name, but once.
+        # Transposed kernels are stored once, without a name.
         assert {path for path in weights if path.endswith("bias")} < stored.keys()
         assert sum(stored.values()) < 1.2 * sum(weights.values())
-        # Where the package lies on this machine is nobody's business.
+        # No paths of this machine.
         assert str(pathlib.Path(keras.__file__).parent).encode() not in (
             path.read_bytes()
         )

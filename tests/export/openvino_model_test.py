@@ -1,4 +1,4 @@
-"""What OpenVINO models answer."""
+"""OpenVINO models against the model itself."""
 
 import pytest
 
@@ -13,7 +13,7 @@ from tests.export.halves import (
 
 pytestmark = needs("torch", "onnx", "onnxscript", "openvino")
 
-# By itself OpenVINO computes in bfloat16 where the processor can.
+# By default OpenVINO computes in bfloat16 if the processor can.
 LOAD = """
 import openvino
 
@@ -50,6 +50,6 @@ def test_names_and_sizes(toy, directory):
         model = openvino.Core().read_model(directory / f"{name}.xml")
         assert [value.any_name for value in model.inputs] == inputs
         assert [value.any_name for value in model.outputs] == [output]
-        # float32 weights, each there once.
+        # float32 weights, each stored once.
         size = (directory / f"{name}.bin").stat().st_size
         assert 0.99 < size / (4 * half.count_params()) < 1.2

@@ -1,4 +1,4 @@
-"""What a SavedModel answers, asked through TensorFlow, on every backend."""
+"""SavedModels in TensorFlow against the model itself, on every backend."""
 
 import keras
 import numpy as np
@@ -15,7 +15,7 @@ tf = pytest.importorskip("tensorflow")
 
 
 class Served:
-    """A loaded SavedModel, its signatures as methods of NumPy arrays."""
+    """A loaded SavedModel whose signatures are methods that take NumPy arrays."""
 
     def __init__(self, path):
         self.loaded = tf.saved_model.load(str(path))
@@ -121,7 +121,7 @@ class TestAnswers:
         decoded = served.decode_uint8(latents=latents, num_frames=3, **common)["video"]
         assert decoded.dtype == "uint8"
         expected = regen.decode(latents, num_frames=3, dtype="uint8")
-        # Where a value lies between two levels, its last digit decides.
+        # The last digit of a value halfway between two levels decides.
         assert levels_apart(decoded, expected) <= 1
         answer = served.reconstruct_uint8(video=video, **common)["video"]
         assert levels_apart(answer, regen.reconstruct(video)) <= 1
@@ -164,7 +164,7 @@ class TestAnswers:
         )["video"]
         np.testing.assert_allclose(video, regen.decode(latents, num_steps=3), atol=1e-3)
 
-    def test_the_noise_is_that_of_the_canvas(self):
+    def test_the_noise_equals_the_canvas(self):
         from keras_regen.export.tensorflow_noise import noise_canvas
 
         seeds, times = [0, 2**63 - 1], [0.0, 0.25, -3.0, 1000.0]
@@ -229,7 +229,7 @@ class TestRefusals:
             ("decode", {"latents": np.zeros((0, 2, 1, 1, 8))}, "must not be empty"),
         ],
     )
-    def test_bad_input_is_an_error_that_says_so(self, served, signature, bad, message):
+    def test_bad_input_is_a_clear_error(self, served, signature, bad, message):
         inputs = {name: GOOD[name] for name in INPUTS[signature]} | bad
         with pytest.raises(tf.errors.InvalidArgumentError, match=message):
             getattr(served, signature)(**inputs)
@@ -265,17 +265,17 @@ class TestRefusals:
 
 class TestStorage:
     @pytest.mark.parametrize(
-        ("weights", "dtype", "most"),
+        ("weights", "dtype", "max_share"),
         [("bfloat16", "mixed_bfloat16", 0.53), ("int8", "float32", 0.29)],
     )
-    def test_small_and_close(self, tmp_path, weights, dtype, most):
+    def test_small_and_close(self, tmp_path, weights, dtype, max_share):
         preset = Regen.from_preset("regen_tiny_8x8x8")
         model = Regen.from_preset("regen_tiny_8x8x8", dtype=dtype)
         model.export(tmp_path / "1", weights=weights, warmup=())
         files = tmp_path.glob("1/variables/*.data*")
         size = sum(file.stat().st_size for file in files)
         whole = 4 * (preset.encoder.count_params() + preset.decoder.count_params())
-        assert size < most * whole
+        assert size < max_share * whole
         video = random_video(1, 9, 16, 24, 3)
         served = Served(tmp_path / "1")
         latents, exact = served.encode(video=video)["latents"], preset.encode(video)
@@ -284,8 +284,8 @@ class TestStorage:
         error = np.abs(answer["video"] - preset.decode(exact)).mean()
         assert 1e-5 < error < 0.02
 
-    def test_whole_numbers_give_the_weights_back(self):
-        from keras_regen.export.stored_weights import StoredWeights
+    def test_int8_weights_are_close(self):
+        from keras_regen.export.saved_model import StoredWeights
 
         values = np.random.default_rng(0).normal(size=(3, 256, 256)).astype("float32")
         values[..., 7] = 0
@@ -310,7 +310,7 @@ class TestWarmup:
             request = PredictionLog.FromString(record.numpy()).predict_log.request
             name = request.model_spec.signature_name
             inputs = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
-            # Servers that batch requests want every input to have a first axis.
+            # Servers that batch requests need every input to have a batch axis.
             assert all(len(value) == 1 for value in inputs.values())
             outputs = getattr(served, name)(**inputs)
             assert all(len(value) == 1 for value in outputs.values())

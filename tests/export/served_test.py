@@ -1,4 +1,4 @@
-"""An export as servers load it: by TensorFlow's C API, and over the wire."""
+"""SavedModels loaded as servers do, by TensorFlow's C API and over the wire."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ SEEDS, STEPS = [7, 2**40], [3, 1]
 
 @pytest.fixture(scope="module")
 def calls(regen):
-    """A request of every signature, and the model's own answer, by output."""
+    """A request of every signature, with the model's own answer."""
     pixels = to_uint8(random_video(2, *SHAPE))
     video = to_unit_range(pixels)
     latents = regen.encode(video)
@@ -69,7 +69,7 @@ def assert_answers(answers, calls):
                     np.stack([np.frombuffer(text, "uint8") for text in texts])
                     for texts in (result, value)
                 )
-            # Where a pixel lies between two levels, its last digit decides.
+            # The last digit of a pixel halfway between two levels decides.
             tolerance = {"latents": 1e-5}.get(key, 1e-4)
             tolerance = tolerance if result.dtype == "float32" else 1
             result = result.astype("float64")
@@ -83,15 +83,15 @@ def test_by_the_c_api(saved_model, calls):
 
 def test_over_the_wire(saved_model, calls):
     with serve(saved_model.parent) as server:
-        # Two sizes of nine signatures and the default one.
+        # Two sizes of nine signatures and the default signature.
         assert server["warmed_up"] == 20
         target = f"grpc://localhost:{server['grpc']}/regen"
         answers = make_calls(target, [call[:2] for call in calls])
     assert_answers(answers, calls)
 
 
-def test_what_only_servers_let_through(saved_model, calls):
-    """They do not compare what they are fed with the signature."""
+def test_inputs_that_only_servers_let_through(saved_model, calls):
+    """Servers do not compare inputs with the signature."""
     requests = {name: inputs for name, inputs, _ in calls}
     hostile = []
     for name, inputs in requests.items():

@@ -1,4 +1,4 @@
-"""What serialised StableHLO answers."""
+"""StableHLO files against the model itself."""
 
 import pathlib
 import re
@@ -52,10 +52,10 @@ def test_one_file_is_for_all_platforms(toy, directory, tmp_path, dtype):
         data = (directory / f"{name}.jax_export").read_bytes()
         half = jax.export.deserialize(data)
         assert half.platforms == ("cpu", "cuda", "tpu")
-        # Nothing but StableHLO: no kernel of one device.
+        # Only StableHLO, no kernel for one device.
         calls = re.findall(r"stablehlo.custom_call @(\w+)", half.mlir_module())
         assert set(calls) <= {"shape_assertion"}
-        # Where the package lies on this machine is nobody's business.
+        # No paths of this machine.
         assert str(pathlib.Path(keras.__file__).parent).encode() not in data
 
 

@@ -1,4 +1,4 @@
-"""What `torch.export` programs answer."""
+"""`torch.export` programs against the model itself."""
 
 import pathlib
 
@@ -49,14 +49,14 @@ def test_decode(toy, directory, tmp_path):
     check_decode(toy, LOAD, directory, tmp_path, num_steps=3, atol=3e-5)
 
 
-def test_weights_are_there_once_and_by_their_paths(toy, directory):
+def test_weights_are_stored_once_under_their_paths(toy, directory):
     import torch
 
     for name, half in (("encode", toy.encoder), ("decode", toy.decoder)):
         path = directory / f"{name}.pt2"
         weights = torch.export.load(path).state_dict
         assert list(weights) == [v.path for v in half.variables]
-        # Where the package lies on this machine is nobody's business.
+        # No paths of this machine.
         assert str(pathlib.Path(keras.__file__).parent).encode() not in (
             path.read_bytes()
         )
@@ -84,7 +84,7 @@ def test_one_step_in_half_precision(toy, tmp_path):
     answers = ask(LOAD, tmp_path / "torch", requests, tmp_path)
     expected = half.decode(latents, times=[0.5], seed=1)
     np.testing.assert_allclose(answers[0], latents, atol=1e-5)
-    # Here GELU is within a product; there it follows one, rounded to eight bits.
+    # The program fuses GELU into a product; the model rounds to bfloat16 in between.
     np.testing.assert_allclose(answers[1], expected, atol=0.02)
     assert np.abs(answers[0] - toy.encode(video)).max() > 1e-3
 

@@ -1,6 +1,6 @@
-"""What a served model refuses, in its graph.
+"""Input checks inside the graph of a served model.
 
-A server has no other line of defence: what fails here is an error status that says
+A server has no other line of defence. A failed check returns an error status that says
 what was expected and received, before anything is computed.
 """
 
@@ -12,14 +12,14 @@ from keras_regen.pixels import SPATIAL_COMPRESSION
 
 
 @dataclasses.dataclass(frozen=True)
-class Checks:
-    """The conditions on the inputs of each signature.
+class RequestChecks:
+    """Checks the inputs of each signature.
 
     Args:
         temporal_compression: int, k.
         latent_channels: int, C.
-        max_steps: int. Most sampling steps of a request.
-        max_pixels: int. Most pixels of a request, `B * T * H * W`.
+        max_steps: int. The maximum number of sampling steps of a request.
+        max_pixels: int. The maximum number of pixels of a request, `B * T * H * W`.
     """
 
     temporal_compression: int
@@ -28,7 +28,14 @@ class Checks:
     max_pixels: int
 
     def video_shape(self, shape):
-        """`(B, T, H, W, 3)`, an int tensor of shape `(5,)`, or an error."""
+        """Checks the shape of a video.
+
+        Args:
+            shape: int tensor of shape `(5,)`: `(B, T, H, W, 3)`.
+
+        Returns:
+            The shape, an int32 tensor.
+        """
         k, side = self.temporal_compression, SPATIAL_COMPRESSION
         shape = tf.cast(shape, tf.int64)
         _, frames, height, width, channels = tf.unstack(shape)
@@ -55,8 +62,8 @@ class Checks:
         return tf.cast(self._bounded(shape, shape[:4]), tf.int32)
 
     def video(self, video):
-        """A float video of the right shape, finite and in [-1, 1], or an error."""
-        # The ranks of what is fed are not checked by all servers.
+        """Returns a float video, after checking its shape and values."""
+        # Some servers do not check the ranks of inputs.
         video = tf.ensure_shape(video, [None] * 5)
         with tf.control_dependencies([self.video_shape(tf.shape(video))]):
             inside = tf.reduce_all((video >= -1.001) & (video <= 1.001))
@@ -64,16 +71,18 @@ class Checks:
             tf.ensure_shape(video, [None] * 4 + [3]),
             (
                 inside,
-                "A float video must be finite and in [-1, 1]. Received: others",
+                "A float video must be finite and in [-1, 1]. "
+                "Received: values outside [-1, 1] or NaN",
             ),
         )
 
     def latents(self, latents, num_frames):
-        """Latents and the number of frames to decode, or an error.
+        """Checks latents and the number of frames to decode.
 
         Args:
             latents: float tensor.
-            num_frames: int32 tensor, a scalar or one equal number for each sample.
+            num_frames: int32 tensor, a scalar, or one number for each sample, all of
+                them equal.
 
         Returns:
             The latents, and an int32 scalar.
@@ -109,13 +118,13 @@ class Checks:
         )
         area = SPATIAL_COMPRESSION**2
         latents = self._bounded(latents, shape[0], first, shape[2], shape[3], area)
-        # Nothing may be made of it before it is known to be small.
+        # Nothing may be computed from it before it is known to be small.
         with tf.control_dependencies([latents]):
             num_frames = tf.identity(num_frames[0])
         return tf.ensure_shape(latents, [None] * 4 + [channels]), num_frames
 
     def num_steps(self, num_steps, batch):
-        """int32 of shape `(B,)`, or an error."""
+        """Returns the checked number of steps, int32 of shape `(B,)`."""
         num_steps = self.per_sample("num_steps", num_steps, batch)
         return tf.broadcast_to(
             checked(
@@ -130,7 +139,7 @@ class Checks:
         )
 
     def seed(self, seed, batch):
-        """int64 of shape `(1,)` or `(B,)`, or an error."""
+        """Returns the checked seed, int64 of shape `(1,)` or `(B,)`."""
         seed = self.per_sample("seed", seed, batch)
         return checked(
             seed,
@@ -142,7 +151,7 @@ class Checks:
         )
 
     def per_sample(self, name, value, batch):
-        """A tensor of shape `(1,)` or `(B,)`, or an error."""
+        """Returns the value in the shape `(1,)` or `(B,)`, checked to have its size."""
         size = tf.size(value, tf.int64)
         return checked(
             tf.reshape(value, [-1]),
@@ -156,25 +165,29 @@ class Checks:
         )
 
     def _bounded(self, tensor, *sizes):
-        """The tensor, unless the product of the sizes is more than `max_pixels`."""
-        # In floating point, which does not wrap around.
+        """Returns the tensor, if the sizes multiply to at most `max_pixels`."""
+        # Unlike integers, floating point does not wrap around.
         sizes = [tf.reshape(tf.cast(size, tf.float64), [-1]) for size in sizes]
         pixels = tf.reduce_prod(tf.concat(sizes, 0))
         return checked(
             tensor,
             (
                 pixels <= self.max_pixels,
-                f"A request may have {self.max_pixels} pixels, frames and samples "
-                "counted. Received: pixels=",
+                f"A request may have at most {self.max_pixels} pixels, over all frames "
+                "and samples. Received: pixels=",
                 pixels,
             ),
         )
 
 
 def checked(tensor, *conditions):
-    """The tensor, once all conditions hold: `(condition, message, *values)`.
+    """Returns the tensor once all conditions hold.
 
-    One after the other, so that the first that fails is the one that is told.
+    They are checked in order, so that the first failure is the one reported.
+
+    Args:
+        tensor: tensor.
+        *conditions: tuples `(condition, message, *values)`.
     """
     for condition, *message in conditions:
         with tf.control_dependencies([tensor]):

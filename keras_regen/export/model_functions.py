@@ -1,15 +1,14 @@
-"""The model's two halves as pure functions of weights and tensors."""
+"""The encoder and the decoder as pure functions of weights and tensors."""
 
 import keras
 
 from keras_regen.models import generate
 
 
-class Programs:
-    """What every format is made of, traceable on each backend.
+class ModelFunctions:
+    """The two functions that every format exports, traceable on each backend.
 
-    Weights are arguments, so that they can be stored in another way than the model
-    holds them.
+    Weights are arguments, so that a format can store them differently from the model.
 
     Args:
         regen: a `Regen`.
@@ -24,7 +23,7 @@ class Programs:
         """Encodes chunks.
 
         Args:
-            weights: sequence of tensors, for `encoder_variables`.
+            weights: sequence of tensors, the values of `encoder_variables`.
             video: float32 tensor of shape `(B, k + 1, H, W, 3)` or `(B, 1, H, W, 3)`.
 
         Returns:
@@ -34,15 +33,15 @@ class Programs:
             return self.model.encoder(video, training=False)
 
     def decode(self, weights, latents, times, noise, num_steps):
-        """Re-generates chunks.
+        """Decodes chunks.
 
         Args:
-            weights: sequence of tensors, for `decoder_variables`.
+            weights: sequence of tensors, the values of `decoder_variables`.
             latents: float32 tensor of shape `(B, 2, h, w, C)` or `(B, 1, h, w, C)`.
             times: float32 tensor of shape `(B, F)`, in frames.
             noise: float32 tensor of shape `(B, F, 8h, 8w, 3)`.
-            num_steps: int, or int tensor of shape `(B,)`: sampling steps, as many calls
-                of the decoder written out or a loop.
+            num_steps: int or int tensor of shape `(B,)`. Sampling steps. An int
+                unrolls them in the graph, a tensor makes a loop.
 
         Returns:
             float32 tensor of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
@@ -60,6 +59,6 @@ class Programs:
 
 
 def _weights(variables, values):
-    """A scope in which variables have other values."""
+    """Returns a scope in which variables have the given values."""
     pairs = zip(variables, values, strict=True)
     return keras.StatelessScope(state_mapping=list(pairs))
