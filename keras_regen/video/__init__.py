@@ -1,4 +1,4 @@
-"""Reading and writing videos, a frame at a time. It imports no Keras."""
+"""Reading and writing videos frame by frame, without importing Keras."""
 
 from keras_regen.video.container import RAW_SUFFIX, h264_pixel_format, tag_bt709
 from keras_regen.video.frame_access import open_access

@@ -1,17 +1,18 @@
-"""Videos as arrays in `.npy` files, a frame at a time."""
+"""Videos as arrays in `.npy` files, read and written frame by frame."""
 
 import math
 
 import numpy as np
 
 from keras_regen.pixels import FRAME_DTYPES
-from keras_regen.video.source import Source, UnreadableError
+from keras_regen.video.source import StillSource, UnreadableError
 
 
-class ArraySource(Source):
+class ArraySource(StillSource):
     """The frames of an `.npy` file.
 
-    Read, not mapped: the pages of a mapped file count as the process's memory.
+    The file is read, not memory-mapped: pages of a mapped file count as memory of the
+    process.
     """
 
     def __init__(self, path):
@@ -38,16 +39,11 @@ class ArraySource(Source):
         if self._dtype.newbyteorder("=") not in map(np.dtype, FRAME_DTYPES):
             raise UnreadableError(f"its dtype is {self._dtype}, not uint8 or float")
         if fortran_order:
-            raise UnreadableError("it is in Fortran's order; save it in C's")
+            raise UnreadableError("it is in Fortran order; save it in C order")
         self.num_frames, *self._shape = shape
         self._start = self._file.tell()
 
-    def __iter__(self):
-        for position in range(self.num_frames):
-            yield self.read(position)
-
     def read(self, position):
-        """The frame at a position."""
         size = math.prod(self._shape)
         self._file.seek(self._start + position * size * self._dtype.itemsize)
         values = np.fromfile(self._file, self._dtype, size)
@@ -61,11 +57,11 @@ class ArraySource(Source):
 
 
 class ArrayEncoder:
-    """Frames to an `.npy` file.
+    """Writes frames to an `.npy` file.
 
     Args:
         path: path to write to.
-        frame: the first frame, whose shape and dtype the others have.
+        frame: the first frame. All others have its shape and dtype.
     """
 
     def __init__(self, path, frame):
@@ -75,7 +71,7 @@ class ArrayEncoder:
         self._write_header()
 
     def _write_header(self):
-        # NumPy leaves room in the header for the first axis to grow.
+        # NumPy pads the header, so a larger first axis fits in when it is rewritten.
         header = {
             "descr": np.lib.format.dtype_to_descr(self._dtype),
             "fortran_order": False,
@@ -89,7 +85,7 @@ class ArrayEncoder:
         self._count += 1
 
     def close(self, flush):
-        """Ends the file."""
+        """Closes the file; `flush` first writes the number of frames."""
         if flush:
             self._file.seek(0)
             self._write_header()

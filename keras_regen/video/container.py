@@ -1,6 +1,7 @@
-"""Video files: MP4, MKV, WebM, GIF and whatever else FFmpeg reads."""
+"""Video files of FFmpeg: MP4, MKV, WebM, GIF, raw video and more."""
 
 import abc
+import contextlib
 import dataclasses
 import io
 import re
@@ -8,21 +9,32 @@ import re
 import av
 import numpy as np
 
-from keras_regen.video.source import Source, UnreadableError
+from keras_regen.video.source import Source, UnreadableError, error_reason
 
-# 15 of x264's 0 to 51: beyond what the eye tells from the original. VP9's 20 of 0 to 63
-# comes to about as many bits.
+RAW_SUFFIX = ".yuv"
+H264_SUFFIXES = (".264", ".h264")
+# As in `videoSRC01_1920x1080_30_qp_00.264` and `Beauty_1920x1080_120fps_420_8bit.yuv`.
+SIZE_AND_RATE = re.compile(r"_(\d+)x(\d+)(?:_(\d+(?:\.\d+)?)(?:fps)?)?(?=_|$)", re.I)
+OTHER_PIXELS = re.compile(
+    r"(?<!\d)(?:10|12|16)-?bit|(?:_|yuv|p)4(?:00|22|44)(?![\dx])", re.I
+)
+GIF_TRAILER = b"\x3b"
+# x264's scale is 0 to 51; at 15 the eye sees no difference from the original. 20 on
+# VP9's scale of 0 to 63 takes about as many bits.
 H264_OPTIONS = {"crf": "15", "preset": "medium"}
 VP9_OPTIONS = {"crf": "20", "b": "0", "cpu-used": "4", "row-mt": "1"}
-# ITU-R BT.709 in the numbering that the codecs share with FFmpeg.
+# Code points of ITU-T H.273, which codecs and FFmpeg share.
 BT709 = 1
 UNSPECIFIED = 2
+# FFmpeg's AVCOL_RANGE_MPEG.
 LIMITED_RANGE = 1
-# Beyond the sizes of standard definition, 720x576, untagged colours are BT.709 to
-# players such as mpv. FFmpeg's scaler would take them for BT.601: pure red would be off
-# by 22 of 255. Raw video and most of the H.264 of data sets are untagged.
+# Players such as mpv take untagged colours of videos beyond standard definition for
+# BT.709. FFmpeg's scaler takes them for BT.601, which shifts pure red by 22 of 255. Raw
+# video and most H.264 files of data sets are untagged.
 SD_WIDTH, SD_HEIGHT = 1279, 576
-GIF_TRAILER = b"\x3b"
+
+
+# === Reading ===
 
 
 class ContainerSource(Source):
@@ -30,11 +42,11 @@ class ContainerSource(Source):
 
     def __init__(self, path):
         self._path = path
-        form = file_format(path)
+        form = _file_format(path)
         try:
             self._container = av.open(str(path), format=form.name, options=form.options)
         except (av.FFmpegError, OSError) as error:
-            reason = error.strerror or str(error)
+            reason = error_reason(error)
             raise UnreadableError(f"it is not a video: {reason}") from error
         try:
             self._stream = self._video_stream()
@@ -48,7 +60,7 @@ class ContainerSource(Source):
         )
 
     def _video_stream(self):
-        # FFmpeg plays text files as terminal art, and covers of music as video.
+        # FFmpeg plays text files as terminal art, and cover images of music as video.
         if self._container.format.name == "tty":
             raise UnreadableError("it is a text file")
         covers = av.stream.Disposition.attached_pic
@@ -61,10 +73,8 @@ class ContainerSource(Source):
 
     def __iter__(self):
         count, end = 0, None
-        try:
+        with unreadable_where_ffmpeg_fails():
             for frame in self._decode():
-                if frame.is_corrupt:
-                    raise UnreadableError("its data make no picture")
                 array = frame.to_ndarray(format="rgb24")
                 if frame.rotation:
                     array = np.rot90(array, round(frame.rotation / 90))
@@ -72,33 +82,40 @@ class ContainerSource(Source):
                 count += 1
                 if frame.time is not None and frame.duration:
                     end = frame.time + float(frame.duration * frame.time_base)
-        except av.FFmpegError as error:
-            raise UnreadableError(error.strerror) from error
         if self._ends_early(count, end):
             raise UnreadableError("the file ends")
 
     def _decode(self):
-        """Iterator of the `av.VideoFrame`s, whose colours are known."""
-        return map(_tag_colours, self._container.decode(self._stream))
+        """Yields `av.VideoFrame`s, their colour space set; raises `UnreadableError`."""
+        with unreadable_where_ffmpeg_fails():
+            for frame in self._container.decode(self._stream):
+                if frame.is_corrupt:
+                    raise UnreadableError("its data make no picture")
+                yield _set_colour_space(frame)
 
     def _ends_early(self, count, end):
-        """Whether the file stops before it should, where FFmpeg says nothing of it."""
+        """Whether the file is cut off, where FFmpeg itself reports no error.
+
+        Args:
+            count: int. Frames read.
+            end: float, seconds at which the last frame read ends; or None.
+        """
         if self._container.format.name == "gif":
             with self._path.open("rb") as file:
                 file.seek(-1, io.SEEK_END)
                 return file.read() != GIF_TRAILER
-        # MP4 counts its frames, and may show the last for longer than it says.
+        # MP4 counts its frames, and its duration may exceed the end of the last one.
         if None in (end, self.fps) or count >= (self._stream.frames or np.inf):
             return False
         duration = self._duration()
         return duration is not None and end + 0.75 / self.fps < duration
 
     def _duration(self):
-        """Seconds of the video stream, where its container knows them; or None."""
+        """Returns the seconds of the video stream, or None if the file has none."""
         if "mp4" in self._container.format.name and self._stream.duration:
             start = self._stream.start_time or 0
             return float((start + self._stream.duration) * self._stream.time_base)
-        # FFmpeg tags the streams of MKV and WebM.
+        # FFmpeg writes this tag to the streams of MKV and WebM.
         tag = self._stream.metadata.get("DURATION", "")
         match = re.match(r"(\d+):(\d+):(\d+\.\d+)", tag)
         if not match:
@@ -115,29 +132,97 @@ class ContainerSource(Source):
         self._container.close()
 
 
-def _tag_colours(frame):
+@dataclasses.dataclass(frozen=True)
+class _FileFormat:
+    """How FFmpeg must open a file.
+
+    Args:
+        name: str, FFmpeg's name of the format; or None if the file itself tells.
+        options: dict of the format's options.
+        num_frames: int, or None if the size of the file does not tell.
+    """
+
+    name: str | None = None
+    options: dict = dataclasses.field(default_factory=dict)
+    num_frames: int | None = None
+
+
+def _file_format(path):
+    """Returns the `_FileFormat` of a file, by its name.
+
+    `.yuv` is planar 4:2:0 with 8 bits a sample, of the size in
+    `NAME_WIDTHxHEIGHT_FPS.yuv`. `.264` and `.h264` are elementary H.264 streams, which
+    carry their size; their frame rate is in the name, if anywhere.
+
+    Raises:
+        UnreadableError: if the name of a raw video gives no size or another pixel
+            format, or the file is not a whole number of frames.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (RAW_SUFFIX, *H264_SUFFIXES):
+        return _FileFormat()
+    match = SIZE_AND_RATE.search(path.stem)
+    has_rate = match and float(match[3] or 0) > 0
+    options = {"framerate": match[3]} if has_rate else {}
+    if suffix in H264_SUFFIXES:
+        return _FileFormat("h264", options)
+    if not match or not (int(match[1]) and int(match[2])):
+        raise UnreadableError(
+            "the name of raw video must tell its size, as in NAME_1920x1080_30.yuv"
+        )
+    if OTHER_PIXELS.search(path.stem):
+        raise UnreadableError("raw video must be 4:2:0 of 8 bits")
+    width, height = int(match[1]), int(match[2])
+    # The chroma planes of odd sides are rounded up.
+    frame_size = width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+    num_frames, rest = divmod(path.stat().st_size, frame_size)
+    if rest or not num_frames:
+        raise UnreadableError(
+            f"a frame of {width}x{height} is {frame_size} bytes, and the file's "
+            f"{path.stat().st_size} are {num_frames} frames and {rest} bytes"
+        )
+    options |= {"video_size": f"{width}x{height}", "pixel_format": "yuv420p"}
+    return _FileFormat("rawvideo", options, num_frames)
+
+
+@contextlib.contextmanager
+def unreadable_where_ffmpeg_fails():
+    """Turns FFmpeg's errors into `UnreadableError`."""
+    try:
+        yield
+    except av.FFmpegError as error:
+        raise UnreadableError(error.strerror) from error
+
+
+def _set_colour_space(frame):
     large = frame.width > SD_WIDTH or frame.height > SD_HEIGHT
     if large and frame.colorspace == UNSPECIFIED and not frame.format.is_rgb:
         frame.colorspace = BT709
     return frame
 
 
+# === Writing ===
+
+
 def tag_bt709(context):
-    """Tells a codec's context that its colours are BT.709, of limited range."""
+    """Marks the colours of a codec context as BT.709 in limited range."""
     context.colorspace = context.color_primaries = context.color_trc = BT709
     context.color_range = LIMITED_RANGE
 
 
 def h264_pixel_format(height, width):
-    """FFmpeg's name: chroma at half resolution needs even sides."""
+    """Returns FFmpeg's name of the pixel format for a size of frames.
+
+    Chroma at half resolution needs even sides.
+    """
     return "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
 
 
-class StreamEncoder(abc.ABC):
-    """Frames to the one video stream of a file.
+class _StreamEncoder(abc.ABC):
+    """Writes frames to a file with one video stream.
 
     Args:
-        path: path to write to, whose suffix names the container.
+        path: path to write to. Its suffix names the container.
         fps: Fraction.
         height: int.
         width: int.
@@ -155,25 +240,25 @@ class StreamEncoder(abc.ABC):
 
     @abc.abstractmethod
     def pixel_format(self, height, width):
-        """FFmpeg's name of how pixels are stored."""
+        """Returns FFmpeg's name of the pixel format."""
 
     @abc.abstractmethod
     def write(self, array):
         """Appends a uint8 frame."""
 
     def close(self, flush):
-        """Ends the file; `flush` writes what is still on its way."""
+        """Closes the file; `flush` first writes the frames that the codec holds."""
         if flush:
             self._container.mux(self._stream.encode(None))
         self._container.close()
 
 
-class YuvEncoder(StreamEncoder):
-    """Frames as luminance and colour differences, tagged as BT.709."""
+class _YuvEncoder(_StreamEncoder):
+    """Writes frames as luma and chroma, tagged as BT.709."""
 
     def __init__(self, *args):
         super().__init__(*args)
-        # Players guess the colours of an untagged file, by its size.
+        # Players guess the colours of an untagged file by its size.
         tag_bt709(self._stream.codec_context)
 
     def write(self, array):
@@ -183,8 +268,8 @@ class YuvEncoder(StreamEncoder):
         self._container.mux(self._stream.encode(frame))
 
 
-class H264Encoder(YuvEncoder):
-    """Frames to H.264, in MP4 or MKV."""
+class H264Encoder(_YuvEncoder):
+    """Writes H.264, in MP4 or MKV."""
 
     codec = "libx264"
     options = H264_OPTIONS
@@ -193,8 +278,8 @@ class H264Encoder(YuvEncoder):
         return h264_pixel_format(height, width)
 
 
-class Vp9Encoder(YuvEncoder):
-    """Frames to VP9, in WebM."""
+class Vp9Encoder(_YuvEncoder):
+    """Writes VP9, in WebM."""
 
     codec = "libvpx-vp9"
     options = VP9_OPTIONS
@@ -204,8 +289,8 @@ class Vp9Encoder(YuvEncoder):
         return "yuv420p"
 
 
-class GifEncoder(StreamEncoder):
-    """Frames to a GIF, each with a palette of its own."""
+class GifEncoder(_StreamEncoder):
+    """Writes a GIF with a palette for each frame."""
 
     codec = "gif"
 
@@ -251,65 +336,3 @@ class GifEncoder(StreamEncoder):
             except (av.BlockingIOError, av.EOFError):
                 return
             self._container.mux(self._stream.encode(frame))
-
-
-RAW_SUFFIX = ".yuv"
-H264_SUFFIXES = (".264", ".h264")
-# As in `videoSRC01_1920x1080_30_qp_00.264` and `Beauty_1920x1080_120fps_420_8bit.yuv`.
-SIZE_AND_RATE = re.compile(r"_(\d+)x(\d+)(?:_(\d+(?:\.\d+)?)(?:fps)?)?(?=_|$)", re.I)
-OTHER_PIXELS = re.compile(
-    r"(?<!\d)(?:10|12|16)-?bit|(?:_|yuv|p)4(?:00|22|44)(?![\dx])", re.I
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class FileFormat:
-    """How FFmpeg is to open a file.
-
-    Args:
-        name: str or None. FFmpeg's name of the format; None if the file tells.
-        options: dict of the format's options.
-        num_frames: int or None, if the size of the file does not tell.
-    """
-
-    name: str | None = None
-    options: dict = dataclasses.field(default_factory=dict)
-    num_frames: int | None = None
-
-
-def file_format(path):
-    """The `FileFormat` of a file, by its name.
-
-    `.yuv` is planar 4:2:0 of 8 bits, of the size in `NAME_WIDTHxHEIGHT_FPS.yuv`. `.264`
-    and `.h264` are elementary streams of H.264, which carry their size; their frame
-    rate is the name's, if it has one.
-
-    Raises:
-        UnreadableError: if the name of raw video does not tell the size or tells of
-            other pixels, or the file is no whole number of frames.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in (RAW_SUFFIX, *H264_SUFFIXES):
-        return FileFormat()
-    match = SIZE_AND_RATE.search(path.stem)
-    has_rate = match and float(match[3] or 0) > 0
-    options = {"framerate": match[3]} if has_rate else {}
-    if suffix in H264_SUFFIXES:
-        return FileFormat("h264", options)
-    if not match or not (int(match[1]) and int(match[2])):
-        raise UnreadableError(
-            "the name of raw video must tell its size, as in NAME_1920x1080_30.yuv"
-        )
-    if OTHER_PIXELS.search(path.stem):
-        raise UnreadableError("raw video must be 4:2:0 of 8 bits")
-    width, height = int(match[1]), int(match[2])
-    # The colour differences of odd sides are rounded up.
-    frame_size = width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
-    num_frames, rest = divmod(path.stat().st_size, frame_size)
-    if rest or not num_frames:
-        raise UnreadableError(
-            f"a frame of {width}x{height} is {frame_size} bytes, and the file's "
-            f"{path.stat().st_size} are {num_frames} frames and {rest} bytes"
-        )
-    options |= {"video_size": f"{width}x{height}", "pixel_format": "yuv420p"}
-    return FileFormat("rawvideo", options, num_frames)

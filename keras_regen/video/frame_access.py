@@ -1,28 +1,41 @@
-"""Frames of a video file in any order, by its keyframes."""
-
-import pathlib
+"""Reading the frames of a video in any order."""
 
 import av
 import numpy as np
 
-from keras_regen.pixels import to_uint8
-from keras_regen.video.array_file import ArraySource
-from keras_regen.video.container import ContainerSource
-from keras_regen.video.image_directory import ImageSource
+from keras_regen.video.container import (
+    ContainerSource,
+    unreadable_where_ffmpeg_fails,
+)
 from keras_regen.video.source import FrameIndex, UnreadableError
+from keras_regen.video.video_reader import open_source
 
-# Frames that are decoded rather than skipped by a seek, which costs about as much.
-READ_ON = 16
-# They do not say when frames are shown.
+# A seek costs about as much as decoding this many frames.
+MAX_DECODED_ON = 16
+# FFmpeg's names of formats that do not store when frames are shown.
 WITHOUT_TIMESTAMPS = ("avi", "h264")
 
 
-class ContainerAccess(ContainerSource):
+def open_access(path):
+    """Opens a video of any kind for reading in any order.
+
+    Returns:
+        An object with `num_frames`, from the header, or None; `index()`, a
+        `FrameIndex`; `frames(positions, index)`, which yields the frames at ascending
+        positions, as `av.VideoFrame` or uint8 array; and `close()`.
+
+    Raises:
+        UnreadableError or OSError: if the video cannot be read.
+    """
+    return open_source(path, _ContainerAccess)
+
+
+class _ContainerAccess(ContainerSource):
     """The first video stream of a file, by position of the frame.
 
-    What is read does not depend on what was read before: going on from the last frame
-    gives the bits that decoding from the keyframe gives, and where it fails, that is
-    tried too.
+    What is read does not depend on what was read before. Decoding on from the last
+    frame gives the same bits as decoding from the keyframe, and if it fails, decoding
+    starts again at the keyframe.
 
     Args:
         path: path of a file that FFmpeg reads as video.
@@ -37,11 +50,11 @@ class ContainerAccess(ContainerSource):
 
     def _open(self, path):
         super().__init__(path)
-        # Clips are read side by side, so one thread each; and a process forked off can
-        # close a decoder that has no threads.
+        # Several clips are read at once, so each decoder has one thread; and a forked
+        # process can close a decoder that has no threads.
         self._stream.codec_context.thread_count = 1
         self._decoder = self._decode()
-        # Of the frame decoded last: its timestamp, and its position if that is counted.
+        # Timestamp of the last decoded frame, and its position if frames are counted.
         self._last, self._position = None, -1
 
     def _reopen(self):
@@ -51,7 +64,7 @@ class ContainerAccess(ContainerSource):
     # === Index ===
 
     def index(self):
-        """Finds all frames by reading the file without decoding it.
+        """Finds all frames; decodes them only if the file has no timestamps.
 
         Returns:
             A `FrameIndex`.
@@ -60,7 +73,7 @@ class ContainerAccess(ContainerSource):
             UnreadableError: if there are no frames.
         """
         if self._container.format.name == "rawvideo":
-            # Every frame is where it must be: no need to read the file.
+            # All frames have one size, so the file need not be read.
             positions = np.arange(self.num_frames)
             return FrameIndex(self.num_frames, positions, positions)
         index = None
@@ -68,17 +81,16 @@ class ContainerAccess(ContainerSource):
         if self._container.format.name not in WITHOUT_TIMESTAMPS:
             index = self._index_packets()
         index = index or self._count_frames()
-        # Reading begins at the beginning.
+        # Reading starts at the first frame.
         self._reopen()
         if not index.num_frames:
             raise UnreadableError(index.damage or "it has no frames")
         return index
 
     def _index_packets(self):
-        """The index by timestamps, or None if they do not tell one frame from another.
+        """Returns the index by timestamps, or None if they are missing or repeat.
 
-        Packets that the container says are not shown, as an edit list does, make no
-        frames.
+        Packets that the container marks as not shown, by an edit list, make no frames.
         """
         shown, hidden, end, damage = [], 0, None, None
         try:
@@ -146,12 +158,12 @@ class ContainerAccess(ContainerSource):
         target, keyframe = index.pts[position], index.keyframe_before(position)
         if self._last is not None and self._last < target:
             at = np.searchsorted(index.pts, self._last)
-            if index.keyframes[keyframe] - at <= READ_ON:
+            if index.keyframes[keyframe] - at <= MAX_DECODED_ON:
                 try:
                     if (frame := self._decode_to(target)) is not None:
                         return frame
                 except UnreadableError:
-                    # What lies before the keyframe may be damaged, it may not.
+                    # The damage may lie before the keyframe; the seek below avoids it.
                     pass
         back = 0
         while keyframe > back:
@@ -161,10 +173,10 @@ class ContainerAccess(ContainerSource):
                 if (frame := self._decode_to(target, started=False)) is not None:
                     return frame
             except UnreadableError:
-                # Only if the decoder could start there, it is the file that is damaged.
+                # If the decoder had started there, the file is damaged.
                 if self.num_decoded > before:
                     raise
-            # The seek led beyond the frame, or to where no decoder can start.
+            # The seek went past the frame, or to where the decoder cannot start.
             back = 2 * back + 1
         self._reopen()
         if (frame := self._decode_to(target)) is None:
@@ -173,19 +185,20 @@ class ContainerAccess(ContainerSource):
 
     def _seek(self, timestamp):
         self._last = None
-        try:
+        with unreadable_where_ffmpeg_fails():
             self._container.seek(timestamp, stream=self._stream)
-        except av.FFmpegError as error:
-            raise UnreadableError(error.strerror) from error
         self._decoder = self._decode()
 
     def _decode_to(self, target, started=True):
-        """The frame of a timestamp; None if decoding is beyond it.
+        """Decodes until the frame with a timestamp.
 
         Args:
             target: int. Timestamp of the frame.
-            started: bool. Whether the decoder has what the next frame refers to; if
-                not, frames before the first keyframe are passed over.
+            started: bool. Whether the decoder holds the frames that the next one refers
+                to. If not, frames before the first keyframe are dropped.
+
+        Returns:
+            The frame, or None if the decoder is past it.
 
         Raises:
             UnreadableError: if a frame on the way to it is damaged.
@@ -214,61 +227,11 @@ class ContainerAccess(ContainerSource):
         return frame
 
     def _next(self):
-        """The next frame of the decoder, or None at the end."""
+        """Returns the next frame of the decoder, or None at the end."""
         try:
             frame = next(self._decoder, None)
-        except av.FFmpegError as error:
+        except UnreadableError:
             self._last = None
-            raise UnreadableError(error.strerror) from error
-        if frame is not None:
-            if frame.is_corrupt:
-                self._last = None
-                raise UnreadableError("its data make no picture")
-            self.num_decoded += 1
+            raise
+        self.num_decoded += frame is not None
         return frame
-
-
-class StillAccess:
-    """Frames of a directory of images or of an `.npy` file, each on its own.
-
-    Args:
-        source: an `ImageSource` or `ArraySource`.
-    """
-
-    def __init__(self, source):
-        self._source = source
-        self.num_frames = source.num_frames
-
-    def index(self):
-        """How many frames there are."""
-        return FrameIndex(self.num_frames)
-
-    def frames(self, positions, index):
-        """Yields the frames at `positions`, uint8 arrays of shape `(H, W, 3)`."""
-        for position in positions:
-            yield to_uint8(self._source.read(position))
-
-    def close(self):
-        """Closes the file."""
-        self._source.close()
-
-
-def open_access(path):
-    """Opens a video of any kind for reading in any order.
-
-    Returns:
-        An object with `num_frames`, the header's word or None; `index()`, a
-        `FrameIndex`; `frames(positions, index)`, which yields the frames at ascending
-        positions, as `av.VideoFrame` or uint8 array; and `close()`.
-
-    Raises:
-        UnreadableError or OSError: if it cannot be read.
-    """
-    path = pathlib.Path(path)
-    if not path.exists():
-        raise UnreadableError("there is no such file")
-    if path.is_dir():
-        return StillAccess(ImageSource(path))
-    if path.suffix.lower() == ".npy":
-        return StillAccess(ArraySource(path))
-    return ContainerAccess(path)

@@ -1,17 +1,17 @@
-"""Directories of numbered images."""
+"""Videos as directories of numbered images."""
 
 import re
 
 import imageio.v3 as iio
 import numpy as np
 
-from keras_regen.video.source import Source, UnreadableError
+from keras_regen.video.source import StillSource, UnreadableError
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
-class ImageSource(Source):
-    """The images of a directory, in the order of the last number in their names."""
+class ImageSource(StillSource):
+    """The images of a directory, ordered by the last number in their names."""
 
     def __init__(self, path):
         images = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
@@ -32,35 +32,30 @@ class ImageSource(Source):
         self._images = [numbered[number] for number in sorted(numbered)]
         self.num_frames = len(self._images)
 
-    def __iter__(self):
-        for position in range(self.num_frames):
-            yield self.read(position)
-
     def read(self, position):
-        """The frame at a position."""
         image = self._images[position]
         try:
             return _read_image(image)
-        # Pillow's plugins raise whatever their parsers come upon.
+        # Pillow's plugins raise exceptions of any type.
         except Exception as error:
             raise UnreadableError(f"{image.name}: {error}") from error
 
     def close(self):
-        """Nothing stays open."""
+        """Does nothing: no file stays open."""
 
 
 def _read_image(path):
     dtype = iio.improps(path, plugin="pillow").dtype
     if dtype not in ("uint8", "bool"):
         raise ValueError(f"an image must have 8 bits a channel, it is {dtype}")
-    # The first image of an animation; turned as the camera was held.
+    # The first image of an animation; upright, by the orientation in its EXIF data.
     return np.ascontiguousarray(
         iio.imread(path, plugin="pillow", index=0, mode="RGB", rotate=True)
     )
 
 
 class ImageEncoder:
-    """Frames to numbered PNG images, without loss.
+    """Writes frames to numbered PNG images, without loss.
 
     Args:
         path: path of an empty directory.
@@ -76,4 +71,4 @@ class ImageEncoder:
         self._count += 1
 
     def close(self, flush):
-        """There is nothing left to write."""
+        """Does nothing: every frame is already written."""

@@ -1,4 +1,4 @@
-"""Which videos a folder, a pattern or a list holds."""
+"""Finding the videos in folders, patterns and lists."""
 
 import csv
 import glob
@@ -7,7 +7,9 @@ import os
 import pathlib
 
 from keras_regen.video.image_directory import IMAGE_SUFFIXES
+from keras_regen.video.source import error_reason
 
+ASSETS = pathlib.Path(__file__).parents[1] / "assets"
 VIDEO_SUFFIXES = (
     *(".264", ".3gp", ".avi", ".flv", ".gif", ".h264", ".m2ts", ".m4v", ".mkv"),
     *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".npy", ".ogv", ".ts", ".vob", ".webm"),
@@ -16,17 +18,18 @@ VIDEO_SUFFIXES = (
 
 
 def find_videos(source):
-    """The videos of a source, sorted by path, each once.
+    """Finds the videos of a source.
 
     Args:
         source: path of a video, of a folder or of a `.csv`; a pattern such as
             `"films/**/*.mp4"`; or a list of these.
 
     Returns:
-        Dict from path, str, to weight, float.
+        Dict from path, str, to weight, float, sorted by path.
 
     Raises:
-        ValueError: if there are none, or a CSV is not as it should be.
+        ValueError: if there are no videos, or a CSV cannot be read or has no column
+            `path`, or a weight is not a number, 0 or more.
     """
     sources = [source] if isinstance(source, (str, os.PathLike)) else source
     found = {}
@@ -42,6 +45,14 @@ def find_videos(source):
     return dict(sorted(found.items()))
 
 
+def bundled_clip():
+    """Returns the path of the clip in the package, a scene of Big Buck Bunny.
+
+    It has 60 frames of 128x228 pixels, at 25 frames/s.
+    """
+    return ASSETS / "bunny.mp4"
+
+
 def _expand(source):
     path = pathlib.Path(source)
     if path.suffix.lower() == ".csv":
@@ -55,14 +66,14 @@ def _expand(source):
     for match in matches:
         if not match.is_dir():
             videos.append(str(match))
-        # Of `films/**` the folders themselves are matches: what lies in them is too.
+        # `films/**` matches folders as well as the files in them.
         elif not any(match in other.parents for other in matches):
             videos += _walk(match)
     return [(video, 1.0) for video in videos]
 
 
 def _walk(folder):
-    """The videos under a folder; links are followed, hidden names are not."""
+    """Yields the videos under a folder; follows links and skips hidden names."""
     seen = set()
     for directory, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(directory)
@@ -79,7 +90,7 @@ def _walk(folder):
         videos = [name for name, suffix in suffixes.items() if suffix in VIDEO_SUFFIXES]
         for name in videos:
             yield os.path.join(directory, name)
-        # Images beside videos are their previews.
+        # Images next to videos are their previews.
         if not videos and any(s in IMAGE_SUFFIXES for s in suffixes.values()):
             yield directory
 
@@ -102,9 +113,9 @@ def _read_csv(path):
                 if row["path"]
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         raise ValueError(
-            f"Cannot read the list of videos: {reason}. Received: source={path}"
+            f"Cannot read the list of videos: {error_reason(error)}. "
+            f"Received: source={path}"
         ) from error
 
 
@@ -120,14 +131,3 @@ def _weight(text, where):
             f"A weight must be a number, 0 or more. Received: weight={text} in {where}"
         )
     return weight
-
-
-ASSETS = pathlib.Path(__file__).parents[1] / "assets"
-
-
-def bundled_clip():
-    """Path of the clip that comes with the package: a scene of Big Buck Bunny.
-
-    60 frames of 128x228 pixels at 25 frames/s.
-    """
-    return ASSETS / "bunny.mp4"

@@ -1,23 +1,48 @@
-"""What videos of every kind have in common."""
+"""The common interface of everything that frames are read from."""
 
 import abc
 import dataclasses
 
 import numpy as np
 
+from keras_regen.pixels import to_uint8
+
 
 class UnreadableError(Exception):
-    """A video cannot be read from here on: the message says why."""
+    """A video cannot be read any further; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class FrameIndex:
+    """The number of frames of a video and, in a container, when each is shown.
+
+    Args:
+        num_frames: int. Exact number of readable frames.
+        pts: int64 array, the frames' timestamps, ascending; or None if frames can only
+            be counted from the start.
+        keyframes: int64 array, positions of the frames at which decoding can start,
+            ascending, the first one 0; or None.
+        damage: str or None. Why there are fewer frames than there should be.
+    """
+
+    num_frames: int
+    pts: np.ndarray | None = None
+    keyframes: np.ndarray | None = None
+    damage: str | None = None
+
+    def keyframe_before(self, position):
+        """Returns the index in `keyframes` of the last one at or before a frame."""
+        return int(np.searchsorted(self.keyframes, position, side="right")) - 1
 
 
 class Source(abc.ABC):
     """Frames of a file or directory, in order.
 
-    Iterating yields arrays of shape `(H, W, 3)`. Where a frame cannot be read it raises
-    `UnreadableError` or OSError.
+    Iterating yields arrays of shape `(H, W, 3)`. It raises `UnreadableError` or OSError
+    at a frame that cannot be read.
 
     Attributes:
-        fps: float or None, if it carries no frame rate.
+        fps: float, or None if the source carries no frame rate.
         num_frames: int or None. Can be an estimate.
     """
 
@@ -33,24 +58,30 @@ class Source(abc.ABC):
         """Closes the file."""
 
 
-@dataclasses.dataclass(frozen=True)
-class FrameIndex:
-    """How many frames a video has and, in a container, when each is shown.
+class StillSource(Source):
+    """Frames that are stored one by one, so that each can be read on its own.
 
-    Args:
-        num_frames: int. Frames that can be read, exactly.
-        pts: int64 array, the frames' timestamps, ascending; or None, if frames can only
-            be counted from the start.
-        keyframes: int64 array, positions of the frames that decoding can start at,
-            ascending and beginning with 0; or None.
-        damage: str or None. Why there are not as many frames as there should be.
+    `num_frames` is exact.
     """
 
-    num_frames: int
-    pts: np.ndarray | None = None
-    keyframes: np.ndarray | None = None
-    damage: str | None = None
+    @abc.abstractmethod
+    def read(self, position):
+        """Returns the frame at a position."""
 
-    def keyframe_before(self, position):
-        """Which of `keyframes` to start at for a frame: the last up to it."""
-        return int(np.searchsorted(self.keyframes, position, side="right")) - 1
+    def __iter__(self):
+        for position in range(self.num_frames):
+            yield self.read(position)
+
+    def index(self):
+        """Returns the `FrameIndex`."""
+        return FrameIndex(self.num_frames)
+
+    def frames(self, positions, index):
+        """Yields the frames at `positions`, uint8 arrays of shape `(H, W, 3)`."""
+        for position in positions:
+            yield to_uint8(self.read(position))
+
+
+def error_reason(error):
+    """Returns the system's message without the error number and the path."""
+    return getattr(error, "strerror", None) or str(error)

@@ -1,45 +1,46 @@
-"""Videos on disk, one frame at a time."""
+"""Reading videos in order, frame by frame."""
 
 import pathlib
 
 from keras_regen.video.array_file import ArraySource
 from keras_regen.video.container import ContainerSource
 from keras_regen.video.image_directory import ImageSource
-from keras_regen.video.source import UnreadableError
+from keras_regen.video.source import UnreadableError, error_reason
 
-# What is taken for the frame rate where there is none: FFmpeg's for images.
+# Frames per second of images and arrays, unless given: FFmpeg's default for images.
 DEFAULT_FPS = 25.0
 
 
 class VideoReader:
     """Reads the frames of a video in order, in constant memory.
 
-    Frames come upright, as a player shows them. Sound is ignored, and a variable frame
-    rate is read as its mean. Iterating reads on: a second pass needs a second reader.
+    Frames are upright, as a player shows them. Sound is ignored, and a variable frame
+    rate is replaced by its mean. A reader iterates once: a second pass needs a second
+    reader.
 
     Args:
         path: path of anything that FFmpeg reads as video, an image included; of a
-            directory of numbered images, read in the order of their last number; or of
-            an `.npy` file of shape `(T, H, W, 3)`.
-        fps: float or None. Frames per second, for images and arrays, which carry none,
-            and in place of what a file says. Defaults to the file's, or 25.
-        partial: bool. Whether a file that turns out damaged ends before the damage,
-            instead of raising. Defaults to `False`.
+            directory of numbered images, read in the order of the last number in their
+            names; or of an `.npy` file of shape `(T, H, W, 3)`.
+        fps: float or None. Frames per second, in place of the file's. Defaults to the
+            file's, or 25 for images and arrays, which have none.
+        partial: bool. Whether to end a damaged video before the damage instead of
+            raising. Defaults to `False`.
 
     Attributes:
         fps: float. Mean frames per second.
-        num_frames: int or None. The container's word, which can be an estimate.
+        num_frames: int or None. From the container; can be an estimate.
         height: int. Rows of a frame.
         width: int. Columns of a frame.
         dtype: str. `"uint8"`; for arrays also `"float16"`, `"float32"`, `"float64"`.
-        damage: str or None. Why a partial reading ended where it did.
+        damage: str or None. Why a partial read ended early.
 
     Returns:
         Iterating yields arrays of shape `(height, width, 3)`, RGB.
 
     Raises:
-        ValueError: at once, if the file is missing or is no video with at least one
-            frame; while iterating, at the frame where the file turns out damaged.
+        ValueError: at once, if the file is missing or is not a video with at least one
+            frame; while iterating, at a damaged frame.
 
     Example:
 
@@ -55,12 +56,10 @@ class VideoReader:
         self.damage = None
         if fps is not None and not 0 < fps < float("inf"):
             raise ValueError(f"`fps` must be positive. Received: fps={fps}")
-        if not self.path.exists():
-            raise self._error("there is no such file")
         try:
-            self._source = _source(self.path)
+            self._source = open_source(path, ContainerSource)
         except (UnreadableError, OSError) as error:
-            raise self._error(_reason(error)) from error
+            raise self._error(error_reason(error)) from error
         try:
             self._open(fps)
         except BaseException:
@@ -70,7 +69,7 @@ class VideoReader:
     def _open(self, fps):
         self._count = 0
         self._frames = self._read()
-        # Only a decoded frame proves that there is a video, and its true size.
+        # Only a decoded frame proves that the file is a video, and shows its size.
         self._first = next(self._frames, None)
         if self._first is None:
             raise self._error(self.damage or "it has no frames")
@@ -108,7 +107,7 @@ class VideoReader:
                 self._count += 1
                 yield frame
         except (UnreadableError, OSError) as error:
-            reason = f"it is damaged at frame {self._count}: {_reason(error)}"
+            reason = f"it is damaged at frame {self._count}: {error_reason(error)}"
             if not self.partial:
                 raise self._error(reason) from error
             self.damage = reason
@@ -119,14 +118,24 @@ class VideoReader:
         )
 
 
-def _source(path):
+def open_source(path, container):
+    """Opens a video of any kind.
+
+    Args:
+        path: path.
+        container: the class to open video files with: `ContainerSource` or a subclass.
+
+    Returns:
+        A `Source`.
+
+    Raises:
+        UnreadableError or OSError: if the video cannot be read.
+    """
+    path = pathlib.Path(path)
+    if not path.exists():
+        raise UnreadableError("there is no such file")
     if path.is_dir():
         return ImageSource(path)
     if path.suffix.lower() == ".npy":
         return ArraySource(path)
-    return ContainerSource(path)
-
-
-def _reason(error):
-    """What the system says, without the number and the path that it adds."""
-    return getattr(error, "strerror", None) or str(error)
+    return container(path)

@@ -1,4 +1,4 @@
-"""Videos to disk, one frame at a time."""
+"""Writing videos frame by frame."""
 
 import fractions
 import pathlib
@@ -11,6 +11,7 @@ from keras_regen.pixels import FRAME_DTYPES, to_uint8
 from keras_regen.video.array_file import ArrayEncoder
 from keras_regen.video.container import GifEncoder, H264Encoder, Vp9Encoder
 from keras_regen.video.image_directory import ImageEncoder
+from keras_regen.video.source import error_reason
 
 CONTAINERS = {
     ".gif": GifEncoder,
@@ -24,13 +25,13 @@ SUFFIXES = (*CONTAINERS, ".npy")
 class VideoWriter:
     """Writes a video frame by frame, in constant memory.
 
-    The video appears at `path` when the block ends well; until then, and after an
-    error, whatever was there stays as it was.
+    The video appears at `path` when the `with` block ends without an error. Until then,
+    and after an error, a file that was there before stays as it was.
 
-    MP4 and MKV hold H.264 of high quality, in full colour resolution where a side is
-    odd, which not every player takes; WebM holds VP9; GIF has 256 colours a frame and
-    delays of whole hundredths of a second. A directory of PNG images and `.npy` keep
-    every value, and no frame rate. Every format keeps odd sizes.
+    MP4 and MKV hold H.264 of high quality; where a side is odd, chroma has full
+    resolution, which some players do not support. WebM holds VP9. GIF has 256 colours a
+    frame, and each frame lasts a whole number of hundredths of a second. PNG images and
+    `.npy` keep every value but no frame rate. Every format keeps odd sizes.
 
     Args:
         path: path ending in `.mp4`, `.mkv`, `.webm`, `.gif` or `.npy`; or without a
@@ -38,8 +39,8 @@ class VideoWriter:
         fps: float. Frames per second, more than 0.
 
     Raises:
-        ValueError: at once, if the suffix is another, the directory cannot be written
-            to or `fps` is not positive; at the end, if there were no frames.
+        ValueError: at once, if the suffix is not one of these, the directory cannot be
+            written to or `fps` is not positive; at the end, if no frame was written.
 
     Example:
 
@@ -66,11 +67,12 @@ class VideoWriter:
 
         Args:
             frame: array of shape `(H, W, 3)`, RGB: uint8, or float in [-1, 1], which
-                all formats but `.npy` round to 256 levels. Every frame has the shape
-                and dtype of the first.
+                all formats but `.npy` round to 256 levels. All frames must have the
+                shape and dtype of the first.
 
         Raises:
-            ValueError: if the frame is not as above.
+            ValueError: if the shape or dtype of the frame is wrong, or the file cannot
+                be written.
         """
         frame = np.asarray(frame)
         if frame.dtype not in FRAME_DTYPES or frame.ndim != 3 or frame.shape[-1] != 3:
@@ -86,7 +88,7 @@ class VideoWriter:
             self._shape, self._dtype = frame.shape, frame.dtype
         if (frame.shape, frame.dtype) != (self._shape, self._dtype):
             raise ValueError(
-                f"Every frame must be as the first, {self._dtype} of shape "
+                f"Every frame must be like the first, {self._dtype} of shape "
                 f"{self._shape}. Received: frame.dtype={frame.dtype}, "
                 f"frame.shape={frame.shape}"
             )
@@ -97,7 +99,7 @@ class VideoWriter:
                 self._encoder = self._make_encoder(frame)
             self._encoder.write(np.ascontiguousarray(frame))
         except (av.FFmpegError, OSError) as error:
-            raise self._output.error(error.strerror or str(error)) from error
+            raise self._output.error(error_reason(error)) from error
 
     def _make_encoder(self, frame):
         path = self._output.temporary
@@ -119,6 +121,6 @@ class VideoWriter:
                     raise self._output.error("no frame was written")
                 self._output.commit()
         except (av.FFmpegError, OSError) as error:
-            raise self._output.error(error.strerror or str(error)) from error
+            raise self._output.error(error_reason(error)) from error
         finally:
             self._output.discard()
