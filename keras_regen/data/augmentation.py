@@ -1,4 +1,4 @@
-"""Random changes of clips, alike in all frames."""
+"""Random changes of clips, the same in all frames of a clip."""
 
 import contextlib
 import os
@@ -12,8 +12,8 @@ from keras import ops
 class HorizontalFlip:
     """Mirrors half of the clips.
 
-    As `keras.layers.RandomFlip("horizontal")` does, without rounding and without a
-    backend.
+    It does what `keras.layers.RandomFlip("horizontal")` does, in NumPy and without
+    rounding.
     """
 
     def __call__(self, frames, rng):
@@ -21,11 +21,11 @@ class HorizontalFlip:
 
 
 class LayerAugmentation:
-    """Keras's image preprocessing layers, applied to every frame of a clip alike.
+    """Applies Keras's image preprocessing layers equally to all frames of a clip.
 
-    Each frame goes through a layer whose generators of random numbers begin anew, so
-    whatever a layer draws, and wherever, it draws the same for all frames. Every thread
-    has its own copies of the layers, in float32, and computes on the CPU.
+    The seed generators of a layer are reset before each frame, so that the layer draws
+    the same random numbers for all frames. Every thread has its own copies of the
+    layers, in float32, and computes on the CPU.
 
     Args:
         layers: sequence of layers from images in [0, 255] to images of the same size.
@@ -38,8 +38,8 @@ class LayerAugmentation:
         uint8 array of the same shape.
 
     Raises:
-        ValueError: if a layer cannot be copied, does not repeat by its seed, as
-            `keras.layers.AugMix` does not, or changes the size.
+        ValueError: if a layer cannot be copied, changes the size, or draws other random
+            numbers for the same seed, as `keras.layers.AugMix` does.
     """
 
     def __init__(self, layers):
@@ -54,15 +54,15 @@ class LayerAugmentation:
             self._copies()
         except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
             raise ValueError(
-                "The layers of `augmentation` must be such as can be copied by their "
-                f"configuration: {error}. Received: augmentation={layers}"
+                "It must be possible to copy the layers of `augmentation` from their "
+                f"configurations: {error}. Received: augmentation={layers}"
             ) from error
         frames = np.random.default_rng(0).integers(256, size=(2, 16, 16, 3))
         once, again = self(frames[[0, 0]].astype("uint8"), np.random.default_rng(0))
         if np.any(once != again):
             raise ValueError(
                 "`augmentation` must draw all random numbers from Keras's seed "
-                "generators, so that it is alike in all frames. "
+                "generators, so that it is the same in all frames. "
                 f"Received: augmentation={layers}"
             )
 
@@ -74,7 +74,7 @@ class LayerAugmentation:
         seeds = rng.integers(2**31, size=len(self._configs))
         if os.getpid() != self._process:
             raise RuntimeError(
-                f"Keras layers can lock up in processes forked off from one that uses "
+                "Keras layers can lock up in a process forked from one that uses "
                 f"{keras.backend.backend()}. Use threads, or call "
                 "`multiprocessing.set_start_method('spawn')` first. "
                 "Received: use_multiprocessing=True with start method 'fork'"
@@ -116,14 +116,14 @@ def _copy(config):
 def _apply(layer, image, seed):
     states = [v for v in layer.variables if v.name == "seed_generator_state"]
     for i, state in enumerate(states):
-        # As `SeedGenerator(seed)` begins.
+        # The initial state of `SeedGenerator(seed + i)`.
         state.assign(np.array([seed + i, 0], "uint32"))
     return layer(image, training=True)
 
 
 @contextlib.contextmanager
 def _float32():
-    """Layers that a layer makes in itself have the global policy, this thread's."""
+    """Makes float32 this thread's global policy, which sublayers of new layers get."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float32")
     try:

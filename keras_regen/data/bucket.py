@@ -1,27 +1,28 @@
-"""Batches of several shapes."""
+"""Sizes of clips, and the shape of each batch of an epoch."""
 
 import dataclasses
 import itertools
 import math
+import operator
 
 import numpy as np
 
-# Sides of what models encode are multiples of this.
-MULTIPLE = 8
+from keras_regen.pixels import SPATIAL_COMPRESSION
 
 
 @dataclasses.dataclass(frozen=True)
 class Bucket:
-    """One size of clips, and how often it is drawn.
+    """A size of clips, and how often it is drawn.
 
     Args:
         height: int, a multiple of 8. Rows of the clips.
         width: int, a multiple of 8. Columns of the clips.
         batch_size: int. Clips in a batch.
-        share: float. Share of the batches, relative to others. Defaults to `1.0`.
+        share: float, more than 0. Share of the batches, relative to other buckets.
+            Defaults to `1.0`.
 
     Raises:
-        ValueError: if one of them is not as above.
+        ValueError: if an argument is out of range.
 
     Example:
 
@@ -38,9 +39,9 @@ class Bucket:
     def __post_init__(self):
         for name in ("height", "width"):
             value = getattr(self, name)
-            if not _is_count(value) or value % MULTIPLE:
+            if not _is_count(value) or value % SPATIAL_COMPRESSION:
                 raise ValueError(
-                    f"`{name}` must be a multiple of {MULTIPLE}, at least {MULTIPLE}. "
+                    f"`{name}` must be a positive multiple of {SPATIAL_COMPRESSION}. "
                     f"Received: {name}={value}"
                 )
         if not _is_count(self.batch_size):
@@ -54,11 +55,11 @@ class Bucket:
 
 @dataclasses.dataclass(frozen=True)
 class BatchShape:
-    """What one batch is made of.
+    """The shape of one batch.
 
     Args:
         bucket: a `Bucket`.
-        image: bool. Whether it has single images in place of clips.
+        image: bool. Whether the batch has single images in place of clips.
     """
 
     bucket: Bucket
@@ -66,15 +67,15 @@ class BatchShape:
 
 
 class BatchShapes:
-    """Which batch of an epoch has which shape.
+    """Chooses the shape of each batch of an epoch.
 
-    Keras takes from the first two batches which axes vary, under TensorFlow. So these
-    two are always a pair that differs in every axis in which any two batches differ;
-    there is such a pair always. The others are drawn.
+    On TensorFlow, Keras looks at the first two batches to see which axes vary. So these
+    two always differ in every axis in which any two batches differ; such a pair always
+    exists. The shapes of the other batches are drawn.
 
     Args:
         buckets: sequence of `Bucket`s.
-        image_share: float from 0 to 1. Share of the batches of single images.
+        image_share: float from 0 to 1. Share of the batches that have single images.
     """
 
     def __init__(self, buckets, image_share):
@@ -85,30 +86,30 @@ class BatchShapes:
         total = sum(shares.values())
         self.shares = {shape: share / total for shape, share in shares.items() if share}
         self._shapes = list(self.shares)
-        # Not beyond 1 by rounding.
+        # Rounding must not take a limit beyond 1.
         self._limits = np.minimum(np.cumsum(list(self.shares.values())), 1.0)[:-1]
         self.first = max(
             itertools.product(self._shapes, repeat=2),
             key=lambda pair: (
-                sum(map(_differ, *map(_axes, pair))),
+                sum(map(operator.ne, *map(_axes, pair))),
                 self.shares[pair[0]] * self.shares[pair[1]],
             ),
         )
 
     def draw(self, index, rng):
-        """The shape of batch `index`, drawn by `rng` unless it is one of the first."""
+        """Returns the shape of a batch, drawn by `rng` except for the first two."""
         if index < len(self.first):
             return self.first[index]
         return self._shapes[np.searchsorted(self._limits, rng.random(), side="right")]
 
     @property
     def varied(self):
-        """Whether there are batches of more than one shape."""
+        """Whether the batches have more than one shape."""
         return len(set(map(_axes, self._shapes))) > 1
 
 
 def make_buckets(size, batch_size):
-    """The buckets that `size` stands for.
+    """Turns the arguments `size` and `batch_size` of `VideoClips` into buckets.
 
     Args:
         size: int, pair of ints `(height, width)`, `Bucket` or sequence of `Bucket`s.
@@ -118,8 +119,8 @@ def make_buckets(size, batch_size):
         Tuple of `Bucket`s.
 
     Raises:
-        ValueError: if `size` is something else, or sizes of batches are given twice or
-            not at all.
+        ValueError: if `size` has another type, or the batch size is given twice or not
+            at all.
     """
     if isinstance(size, Bucket):
         size = (size,)
@@ -130,7 +131,7 @@ def make_buckets(size, batch_size):
     elif all(isinstance(bucket, Bucket) for bucket in size):
         if batch_size is not None:
             raise ValueError(
-                "Buckets have their own `batch_size`; it must be None. "
+                "Each bucket has a `batch_size`, so the argument must be None. "
                 f"Received: batch_size={batch_size}"
             )
         return tuple(size)
@@ -143,7 +144,7 @@ def make_buckets(size, batch_size):
         )
     if batch_size is None:
         raise ValueError(
-            "Without buckets there must be a `batch_size`. "
+            "`batch_size` must be given, unless `size` is made of buckets. "
             f"Received: batch_size={batch_size}"
         )
     return (Bucket(*size, batch_size),)
@@ -151,10 +152,6 @@ def make_buckets(size, batch_size):
 
 def _axes(shape):
     return shape.bucket.height, shape.bucket.width, shape.image
-
-
-def _differ(one, other):
-    return one != other
 
 
 def _is_count(value):

@@ -1,22 +1,23 @@
-"""Which frames of which video make a clip."""
+"""Choosing the video and the frames of each clip."""
 
 import numpy as np
 
-# Images come from one place of a video, as costly to read as a clip, but further apart.
+# Single images that replace a clip come from one stretch of a video, so that reading
+# them costs about as much as the clip, but they are further apart.
 IMAGE_STRIDES = (1, 2, 4, 8)
 
 
 class RandomSampler:
-    """Clips drawn at random.
+    """Draws clips at random.
 
-    A video's chance is proportional to the square root of its number of frames, so that
-    long films do not drown short clips, times its weight. Chances are fixed by what is
-    known at the beginning: a video that turns out broken keeps its own, and another
-    clip is drawn.
+    The probability of a video is proportional to its weight times the square root of
+    its number of frames, so that long films do not crowd out short clips. It is fixed
+    at the start: a video that turns out to be broken is still drawn, and then replaced
+    by another clip.
 
     Args:
         library: a `VideoLibrary`.
-        strides: tuple of ints. Frames from one of a clip to the next.
+        strides: tuple of ints. Steps from one frame of a clip to the next.
     """
 
     def __init__(self, library, strides):
@@ -31,7 +32,7 @@ class RandomSampler:
         Args:
             rng: NumPy generator.
             length: int. Frames of the clip.
-            image: bool. Whether its frames are to be single images.
+            image: bool. Whether the frames are used as single images.
 
         Returns:
             Path and positions of the frames, ascending.
@@ -53,16 +54,16 @@ class RandomSampler:
 
 
 class DenseSampler:
-    """All clips of all videos, one after the other.
+    """Enumerates all clips of all videos.
 
-    Of every video, each `stride`-th frame is kept, and these are cut into consecutive
-    clips. Only a tail too short for a clip is lost; margins overlap.
+    Each `stride`-th frame of a video is kept, and these frames are cut into consecutive
+    clips. Only a tail too short for a clip is left out. The margins of clips overlap.
 
     Args:
         library: an indexed `VideoLibrary`.
-        stride: int. Frames from one of a clip to the next.
-        num_frames: int. Frames by which clips follow each other.
-        margin: int. Frames more before and after.
+        stride: int. Step from one frame of a clip to the next.
+        num_frames: int. Frames of a clip without its margins.
+        margin: int. Frames of a margin, before and after the clip.
     """
 
     def __init__(self, library, stride, num_frames, margin):
@@ -79,12 +80,17 @@ class DenseSampler:
         return int(self._ends[-1])
 
     def clip(self, number, length):
-        """Path and positions of the frames of a clip, `length` with its margins."""
+        """Returns the path and the frame positions of a clip.
+
+        Args:
+            number: int. Which clip.
+            length: int. Frames of the clip with its margins.
+        """
         video = np.searchsorted(self._ends, number, side="right")
         place = number - (self._ends[video - 1] if video else 0)
         start = place * self._num_frames
         return self._paths[video], self._stride * np.arange(start, start + length)
 
     def draw(self, rng, length, image=False):
-        """Another clip, for one that cannot be read."""
+        """Draws another clip, in place of one that cannot be read."""
         return self.clip(rng.integers(len(self)), length)

@@ -1,4 +1,4 @@
-"""Decoded frames to crops of one size."""
+"""Resizing and cropping of decoded frames."""
 
 import dataclasses
 
@@ -9,17 +9,20 @@ from av.video.reformatter import Interpolation, VideoReformatter
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """Which part of a frame to take, and how large.
+    """The part of a frame to take, and the size to resize the frame to first.
 
-    The frame keeps its aspect and covers the crop.
+    The resized frame keeps its aspect ratio and covers the crop.
 
     Args:
         height: int. Rows of the crop.
         width: int. Columns of the crop.
-        zoom: float, 1 or more. Size of the resized frame over the smallest that covers
-            the crop. Frames larger than the crop are never enlarged. Defaults to `1.0`.
-        top: float in [0, 1). Where the crop lies. Defaults to `0.5`, the centre.
-        left: float in [0, 1). Defaults to `0.5`, the centre.
+        zoom: float, 1 or more. Size of the resized frame, relative to the smallest one
+            that covers the crop. Frames larger than the crop are never enlarged.
+            Defaults to `1.0`.
+        top: float in [0, 1). Vertical position of the crop, from the top edge to the
+            bottom edge. Defaults to `0.5`, the centre.
+        left: float in [0, 1). Horizontal position, from left to right. Defaults to
+            `0.5`, the centre.
     """
 
     height: int
@@ -29,7 +32,7 @@ class Crop:
     left: float = 0.5
 
     def resized(self, height, width):
-        """Size that a frame of `height` and `width` is resized to."""
+        """Returns the size that a frame of `height` and `width` is resized to."""
         cover = max(self.height / height, self.width / width)
         scale = max(cover, min(cover * self.zoom, 1.0))
         return (
@@ -38,17 +41,17 @@ class Crop:
         )
 
     def cut(self, frame):
-        """The crop of a resized frame."""
+        """Returns the crop of a resized frame."""
         top = int(self.top * (frame.shape[0] - self.height + 1))
         left = int(self.left * (frame.shape[1] - self.width + 1))
         return frame[top : top + self.height, left : left + self.width]
 
 
 class Cropper:
-    """Takes crops of frames, upright, RGB, with antialiasing.
+    """Takes upright RGB crops of frames, with antialiasing.
 
-    FFmpeg's scaler converts and resizes in one step. It keeps its tables while sizes
-    stay the same, as in one clip. One thread at a time.
+    FFmpeg's scaler converts and resizes in one step. It reuses its tables while the
+    sizes stay the same, as within a clip. Only one thread may use a cropper at a time.
     """
 
     def __init__(self):
@@ -78,7 +81,7 @@ class Cropper:
         return crop.cut(np.rot90(self._to_rgb(frame, height, width), turns))
 
     def _to_rgb(self, frame, height, width):
-        # The scaler would use all cores, where clips are read side by side.
+        # Several clips are read at once; by default the scaler would use all cores.
         options = {"format": "rgb24", "threads": 1}
         if (height, width) != (frame.height, frame.width):
             options |= {

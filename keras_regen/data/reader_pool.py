@@ -1,4 +1,4 @@
-"""Videos kept open for the next clip."""
+"""Open videos and decoded frames, kept for the clips to come."""
 
 import contextlib
 import os
@@ -10,23 +10,24 @@ from keras_regen.video import open_access
 
 
 class ReaderPool:
-    """Open videos, the one used longest ago closed first.
+    """Open videos. The least recently used one is closed first.
 
     A reader is lent to one thread at a time; a second thread that wants the same video
-    gets another. A copy in another process, forked or pickled, starts empty.
+    gets a second reader. A copy in another process, forked or pickled, starts empty.
 
     Args:
-        max_open: int. Videos open at once, at most. A thread waits where all are lent.
+        max_open: int. Largest number of videos open at once. While all are lent, a
+            thread waits. Defaults to `32`.
     """
 
-    def __init__(self, max_open):
+    def __init__(self, max_open=32):
         self.max_open = max_open
         self._reset()
 
     def _reset(self):
         self._process = os.getpid()
         self._changed = threading.Condition()
-        # Pairs of path and reader, the one used last at the end.
+        # Pairs of path and reader, the most recently used at the end.
         self._idle = []
         self.num_open = 0
 
@@ -38,7 +39,7 @@ class ReaderPool:
             path: str.
 
         Yields:
-            What `open_access` returns.
+            The reader, from `open_access`.
 
         Raises:
             UnreadableError or OSError: if the video cannot be opened.
@@ -49,7 +50,7 @@ class ReaderPool:
         try:
             yield reader
         except BaseException:
-            # What it was doing is unknown.
+            # The state of the reader is unknown.
             with self._changed:
                 self.num_open -= 1
                 self._changed.notify()
@@ -81,8 +82,8 @@ class ReaderPool:
             raise
 
     def _forget(self):
-        # After a fork: the file offsets are shared with the parent, and whoever held
-        # the lock is not here.
+        # After a fork the file offsets are shared with the parent, and the thread that
+        # held the lock does not exist here.
         idle = self._idle
         self._reset()
         for _, reader in idle:
@@ -96,25 +97,22 @@ class ReaderPool:
                 self.num_open -= 1
 
     def __del__(self, getpid=os.getpid):
-        # As the interpreter ends, modules are gone.
+        # `os` may be gone when the interpreter ends, hence the default argument.
         if getpid() == self._process:
             self.close()
 
-    def __getstate__(self):
-        return {"max_open": self.max_open}
-
-    def __setstate__(self, state):
-        self.__init__(**state)
+    def __reduce__(self):
+        return ReaderPool, (self.max_open,)
 
 
 class FrameCache:
-    """Whole videos as decoded, until the memory is full; none is given up for another.
+    """All decoded frames of the first videos that fit into memory. None is evicted.
 
-    Frames are kept before they are converted and resized, so that clips do not depend
-    on whether they come from here. A pickled copy starts empty.
+    Frames are kept before they are converted and resized, so clips are the same with
+    and without the cache. A copy in another process, forked or pickled, starts empty.
 
     Args:
-        max_bytes: int. Bytes of frames, at most.
+        max_bytes: int. Largest number of bytes of frames.
     """
 
     def __init__(self, max_bytes):
@@ -125,20 +123,20 @@ class FrameCache:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._videos = {}
-        # Videos that are being decoded, that do not fit or that cannot be read whole.
+        # Videos that are being decoded, do not fit or cannot be read to the end.
         self._refused = set()
         self.num_bytes = 0
 
     def frames(self, path, reader, index):
-        """All frames of a video, or None if it is not kept.
+        """Returns all frames of a video, decoding it the first time.
 
         Args:
             path: str.
-            reader: its reader, which it is decoded with the first time.
-            index: its `FrameIndex`.
+            reader: the reader of the video.
+            index: the `FrameIndex` of the video.
 
         Returns:
-            List of frames as `reader` yields them, or None.
+            List of frames as `reader` yields them, or None if they are not kept.
         """
         if not self.max_bytes:
             return None
@@ -172,11 +170,8 @@ class FrameCache:
             self.num_bytes += num_bytes
             return num_bytes
 
-    def __getstate__(self):
-        return {"max_bytes": self.max_bytes}
-
-    def __setstate__(self, state):
-        self.__init__(**state)
+    def __reduce__(self):
+        return FrameCache, (self.max_bytes,)
 
 
 def _num_bytes(frame):

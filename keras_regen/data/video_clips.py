@@ -1,4 +1,4 @@
-"""Clips of many videos, to train on."""
+"""Batches of clips of many videos, to train on."""
 
 import math
 import os
@@ -8,16 +8,26 @@ import numpy as np
 
 from keras_regen.data.augmentation import HorizontalFlip, LayerAugmentation
 from keras_regen.data.bucket import BatchShape, BatchShapes, make_buckets
-from keras_regen.data.clip_arguments import check_arguments
 from keras_regen.data.clip_sampler import DenseSampler, RandomSampler
 from keras_regen.data.crop import Crop
 from keras_regen.data.video_library import VideoLibrary
 from keras_regen.video import UnreadableError, find_videos
 
-# Clips drawn for one place in a batch before there is nothing to be read.
+# Clips to draw for one place in a batch before giving up.
 MAX_DRAWS = 1000
-# What separates the streams of random numbers of one seed.
+# Keys that separate the random streams of one seed.
 ORDER, BATCH, CLIP = range(3)
+# Smallest values of int arguments.
+MINIMUMS = {
+    "num_frames": 1,
+    "margin": 0,
+    "seed": 0,
+    "replica": 0,
+    "cache_bytes": 0,
+    "steps_per_epoch": 1,
+}
+# Arguments of random sampling, with the values that dense sampling needs.
+RANDOM_ONLY = {"image_share": 0, "zoom": (1, 1), "steps_per_epoch": None}
 
 
 class VideoClips(keras.utils.PyDataset):
@@ -25,74 +35,73 @@ class VideoClips(keras.utils.PyDataset):
 
     `fit(VideoClips("videos/", 9, size=128, batch_size=8))` trains on any backend.
 
-    With `sampling="random"` clips are drawn: a video with a chance proportional to the
-    square root of its number of frames, then a stretch of it, a size and a place of the
-    crop. With `sampling="dense"` every video is cut into consecutive clips, of which
-    each comes once an epoch, cropped in the centre; a video's last frames, too few for
-    a clip, are left out, and the last batch may be smaller. Dense clips are for
-    evaluation, and for statistics of a whole set.
+    With `sampling="random"` each clip is drawn: first a video, with a probability
+    proportional to the square root of its number of frames, then a stretch of it, and
+    the size and position of the crop. With `sampling="dense"` every video is cut into
+    consecutive clips, cropped in the centre, and each comes once an epoch. The last
+    frames of a video, too few for a clip, are left out, and the last batch may be
+    smaller. Dense clips are for evaluation, and for statistics of a whole data set.
 
-    Files are opened when needed, and decoded from the keyframe before a clip on. A file
-    that cannot be read, in whole or in part, is noted in `skipped` and logged once, by
-    the logger `keras_regen`; other clips are drawn in place of its clips.
+    Files are opened when needed, and decoded from the keyframe before a clip. A file
+    that cannot be read, in whole or in part, is recorded in `skipped` and logged once,
+    by the logger `keras_regen`; its clips are replaced by other clips.
 
-    Batch `i` of epoch `e` depends on the files, the arguments, and (seed, e, i) alone:
-    not on workers, nor on what was read before. `fit` itself shuffles the order of the
-    batches by Python's `random`, unless it is called with `shuffle=False`; to repeat a
-    training exactly, do so, with a model that is built: from one that is not, Keras
-    takes batches before the first epoch, which counts as one.
+    Batch `i` of epoch `e` depends only on the files, the arguments and (seed, e, i):
+    not on workers, nor on earlier reads. `fit` shuffles the order of the batches by
+    Python's `random`, unless it is called with `shuffle=False`. To repeat a training
+    exactly, do that, and build the model first: for an unbuilt model Keras reads
+    batches before the first epoch, which counts as an epoch.
 
     Args:
         source: path of a folder, which is searched with all its subfolders for video
-            files, and where each folder of numbered images is a video; path of a video;
-            a pattern such as `"films/**/*.mp4"`; path of a `.csv` with a column `path`,
-            relative to the CSV, and perhaps `weight`; or a list of these. Sorted by
-            path.
+            files, and in which each folder of numbered images is a video; path of a
+            video; a pattern such as `"films/**/*.mp4"`; path of a `.csv` with a column
+            `path`, relative to the CSV, and optionally `weight`; or a list of these.
+            Videos are sorted by path.
         num_frames: int. Frames of a clip: k + 1 for a model of temporal compression k.
         size: int or pair of ints (height, width), multiples of 8; or a `Bucket` or
-            sequence of `Bucket`s, each batch being of one, drawn by their shares.
+            sequence of `Bucket`s. Each batch is of one bucket, drawn by their shares.
         batch_size: int. Clips in a batch; None with buckets, which have their own.
             Defaults to `None`.
         sampling: `"random"` or `"dense"`. Defaults to `"random"`.
         steps_per_epoch: int or None. Batches in an epoch of random clips. Defaults to
-            as many as have as many frames as the videos.
-        strides: tuple of ints. Frames from one of a clip to the next: random clips draw
-            one of them, dense clips take the first. Defaults to `(1,)`.
+            the number of batches that together have as many frames as the videos.
+        strides: tuple of ints. Steps from one frame of a clip to the next: random clips
+            draw one of them, dense clips take the first. Defaults to `(1,)`.
         margin: int. Frames before and after the clip that are targets too. Defaults to
             `0`.
         image_share: float from 0 to 1. Share of the batches that have single images, to
-            train the first frame of chunks: `batch_size * num_frames` of them, from as
-            many places as a batch of clips, so that it costs about as much. Random
-            sampling only. Defaults to `0.0`.
-        zoom: pair of floats, 1 or more. Range of the size of a frame over the smallest
-            that covers the crop, drawn evenly by its logarithm. Frames are enlarged
-            only where they would not cover the crop. Random sampling only. Defaults to
-            `(1.0, 1.0)`.
+            train the first frame of chunks. Such a batch has `batch_size * num_frames`
+            images from `batch_size` places, so that it costs about as much as one of
+            clips. Random sampling only. Defaults to `0.0`.
+        zoom: pair of floats, 1 or more. Range of the size of a frame, relative to the
+            smallest one that covers the crop; its logarithm is drawn uniformly. Frames
+            are enlarged only if they would not cover the crop. Random sampling only.
+            Defaults to `(1.0, 1.0)`.
         augmentation: sequence of Keras image preprocessing layers for values in
             [0, 255], such as `keras.layers.RandomBrightness(0.1)`, which keep the size.
-            They are the same in all frames of a clip. Defaults to mirroring half of the
+            All frames of a clip are changed equally. Defaults to mirroring half of the
             clips, and to nothing for dense sampling.
         shuffle: bool. Whether dense clips come in a new order in every epoch. Defaults
             to `False`.
         seed: int, 0 or more. Defaults to `0`.
-        replica: int, 0 or more. Which of the processes that train together this is:
-            each draws clips of its own, in batches of the shapes that all have.
-            Defaults to `0`.
-        max_open: int. Files open at once. Defaults to `32`.
+        replica: int, 0 or more. Number of this process among those that train together.
+            Each draws its own clips, in batches of the same shapes. Defaults to `0`.
         cache_bytes: int. Bytes of decoded videos to keep in memory, for data that fit.
             Defaults to `0`.
         workers: int or None. Threads, or processes, that read batches ahead. Defaults
             to the number of CPUs, from 2 to 8.
-        use_multiprocessing: bool. Processes in place of threads. Each has its own
-            `skipped`, open files and cache. Reading and scaling are outside Python's
-            lock, so threads are as fast and need less memory. Defaults to `False`.
-        max_queue_size: int. Batches read ahead. Defaults to `10`.
+        use_multiprocessing: bool. Whether to use processes in place of threads. Each
+            has its own `skipped`, open files and cache. Reading and scaling release
+            Python's lock, so threads are as fast and need less memory. Defaults to
+            `False`.
+        max_queue_size: int. Batches to read ahead. Defaults to `10`.
 
     Attributes:
-        epoch: int. The epoch that is read. `fit` counts it up; set it to go on with an
-            interrupted training, or in a loop of your own.
+        epoch: int. The epoch that is read. `fit` counts it up; set it when you resume a
+            training or write your own loop.
         num_videos: int. Videos that clips are taken from.
-        skipped: dict from path, str, to why the file, or a part of it, was skipped.
+        skipped: dict from path, str, to why all or part of the file was skipped.
         num_skipped: int. Files in `skipped`.
 
     Returns:
@@ -101,8 +110,8 @@ class VideoClips(keras.utils.PyDataset):
         `(image,)` or `(image, image)`, of shape `(B * num_frames, 1, H, W, 3)`.
 
     Raises:
-        ValueError: if there are no videos, none can be read or an argument is not as
-            above; while reading, if of many clips drawn none can be read.
+        ValueError: if an argument is out of range, or no video is found or readable;
+            while reading, if none of many clips drawn can be read.
 
     Example:
 
@@ -132,7 +141,6 @@ class VideoClips(keras.utils.PyDataset):
         shuffle=False,
         seed=0,
         replica=0,
-        max_open=32,
         cache_bytes=0,
         workers=None,
         use_multiprocessing=False,
@@ -157,12 +165,11 @@ class VideoClips(keras.utils.PyDataset):
         self.shuffle = shuffle
         self.seed = seed
         self.replica = replica
-        self.max_open = max_open
         self.cache_bytes = cache_bytes
         self.epoch = 0
         self._epoch_began = False
         self._buckets = make_buckets(size, batch_size)
-        check_arguments(self, self._buckets)
+        self._check_arguments()
         self._augment = self._make_augmentation()
         self._dense = sampling == "dense"
         stride = self.strides[0] if self._dense else min(self.strides)
@@ -170,7 +177,6 @@ class VideoClips(keras.utils.PyDataset):
             find_videos(source),
             stride * (self._length - 1) + 1,
             self._dense,
-            max_open,
             cache_bytes,
         )
         if self._dense:
@@ -188,12 +194,12 @@ class VideoClips(keras.utils.PyDataset):
 
     @property
     def skipped(self):
-        """Dict from path to why the file, or a part of it, was skipped."""
+        """Dict from path to why all or part of the file was skipped."""
         return dict(self._library.skipped)
 
     @property
     def num_skipped(self):
-        """Files that were skipped, in whole or in part."""
+        """Number of files of which all or part was skipped."""
         return len(self._library.skipped)
 
     def __len__(self):
@@ -203,8 +209,8 @@ class VideoClips(keras.utils.PyDataset):
         self._epoch_began = True
 
     def on_epoch_end(self):
-        # Keras calls it once before the first epoch too. Counting at the beginning
-        # would be too late: the workers are started before `on_epoch_begin`.
+        # Keras also calls this once before the first epoch. `on_epoch_begin` would be
+        # too late to count, since the workers start before it.
         self.epoch += self._epoch_began
         self._epoch_began = False
 
@@ -241,7 +247,7 @@ class VideoClips(keras.utils.PyDataset):
         return np.random.default_rng((self.seed, self.epoch, *key))
 
     def _numbers(self):
-        """Numbers of the dense clips in the order of this epoch."""
+        """Returns the numbers of the dense clips in the order of this epoch."""
         if not self.shuffle:
             return range(len(self._sampler))
         if self._order is None or self._order[0] != self.epoch:
@@ -250,9 +256,9 @@ class VideoClips(keras.utils.PyDataset):
         return self._order[1]
 
     def _fill(self, clip, place, shape, rng):
-        """Reads a clip into its place in the batch; another, if it cannot be read."""
+        """Reads a clip into its place in the batch, or another if it is unreadable."""
         for _ in range(MAX_DRAWS):
-            # Whatever fails, it fails at the same place of the random stream.
+            # A clip fails at the same point of the random stream on every read.
             try:
                 path, positions = place or self._sampler.draw(
                     rng, len(clip), shape.image
@@ -262,12 +268,12 @@ class VideoClips(keras.utils.PyDataset):
             except UnreadableError:
                 place = None
         raise ValueError(
-            f"At least one of {MAX_DRAWS} clips drawn must be readable. "
+            f"None of {MAX_DRAWS} clips drawn can be read. "
             f"Received: source={self.source}; {self._library.reasons()}"
         )
 
     def _read(self, clip, path, positions, shape, rng):
-        # Images are cropped and augmented on their own, the frames of a clip alike.
+        # Images are cropped and augmented one by one, the frames of a clip together.
         parts = clip[:, None] if shape.image else clip[None]
         crops = [self._crop(shape.bucket, rng) for _ in parts]
         crops = crops if shape.image else crops * len(clip)
@@ -286,6 +292,56 @@ class VideoClips(keras.utils.PyDataset):
         )
 
     # === Arguments ===
+
+    def _check_arguments(self):
+        if self.sampling not in ("random", "dense"):
+            raise ValueError(
+                '`sampling` must be "random" or "dense". '
+                f"Received: sampling={self.sampling!r}"
+            )
+        for name, minimum in MINIMUMS.items():
+            value = getattr(self, name)
+            optional = name == "steps_per_epoch" and value is None
+            if not optional and not _is_int(value, minimum):
+                raise ValueError(
+                    f"`{name}` must be an int, {minimum} or more. "
+                    f"Received: {name}={value}"
+                )
+        if not self.strides or not all(_is_int(stride, 1) for stride in self.strides):
+            raise ValueError(
+                "`strides` must be a tuple of ints, 1 or more. "
+                f"Received: strides={self.strides}"
+            )
+        if len(self.zoom) != 2 or not 1 <= self.zoom[0] <= self.zoom[1] < math.inf:
+            raise ValueError(
+                "`zoom` must be a pair of floats, 1 or more, the smaller first. "
+                f"Received: zoom={self.zoom}"
+            )
+        if not 0 <= self.image_share <= 1:
+            raise ValueError(
+                "`image_share` must be from 0 to 1. "
+                f"Received: image_share={self.image_share}"
+            )
+        if self.sampling == "dense":
+            self._check_dense()
+        elif self.shuffle:
+            raise ValueError(
+                "`shuffle` is for dense sampling; random clips are always in random "
+                f"order. Received: shuffle={self.shuffle}"
+            )
+
+    def _check_dense(self):
+        for name, neutral in RANDOM_ONLY.items():
+            value = getattr(self, name)
+            if value != neutral:
+                raise ValueError(
+                    f"`{name}` is for random sampling; dense clips need {neutral}. "
+                    f"Received: {name}={value}"
+                )
+        if len(self._buckets) > 1:
+            raise ValueError(
+                f"Dense clips must have one size. Received: size={self.size}"
+            )
 
     def _make_augmentation(self):
         if self.augmentation is None:
@@ -306,15 +362,19 @@ class VideoClips(keras.utils.PyDataset):
             steps = max(1 + self._shapes.varied, math.ceil(total / per_batch))
         if steps == 1 and self._shapes.varied:
             raise ValueError(
-                "With several shapes of batches an epoch must have 2 or more. "
+                "With batches of several shapes an epoch must have at least 2. "
                 f"Received: steps_per_epoch={steps}"
             )
         return steps
 
 
 def _num_cpus():
-    """CPUs that this process may use, where the system tells."""
+    """Returns the number of CPUs that this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
         return os.cpu_count() or 1
+
+
+def _is_int(value, minimum):
+    return isinstance(value, (int, np.integer)) and value >= minimum

@@ -1,4 +1,4 @@
-"""Many videos, of which some may be broken."""
+"""Reading many videos, some of which may be broken."""
 
 import concurrent.futures
 import dataclasses
@@ -12,7 +12,7 @@ from keras_regen.video import UnreadableError, open_access
 
 logger = logging.getLogger("keras_regen")
 
-# What a file that is not as it should be makes its reader raise.
+# Exceptions that a reader raises for a broken or missing file.
 ERRORS = (UnreadableError, OSError, ValueError, MemoryError, av.FFmpegError)
 
 
@@ -22,8 +22,8 @@ class Video:
 
     Args:
         path: str.
-        num_frames: int. By its header, or exactly where the library is indexed.
-        weight: float. How often it is drawn, relative to others of its length.
+        num_frames: int. From the header, or exact if the library is indexed.
+        weight: float. How often the video is drawn, relative to others of its length.
     """
 
     path: str
@@ -36,27 +36,26 @@ class VideoLibrary:
 
     Args:
         weights: dict from path to weight, as `find_videos` returns.
-        min_frames: int. Frames that a video must have.
-        indexed: bool. Whether to find all frames of all videos at once, or only to read
-            headers.
-        max_open: int. Videos open at once, at most.
-        cache_bytes: int. Bytes of decoded videos kept in memory.
+        min_frames: int. Smallest number of frames of a video.
+        indexed: bool. Whether to find all frames of all videos now, or only to read
+            their headers.
+        cache_bytes: int. Bytes of decoded videos to keep in memory.
 
     Attributes:
         videos: list of `Video`s that can be opened and are long enough.
-        skipped: dict from path to why frames of it cannot be read.
+        skipped: dict from the path of a video, str, to why frames of it cannot be read.
 
     Raises:
         ValueError: if there is no such video.
     """
 
-    def __init__(self, weights, min_frames, indexed, max_open, cache_bytes):
+    def __init__(self, weights, min_frames, indexed, cache_bytes):
         self._min_frames = min_frames
-        self._pool = ReaderPool(max_open)
+        self._pool = ReaderPool()
         self._cache = FrameCache(cache_bytes)
         self._indexes = {}
         self.skipped = {}
-        # Opening a file is waiting for the disk, and the network.
+        # Opening files mostly waits for the disk or network: more threads than CPUs.
         with concurrent.futures.ThreadPoolExecutor(max_workers=16) as threads:
             lengths = threads.map(lambda path: self._length(path, indexed), weights)
             self.videos = [
@@ -72,7 +71,7 @@ class VideoLibrary:
             )
 
     def index(self, path):
-        """The `FrameIndex` of a video, found the first time that it is asked for.
+        """Returns the `FrameIndex` of a video, which the first call finds.
 
         Raises:
             UnreadableError: if the video cannot be read at all or is too short.
@@ -80,7 +79,7 @@ class VideoLibrary:
         if path not in self._indexes:
             try:
                 with self._pool.reader(path) as reader:
-                    # Another thread may have been there, while this one waited.
+                    # Another thread may have found it while this one waited.
                     index = self._indexes.get(path) or reader.index()
                 self._check_length(index.num_frames, index.damage)
             except ERRORS as error:
@@ -99,7 +98,7 @@ class VideoLibrary:
         Args:
             path: str.
             positions: ints, ascending.
-            crops: a `Crop` for each of them.
+            crops: a `Crop` for each position.
             out: uint8 array of shape `(T, H, W, 3)` to write to.
 
         Raises:
@@ -118,14 +117,14 @@ class VideoLibrary:
             raise UnreadableError(self.skipped[path]) from error
 
     def skip(self, path, reason):
-        """Notes, and says once, that frames of a video are skipped, and why."""
+        """Records why frames of a video are skipped, and logs it the first time."""
         reason = getattr(reason, "strerror", None) or str(reason)
         if path in self.skipped or self.skipped.setdefault(path, reason) is not reason:
             return
         logger.warning("Skipping what cannot be read of %s: %s", path, reason)
 
     def reasons(self, count=3):
-        """Text: the first few of `skipped`."""
+        """Returns the first few entries of `skipped`, as text."""
         reasons = [f"{p}: {self.skipped[p]}" for p in sorted(self.skipped)[:count]]
         more = len(self.skipped) - count
         return "; ".join(reasons) + (f"; and {more} more" if more > 0 else "")
@@ -135,12 +134,12 @@ class VideoLibrary:
         self._pool.close()
 
     def _length(self, path, indexed):
-        """Frames of a video, or 0 if it is skipped."""
+        """Returns the number of frames of a video, or 0 if it is skipped."""
         try:
             if not indexed:
                 access = open_access(path)
                 access.close()
-                # An estimate may say too few.
+                # The header may be an estimate that is too low.
                 if (access.num_frames or 0) >= self._min_frames:
                     return access.num_frames
             return self.index(path).num_frames
@@ -158,7 +157,7 @@ class VideoLibrary:
         try:
             return self._cache.frames(path, reader, index)
         except ERRORS:
-            # Other frames than those asked for may be damaged.
+            # The damaged frame may not be one of the requested frames.
             return None
 
 
