@@ -1,10 +1,10 @@
-"""Chooses the default recipe: trains each candidate at equal compute, scores the rest.
+"""Measures which objective to train with: every recipe is trained at equal compute.
 
-Every candidate is the same network from the same initialisation on the same clips in
-the same order; only the diffusion, or the one named detail, differs. Scored by the PSNR
-of the validation clips in one step, and in four.
+    python -m tools.choose_recipe --data DATA --output recipes.json
 
-    python tools/choose_recipe.py --data DATA --output recipes.json
+Every candidate is the same network, with the same initialisation, on the same clips in
+the same order; only the diffusion, or the one detail that is named, differs. Candidates
+are scored by the PSNR of the validation clips, in one step and in four.
 """
 
 import argparse
@@ -14,12 +14,12 @@ import time
 
 import keras
 import numpy as np
-from protocol import reconstruct, score, validation_chunks
 
 from keras_regen import diffusion
 from keras_regen.data import VideoClips
 from keras_regen.models import DiTDecoder, Regen, VideoEncoder, architecture
 from keras_regen.sizes import parse_memory
+from tools.common import reconstruct, score, validation_chunks
 
 # Name: (prediction, path, weighting, share at t = 1, changes to either part).
 RECIPES = {

@@ -1,10 +1,11 @@
-"""Trains once in one go and once killed again and again, and draws both losses.
+"""Measures whether a training run that is killed ends as one that is not.
 
-    python kill_training.py --kills 2 OUT --data DATA/train --steps 200 ...
+    python -m tools.kill_training --kills 2 OUT --data DATA/train --steps 200 ...
 
-What stands behind OUT are options of `keras-regen train`, but for its output: that is
-`OUT/whole` and `OUT/killed`. The kills, SIGKILL each, come at random moments of several
-epochs. Writes `OUT/killed.png`, and prints how far apart the two runs are.
+Trains in `OUT/whole` without a break. Then trains in `OUT/killed`, sends SIGKILL at
+random moments of several epochs, and starts again each time. The options after OUT are
+those of `keras-regen train`, without `--output`. Writes `OUT/killed.png`, and prints
+how far apart the losses of the two runs are.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 
-from matplotlib.figure import Figure
+from keras_regen.figures import new_figure, save_figure
 
 
 def command(options, output):
@@ -24,20 +25,20 @@ def command(options, output):
 
 
 def history(run):
-    """The logs of the epochs done."""
+    """Returns the logs of the epochs done."""
     path = run / "history.json"
     return json.loads(path.read_text()) if path.exists() else []
 
 
 def train_killed(options, output, kills, seconds_per_epoch, epochs):
-    """Trains to the end, killed on the way.
+    """Trains to the end, and kills the process on the way.
 
     Returns:
-        List of float: steps done when the process was killed.
+        List of int: the steps of the last checkpoints before each kill.
     """
     generator, killed = random.Random(0), []
     for i in range(kills):
-        # After so many epochs more, and at any moment of the next.
+        # The kill comes at a random moment of the epoch after this one.
         until = (i + 1) * epochs // (kills + 1)
         process = subprocess.Popen(command(options, output))
         while len(history(output)) < until:
@@ -54,7 +55,7 @@ def train_killed(options, output, kills, seconds_per_epoch, epochs):
 
 
 def draw(runs, killed, path):
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = new_figure(7, 4)
     axes = figure.subplots()
     for (name, run), style in zip(runs.items(), ("-", "."), strict=True):
         rows = history(run)
@@ -65,11 +66,11 @@ def draw(runs, killed, path):
         axes.axvline(step, color="gray", linestyle=":", label="killed after")
     axes.set(xlabel="step", ylabel="loss", yscale="log")
     axes.legend(*[list(x) for x in zip(*_once(axes), strict=True)])
-    figure.savefig(path, dpi=100)
+    save_figure(figure, path)
 
 
 def _once(axes):
-    """Handles and labels for a legend, each label once."""
+    """Returns handles and labels for a legend, each label once."""
     labelled = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
     return [(handle, label) for label, handle in labelled.items()]
 

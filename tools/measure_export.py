@@ -1,27 +1,35 @@
-"""What exported models answer, weigh and take, against the model itself.
+"""Measures exported models against the model itself: answers, file sizes and times.
 
-    python measure_export.py formats             # every backend and format
-    python measure_export.py storage DATA/valid  # SavedModels of less precision
+    python -m tools.measure_export formats             # every backend and format
+    python -m tools.measure_export storage DATA/valid  # SavedModels of less precision
 
-Prints tables in Markdown. Each export is written and run in processes of its own; times
-are the median of `REPEATS` calls with one 9x128x128 chunk, the first left out.
+Prints tables in Markdown. Each export is written and run in processes of its own. Times
+are medians of seven calls with one 9x128x128 chunk, after a first call.
 """
 
+import argparse
 import functools
-import json
-import os
 import pathlib
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
-PRESET = "regen_tiny_8x8x8"
-BACKENDS = ("jax", "tensorflow", "torch")
+import numpy as np
+
+from tools.common import (
+    BACKENDS,
+    PRESET,
+    in_process,
+    log,
+    print_table,
+    score,
+    validation_chunks,
+)
+
 REPEATS = 7
+# What a SavedModel computes in, and what its weights are stored as.
 VARIANTS = [
-    # computed in, stored as
     ("float32", "float32"),
     ("float32", "bfloat16"),
     ("float32", "int8"),
@@ -31,7 +39,7 @@ VARIANTS = [
 ]
 
 
-# === Runtimes: the two halves as functions of NumPy arrays ===
+# === Runtimes: each returns `encode` and `decode`, functions of NumPy arrays ===
 
 
 def run_saved_model(directory):
@@ -62,9 +70,11 @@ def run_onnx(directory):
             directory / f"{name}.onnx", providers=["CPUExecutionProvider"]
         )
         names = [argument.name for argument in session.get_inputs()]
-        return lambda *inputs: session.run(None, dict(zip(names, inputs, strict=True)))[
-            0
-        ]
+
+        def run(*inputs):
+            return session.run(None, dict(zip(names, inputs, strict=True)))[0]
+
+        return run
 
     return load("encode"), load("decode")
 
@@ -95,14 +105,15 @@ def run_torch(directory):
         return run
 
     encode, decode = load("encode"), load("decode")
-    return lambda video: encode(video=video), lambda latents, times, noise: decode(
-        latents=latents, times=times, noise=noise
-    )
+
+    def decode_by_name(latents, times, noise):
+        return decode(latents=latents, times=times, noise=noise)
+
+    return lambda video: encode(video=video), decode_by_name
 
 
 def run_stablehlo(directory):
     import jax
-    import numpy as np
 
     def load(name):
         path = directory / f"{name}.jax_export"
@@ -121,7 +132,7 @@ RUNTIMES = {
     "tf_saved_model": run_saved_model,
     "onnx": run_onnx,
     "openvino": run_openvino,
-    # What it does by itself where the processor has bfloat16.
+    # OpenVINO's default where the processor has bfloat16.
     "openvino, bf16": functools.partial(run_openvino, hint="bf16"),
     "torch": run_torch,
     "stablehlo": run_stablehlo,
@@ -142,9 +153,7 @@ def median_ms(function, *inputs):
 
 
 def chunk_and_noise():
-    """One chunk of the bundled clip, its times and the noise of seed 0."""
-    import numpy as np
-
+    """Returns one chunk of the bundled clip, its times and the noise of seed 0."""
     from keras_regen.diffusion import noise_canvas
     from keras_regen.video import VideoReader, bundled_clip
 
@@ -156,11 +165,9 @@ def chunk_and_noise():
     return video, times[None], noise[None]
 
 
-def export_row(format, directory):
-    """Exports and measures Keras's own answers: for `run_row` to compare with."""
-    import numpy as np
-
-    from keras_regen import Regen
+def export_model(format, directory):
+    """Exports the preset, and stores Keras's own answers for `run_export`."""
+    from keras_regen.models import Regen
 
     regen = Regen.from_preset(PRESET)
     start = time.perf_counter()
@@ -183,10 +190,8 @@ def export_row(format, directory):
     }
 
 
-def run_row(runtime, directory):
-    """Runs what was exported, without this package."""
-    import numpy as np
-
+def run_export(runtime, directory):
+    """Runs the exported model in its own runtime, without keras_regen."""
     expected = np.load(directory / "expected.npz")
     encode, decode = RUNTIMES[runtime](directory / "model")
     video, latents = expected["video"], expected["latents"]
@@ -205,12 +210,9 @@ def run_row(runtime, directory):
     return row
 
 
-def storage_row(precision, weights, folder):
-    """The PSNR of a SavedModel's reconstructions of the validation chunks."""
-    import numpy as np
-    from protocol import score, validation_chunks
-
-    from keras_regen import Regen
+def score_saved_model(precision, weights, folder):
+    """Scores a SavedModel's reconstructions of the validation chunks."""
+    from keras_regen.models import Regen
 
     regen = Regen.from_preset(PRESET, dtype=precision)
     with tempfile.TemporaryDirectory() as directory:
@@ -240,65 +242,57 @@ def storage_row(precision, weights, folder):
         }
 
 
-# === All of them ===
-
-
-def in_process(backend, *arguments):
-    """What a function of this file returns in a process of a backend."""
-    process = subprocess.run(
-        [sys.executable, __file__, *map(str, arguments)],
-        env=os.environ | {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.PIPE,
-        check=True,
-    )
-    return json.loads(process.stdout.splitlines()[-1])
-
-
-def table(rows):
-    columns = list(rows[0])
-    print("|", " | ".join(columns), "|\n|" + "---|" * len(columns))
-    for row in rows:
-        cells = [f"{x:.4g}" if isinstance(x, float) else str(x) for x in row.values()]
-        print("|", " | ".join(cells), "|", flush=True)
+# === All exports ===
 
 
 def formats():
+    """Exports from every backend to every format."""
     rows = []
     for runtime in RUNTIMES:
         for backend in BACKENDS:
-            format = runtime.split(",")[0]
-            with tempfile.TemporaryDirectory() as directory:
+            with tempfile.TemporaryDirectory() as name:
+                directory = pathlib.Path(name)
                 row = {"format": runtime, "from": backend}
-                row |= in_process(backend, "export_row", format, directory)
-                row |= in_process(backend, "run_row", runtime, directory)
-                files = pathlib.Path(directory).glob("model/**/*")
+                format = runtime.split(",")[0]
+                row |= _in_backend(backend, export_model, format, directory)
+                row |= _in_backend(backend, run_export, runtime, directory)
+                files = directory.glob("model/**/*")
                 sizes = [f.stat().st_size for f in files if "assets" not in str(f)]
                 rows.append(row | {"MB": sum(sizes) / 1e6})
-                print(rows[-1], file=sys.stderr, flush=True)
-    table(rows)
+                log(rows[-1])
+    print_table([*rows[0]], [[*row.values()] for row in rows])
 
 
 def storage(folder):
+    """Exports SavedModels of every precision and storage."""
     rows = []
     for precision, weights in VARIANTS:
         row = {"computed in": precision, "stored as": weights}
-        row |= in_process("tensorflow", "storage_row", precision, weights, folder)
-        row["dB lost"] = round((rows or [row])[0]["PSNR"] - row["PSNR"], 4)
+        row |= _in_backend("tensorflow", score_saved_model, precision, weights, folder)
+        row["dB lost"] = f"{(rows or [row])[0]['PSNR'] - row['PSNR']:.4f}"
         rows.append(row)
-        print(row, file=sys.stderr, flush=True)
-    table(rows)
+        log(row)
+    cells = [row | {"PSNR": f"{row['PSNR']:.4f}"} for row in rows]
+    print_table([*rows[0]], [[*row.values()] for row in cells])
 
 
-def main(name, *arguments):
-    if name in ("formats", "storage"):
-        globals()[name](*arguments)
-    elif name == "storage_row":
-        print(json.dumps(storage_row(*arguments)))
+def _in_backend(backend, function, *arguments):
+    environment = {"KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    return in_process(function, *arguments, **environment)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("formats", help=formats.__doc__)
+    command = commands.add_parser("storage", help=storage.__doc__)
+    command.add_argument("folder", type=pathlib.Path, help="validation clips")
+    args = parser.parse_args()
+    if args.command == "formats":
+        formats()
     else:
-        format, directory = arguments
-        row = {"export_row": export_row, "run_row": run_row}[name]
-        print(json.dumps(row(format, pathlib.Path(directory))))
+        storage(args.folder)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -1,9 +1,8 @@
-"""Measures how fast clips are read, without a model.
+"""Measures how fast `VideoClips` delivers clips, without a model.
 
-    python measure_input.py --data FOLDER --num-frames 9 --size 128 --batch-size 8
+    python -m tools.measure_input --data FOLDER --num-frames 9 --size 128 --batch-size 8
 
-Prints clips and frames per second as `fit` would receive them, to be compared with what
-a model consumes. `--cache` is in MiB.
+Prints the clips and frames per second that `fit` would receive.
 """
 
 import argparse
@@ -15,7 +14,7 @@ from keras_regen.data import VideoClips
 
 
 def batches_read_ahead(clips):
-    """The batches of an epoch, read by workers as in `fit`."""
+    """Yields the batches of an epoch, read by workers as in `fit`."""
     adapter = PyDatasetAdapter(clips)
     adapter.on_epoch_begin()
     yield from adapter.get_numpy_iterator()
@@ -23,7 +22,7 @@ def batches_read_ahead(clips):
 
 
 def measure(clips, warm_up):
-    """Seconds for the batches after the first `warm_up`, and their clips."""
+    """Returns the seconds and clips of the batches after the first `warm_up`."""
     count = 0
     for i, (chunk,) in enumerate(batches_read_ahead(clips)):
         if i == warm_up:
@@ -34,8 +33,7 @@ def measure(clips, warm_up):
 
 
 def main():
-    """Reads the arguments and prints one line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder, pattern, video or CSV")
     parser.add_argument("--num-frames", type=int, default=9)
     parser.add_argument("--size", type=int, nargs="+", default=[128])

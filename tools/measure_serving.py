@@ -1,10 +1,11 @@
-"""Measures what a request to a served Regen weighs, and how long it takes.
+"""Measures the bytes and the time of a request to a server of an exported model.
 
-    python measure_serving.py --rest http://localhost:8501 --grpc localhost:8500 CLIP
+    python -m tools.measure_serving --rest http://localhost:8501 \\
+        --grpc localhost:8500 CLIP
 
-Of any server of the model, with one chunk of the clip's first frames, cropped in the
-centre: numbers in JSON, base64 in JSON, and raw bytes over gRPC, in turns. Prints a
-table of bytes of the bodies and of milliseconds, median and range, to a decoded video.
+Sends the first chunk of the clip, cropped in the centre, in three ways in turns: as
+numbers in JSON, as base64 in JSON, and as raw bytes over gRPC. Prints the bytes of the
+bodies, and the milliseconds, median and range, until the answer is decoded.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from keras_regen.video import VideoReader
+from tools.common import print_table
 
 TIMEOUT = 300
 WARM_UP = 1
@@ -29,7 +31,7 @@ STEPS = 1
 
 
 def read_chunk(path, num_frames, size):
-    """The first frames, cropped in the centre: uint8 `(1, T, size, size, 3)`."""
+    """Returns the first frames, cropped in the centre: `(1, T, size, size, 3)`."""
     with VideoReader(path) as reader:
         video = np.stack(list(itertools.islice(reader, num_frames)))
     top, left = ((side - size) // 2 for side in video.shape[1:3])
@@ -43,7 +45,7 @@ def read_chunk(path, num_frames, size):
 
 
 def post(url, signature, instance):
-    """A REST request: bytes sent and received, and the one prediction."""
+    """Sends a REST request. Returns bytes sent, bytes received and the prediction."""
     body = json.dumps(
         {"signature_name": signature, "instances": [instance]}, separators=(",", ":")
     ).encode()
@@ -87,7 +89,6 @@ def send_raw(stub, model, video):
 
 
 def main():
-    """Reads the arguments and prints the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clip", help="video with at least the frames of a chunk")
     parser.add_argument("--rest", required=True, metavar="URL")
@@ -112,7 +113,7 @@ def main():
         "gRPC, raw": functools.partial(send_raw, stub, args.model, video),
     }
     weights, milliseconds, answers = {}, {name: [] for name in ways}, []
-    # In turns, so that whatever else the machine does meets all of them.
+    # In turns, so that other load on the machine slows all of them equally.
     for run in range(WARM_UP + args.repeats):
         for name, way in ways.items():
             start = time.perf_counter()
@@ -122,15 +123,16 @@ def main():
             answers.append(answer)
     if any(not np.array_equal(answer, answers[0]) for answer in answers):
         raise ValueError("All ways must give the same video")
-    print(f"A chunk of {video.nbytes:,} bytes, {args.repeats} requests of each:\n")
-    print("| | bytes sent | bytes received | ms, median (range) |")
-    print("|---|---|---|---|")
-    for name, times in milliseconds.items():
-        sent, received = weights[name]
-        print(
-            f"| {name} | {sent:,} | {received:,} | {statistics.median(times):.0f} "
-            f"({min(times):.0f} to {max(times):.0f}) |"
-        )
+    print(f"A chunk of {video.nbytes:,} bytes, {args.repeats} requests of each:")
+    rows = [
+        [
+            name,
+            *(f"{number:,}" for number in weights[name]),
+            f"{statistics.median(times):.0f} ({min(times):.0f} to {max(times):.0f})",
+        ]
+        for name, times in milliseconds.items()
+    ]
+    print_table(["", "bytes sent", "bytes received", "ms, median (range)"], rows)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What windows cost in PSNR: a preset with each window, before and after training on.
+"""Measures the PSNR that attention within windows costs.
 
-Every candidate begins with the preset's weights and sees the same clips in the same
-order; only the window differs. Scored are the chunks of the validation clips, 128x128
-pixels, in one step.
+    KERAS_BACKEND=torch python -m tools.measure_window --data DATA --output windows.json
 
-    KERAS_BACKEND=torch python tools/measure_window.py --data DATA --output windows.json
+Every candidate starts from the preset's weights and sees the same clips in the same
+order; only the window differs. Each is scored before and after a short training, on
+chunks of the validation clips at 128x128 pixels, in one step.
 """
 
 import argparse
@@ -14,11 +14,11 @@ import time
 
 import keras
 import numpy as np
-from protocol import reconstruct, score, validation_chunks
 
 from keras_regen.data import VideoClips
 from keras_regen.models import DiTDecoder, Regen
 from keras_regen.sizes import parse_memory
+from tools.common import PRESET, SIZE, reconstruct, score, validation_chunks
 
 WINDOWS = {
     "full attention": None,
@@ -26,11 +26,10 @@ WINDOWS = {
     "4x4 tokens": (None, 4, 4),
     "4 frames of 8x8 tokens": (4, 8, 8),
 }
-SIZE = 128
 
 
 def with_window(preset, window):
-    """The preset with other windows, and every weight."""
+    """Returns the preset with another window and the same weights."""
     regen = Regen.from_preset(preset)
     decoder = DiTDecoder.from_config(regen.decoder.get_config() | {"window": window})
     decoder.set_weights(regen.decoder.get_weights())
@@ -39,7 +38,7 @@ def with_window(preset, window):
 
 
 def psnr(regen, chunks):
-    """Mean over the clips, in dB."""
+    """Returns the mean PSNR of the clips, in dB."""
     scores = [score(x, reconstruct(regen, x, batch_size=4)) for x in chunks.values()]
     return float(np.mean([s["psnr"] for s in scores]))
 
@@ -48,7 +47,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--output", type=pathlib.Path, required=True)
-    parser.add_argument("--preset", default="regen_tiny_8x8x8")
+    parser.add_argument("--preset", default=PRESET)
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--learning-rate", type=float, default=1e-4)

@@ -1,13 +1,14 @@
-"""The paper's tables at a scale that two CPU cores can train, on validation clips.
+"""Measures the paper's tables, at a scale that two CPU cores can train.
 
-    python reproduce.py train DATA RUNS [NAME ...]
-    python reproduce.py score DATA RUNS RESULTS
+    python -m tools.reproduce train DATA RUNS [NAME ...]
+    python -m tools.reproduce score DATA RUNS RESULTS
+    KERAS_BACKEND=torch python -m tools.reproduce count
 
-`train` trains every model of the tables, or those named; it goes on where it was
-interrupted, and several may run side by side on different names. `score` scores them,
-and the bundled presets, and writes to RESULTS the reports, the settings and the history
-of every run, the plots, and `tables.md`. DATA has the folders `train` and `valid`. On a
-GPU give `train` more `--steps`. `count`, on PyTorch, prints what a step computes.
+`train` trains every model of the tables, or those named. It resumes a run that was
+interrupted, and several processes may train different names at once. On a GPU give it
+more `--steps`. `score` scores these models and the bundled presets. It writes to
+RESULTS the reports, the settings and history of every run, the plots, and `tables.md`.
+DATA has the folders `train` and `valid`. `count` prints the operations of a step.
 """
 
 import argparse
@@ -19,20 +20,22 @@ import shutil
 import keras
 import numpy as np
 
-from keras_regen import VideoCodec, metrics
+from keras_regen import metrics
 from keras_regen.atomic_output import AtomicOutput
+from keras_regen.codec import VideoCodec
 from keras_regen.evaluation import (
     Evaluation,
+    embedders,
     get_protocol,
     open_dataset,
     plot_rate_distortion,
 )
-from keras_regen.evaluation.embedders import VideoCodecEmbedder, ZonalDct
 from keras_regen.figures import new_figure, save_figure
 from keras_regen.models import load_model
 from keras_regen.training import TrainingConfig, train, untrained_model
+from tools.common import PRESET, log, markdown_table, print_table, save_json
 
-# As many frames in a step whatever k is, within 9 %.
+# A step has the same number of frames for every k, within 9 %.
 BATCH_SIZES = {8: 24, 16: 12, 32: 6}
 RUNS = {
     **{f"regen_{k}": ("dit", k) for k in BATCH_SIZES},
@@ -68,7 +71,7 @@ def config(data, name, steps):
 
 
 def count():
-    """Prints the parameters of every run's model and what a training step computes."""
+    """Prints the parameters of every run's model and the operations of a step."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -78,13 +81,13 @@ def count():
         model.compile(keras.optimizers.SGD())
         clips = np.zeros((2, k + 1, RESOLUTION, RESOLUTION, 3), "uint8")
         model.train_on_batch(clips)
-        # The fused attention of CPUs is not counted.
+        # PyTorch does not count the operations of fused attention on a CPU.
         with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
             model.train_on_batch(clips)
         sizes = [part.count_params() / 1e6 for part in (model.encoder, model.decoder)]
         operations = counter.get_total_flops() / len(clips) / 1e9
         rows.append([name, *(f"{size:.2f} M" for size in sizes), f"{operations:.2f}"])
-    print(table(["run", "encoder", "decoder", "10^9 operations a clip"], rows))
+    print_table(["run", "encoder", "decoder", "10^9 operations a clip"], rows)
 
 
 # === Scoring ===
@@ -98,9 +101,9 @@ class Scorer:
         self.results = results
         self.features = metrics.I3DFeatures(batch_size=1)
 
-    def __call__(self, name, embedders, protocol, max_clips=None):
+    def __call__(self, name, models, protocol, max_clips=None):
         evaluation = Evaluation(
-            embedders,
+            models,
             self.items,
             protocol,
             self.results / f"{name}.json",
@@ -108,14 +111,15 @@ class Scorer:
             max_clips=max_clips,
         )
         for embedder, video in evaluation.run():
-            print(name, embedder, video, flush=True)
+            log(name, embedder, video)
         return evaluation.report()["embedders"]
 
 
 def embedder(preset, num_steps=1, name=None):
-    # Without frames beyond a chunk, which these runs were not trained on.
+    # These runs were not trained to extrapolate, so chunks are not blended.
     codec = VideoCodec(load_model(preset), blend_frames=0)
-    return VideoCodecEmbedder(codec, num_steps, name=name or pathlib.Path(preset).name)
+    name = name or pathlib.Path(preset).name
+    return embedders.VideoCodecEmbedder(codec, num_steps, name=name)
 
 
 def score(data, runs, results):
@@ -150,18 +154,18 @@ def compression(scorer, presets):
             for kind in ("regen", "conv")
         ]
         models.append(embedder(f"regen_tiny_8x8x{k}"))
-        models.append(ZonalDct(models[0], k + 1, name=f"dct_{k}"))
+        models.append(embedders.ZonalDct(models[0], k + 1, name=f"dct_{k}"))
         for row in scorer(f"compression_{k}", models, TABLE_1):
             lines.append((f"8x8x{k}", row))
             rows.append(row)
     plot_rate_distortion(rows, scorer.results / "compression.png")
-    return markdown("compression", lines)
+    return score_table("compression", lines)
 
 
 def grid(scorer, presets):
-    """How much the borders of 8x8 patches show: 1 is not at all."""
+    """How much the borders of 8x8 patches show: 1 means not at all."""
     lines = []
-    for name, preset in {**presets, "regen_tiny_8x8x8": "regen_tiny_8x8x8"}.items():
+    for name, preset in {**presets, PRESET: PRESET}.items():
         model = embedder(preset)
         ratios = []
         for item in scorer.items:
@@ -175,11 +179,11 @@ def grid(scorer, presets):
                 ]
             )
         lines.append([name, *(f"{ratio:.2f}" for ratio in np.mean(ratios, axis=0))])
-    return table(["", "across rows", "across columns"], lines)
+    return markdown_table(["", "across rows", "across columns"], lines)
 
 
 def conditioning(scorer, presets):
-    """Table 2: how the latents come in, at the resolution of training and at twice."""
+    """Table 2: two ways to condition, at the resolution of training and at twice."""
     lines = []
     for size in (RESOLUTION, 2 * RESOLUTION):
         models = [
@@ -188,25 +192,23 @@ def conditioning(scorer, presets):
         protocol = get_protocol("regen").override(size=size, num_frames=9)
         for row in scorer(f"conditioning_{size}", models, protocol, max_clips=8):
             lines.append((f"{size}x{size}", row))
-    return markdown("resolution", lines)
+    return score_table("resolution", lines)
 
 
 def sampling(scorer):
     """Table 3: sampling steps, of the bundled preset."""
-    models = [
-        embedder("regen_tiny_8x8x8", n, name=f"{n} step{'s' * (n > 1)}") for n in STEPS
-    ]
+    models = [embedder(PRESET, n, name=f"{n} step{'s' * (n > 1)}") for n in STEPS]
     rows = scorer("sampling", models, TABLE_3, max_clips=5)
-    return markdown("k", [("8", row) for row in rows])
+    return score_table("k", [("8", row) for row in rows])
 
 
 def interpolation(scorer):
-    """Table 4: every second frame is encoded, all are decoded, by the bundled preset.
+    """Table 4: the bundled preset encodes every second frame and decodes all of them.
 
-    Frames that were never seen are scored, beside the mean of the decoded frames around
-    them and that of the originals around them.
+    Scores the frames that it never saw. Two baselines are the mean of the two decoded
+    frames around each, and the mean of the two original frames.
     """
-    model = load_model("regen_tiny_8x8x8")
+    model = load_model(PRESET)
     k = model.temporal_compression
     protocol = get_protocol("regen").override(size=128, num_frames=2 * k + 1)
     videos = {}
@@ -232,9 +234,8 @@ def interpolation(scorer):
             "num_clips": len(scores),
             **{name: float(np.mean([s[name] for s in scores])) for name in scores[0]},
         }
-        print("interpolation", item.name, videos[item.name], flush=True)
-    with AtomicOutput(scorer.results / "interpolation.json", "report") as output:
-        output.temporary.write_text(json.dumps(videos, indent=1) + "\n")
+        log("interpolation", item.name, videos[item.name])
+    save_json(scorer.results / "interpolation.json", videos)
     names = [name for name in next(iter(videos.values())) if name != "num_clips"]
     rows = [
         [video, str(row["num_clips"]), *(f"{row[name]:.2f}" for name in names)]
@@ -242,7 +243,7 @@ def interpolation(scorer):
     ]
     means = [np.mean([row[name] for row in videos.values()]) for name in names]
     rows.append(["mean of clips", "", *(f"{mean:.2f}" for mean in means)])
-    return table(["clip", "N", *names], rows)
+    return markdown_table(["clip", "N", *names], rows)
 
 
 def mean_of_neighbours(frames):
@@ -250,7 +251,7 @@ def mean_of_neighbours(frames):
     return np.rint((frames[:-1] + frames[1:]) / 2).astype("uint8")
 
 
-def markdown(group, lines):
+def score_table(group, lines):
     columns = {
         "PSNR": lambda row: f"{row['psnr']:.2f}",
         "SSIM": lambda row: f"{row['ssim']:.4f}",
@@ -262,13 +263,7 @@ def markdown(group, lines):
         [value, row["embedder"], *(column(row) for column in columns.values())]
         for value, row in lines
     ]
-    return table([group, "", *columns], rows)
-
-
-def table(heading, rows):
-    """A table in Markdown, of cells that are text."""
-    lines = [heading, ["---"] * len(heading), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown_table([group, "", *columns], rows)
 
 
 def plot_histories(runs, path):

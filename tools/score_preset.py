@@ -1,60 +1,58 @@
-"""Scores a preset on the validation clips, beside two anchors, into its metadata.
+"""Measures a preset's PSNR and SSIM on validation clips, and writes its metadata.
 
-    python score_preset.py PRESET DATA/valid [BUNDLE]
+    python -m tools.score_preset PRESET DATA/valid
+    python -m tools.score_preset PRESET DATA/valid BUNDLE
 
-With BUNDLE the preset is stored there, its weights as float16, and scored as stored.
+Scores one and four steps, and two baselines: a 3D DCT of as many values, and the first
+frame held. The second command first stores the preset in BUNDLE, with float16 weights,
+and scores that.
 """
 
+import argparse
 import json
 import pathlib
-import sys
 import tempfile
 
 import keras
 import numpy as np
 
-from keras_regen import VideoCodec
 from keras_regen.atomic_output import AtomicOutput
-from keras_regen.evaluation import Evaluation, get_protocol, open_dataset
-from keras_regen.evaluation.embedders import (
-    Reconstruction,
-    VideoCodecEmbedder,
-    ZonalDct,
-)
+from keras_regen.codec import VideoCodec
+from keras_regen.evaluation import Evaluation, embedders, get_protocol, open_dataset
 from keras_regen.models import METADATA, load_model, preset_directory, preset_metadata
-
-SIZE = 128
+from tools.common import SIZE
 
 
 class FirstFrameHeld:
-    """Shows the first frame of every chunk throughout."""
+    """Repeats the first frame of every chunk."""
 
     name = "hold_first_frame"
 
     def reconstruct(self, video):
-        return Reconstruction(np.repeat(video[:1], len(video), axis=0), None, 0)
+        held = np.repeat(video[:1], len(video), axis=0)
+        return embedders.Reconstruction(held, None, 0)
 
     def num_values(self, num_frames, height, width):
         return None
 
 
 def evaluate(preset, folder):
-    """The protocol, and the scores by clip and of the mean of clips."""
+    """Returns the protocol, and the scores of every clip and of their mean."""
     model = load_model(preset)
     num_frames = model.temporal_compression + 1
     protocol = get_protocol("regen").override(size=SIZE, num_frames=num_frames)
     # Every clip is one chunk.
     codec = VideoCodec(model, blend_frames=0)
-    model = VideoCodecEmbedder(codec, 1, name="one_step")
-    embedders = [model, VideoCodecEmbedder(codec, 4, name="four_steps")]
-    if not codec.model.is_generative:
-        # A conventional decoder has one step.
-        del embedders[1]
-    embedders += [ZonalDct(model, num_frames, name="zonal_dct"), FirstFrameHeld()]
+    one_step = embedders.VideoCodecEmbedder(codec, 1, name="one_step")
+    scored = [one_step]
+    if model.is_generative:
+        scored.append(embedders.VideoCodecEmbedder(codec, 4, name="four_steps"))
+    scored.append(embedders.ZonalDct(one_step, num_frames, name="zonal_dct"))
+    scored.append(FirstFrameHeld())
     table, items = {}, open_dataset(folder)
     with tempfile.TemporaryDirectory() as directory:
         output = pathlib.Path(directory) / "scores.json"
-        evaluation = Evaluation(embedders, items, protocol, output)
+        evaluation = Evaluation(scored, items, protocol, output)
         for pair in evaluation.run():
             print(*pair, flush=True)
         report = evaluation.report()
@@ -69,7 +67,7 @@ def evaluate(preset, folder):
             )
             for metric in ("psnr", "ssim")
         }
-        for embedder in embedders
+        for embedder in scored
     }
     print(json.dumps(table, indent=1))
     return protocol.to_dict(), table
@@ -84,10 +82,19 @@ def score_preset(preset, folder):
         output.temporary.write_text(json.dumps(metadata, indent=2) + "\n")
 
 
-if __name__ == "__main__":
-    preset, folder, *bundle = map(pathlib.Path, sys.argv[1:])
-    for directory in bundle:
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("preset", type=pathlib.Path)
+    parser.add_argument("folder", type=pathlib.Path, help="validation clips")
+    parser.add_argument("bundle", type=pathlib.Path, nargs="?")
+    args = parser.parse_args()
+    preset = args.preset
+    if args.bundle:
         model = load_model(preset)
-        model.save_to_preset(directory, preset_metadata(preset), dtype="float16")
-        preset = directory
-    score_preset(preset, folder)
+        model.save_to_preset(args.bundle, preset_metadata(preset), dtype="float16")
+        preset = args.bundle
+    score_preset(preset, args.folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -2,9 +2,11 @@
 
 from keras_regen.codec.memory import waiting_frames
 from keras_regen.codec.pipeline import map_in_thread
+from keras_regen.codec.tiling import Tiling
 from keras_regen.codec.video_codec import VideoCodec
 
 __all__ = [
+    "Tiling",
     "VideoCodec",
     "map_in_thread",
     "waiting_frames",

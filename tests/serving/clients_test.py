@@ -80,7 +80,7 @@ class TestExamples:
     def test_measurement(self, model_dir):
         with serve(model_dir, "--enable_serialization_as_tensor_content") as ports:
             process = run_python(
-                ROOT / "tools" / "measure_serving.py", bundled_clip(), "--repeats", 1,
+                "-m", "tools.measure_serving", bundled_clip(), "--repeats", 1,
                 "--rest", f"http://localhost:{ports['rest']}",
                 "--grpc", f"localhost:{ports['grpc']}",
             )  # fmt: skip
