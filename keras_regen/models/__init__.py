@@ -23,6 +23,7 @@ from keras_regen.models.presets import (
 )
 from keras_regen.models.regen import Regen
 from keras_regen.models.transfer import transfer_weights
+from keras_regen.models.video_autoencoder import assign_averages
 from keras_regen.models.video_encoder import VideoEncoder
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Regen",
     "VideoEncoder",
     "architecture",
+    "assign_averages",
     "bundled_presets",
     "check_finite",
     "count_parameters",

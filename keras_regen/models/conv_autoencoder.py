@@ -15,11 +15,11 @@ from keras_regen.pixels import to_unit_range
 class ConvAutoencoder(VideoAutoencoder):
     """A video autoencoder with a convolutional decoder, to compare REGEN with.
 
-    The encoder and the latents are REGEN's; the decoder, `ConvDecoder`, maps them
-    straight to the frames. It is trained by the mean squared error alone, as REGEN is
-    trained by the diffusion loss alone. `fit(clips)`, `encode`, `decode`, `VideoCodec`
-    and presets are used in the same way; only the frames that were encoded can be
-    decoded, in one pass without noise: `num_steps` and `seed` make no difference.
+    The encoder and the latents are the same as in `Regen`; the decoder, a
+    `ConvDecoder`, maps the latents directly to the frames. The mean squared error is
+    the only loss. `fit(clips)`, `encode`, `decode`, `VideoCodec` and presets work as
+    for `Regen`, but only the frames that were encoded can be decoded, in one pass
+    without noise: `num_steps` and `seed` make no difference.
 
     Args:
         encoder: a `VideoEncoder`.
@@ -29,7 +29,7 @@ class ConvAutoencoder(VideoAutoencoder):
         video: as for `Regen`.
 
     Returns:
-        Latents, as of `Regen`.
+        Latents, as for `Regen`.
 
     Example:
 
@@ -47,7 +47,7 @@ class ConvAutoencoder(VideoAutoencoder):
     def from_architecture(
         cls, name, temporal_compression=8, dtype=None, remat=False, regularization=None
     ):
-        """Builds an untrained model, with the parameters of `Regen` of that name.
+        """Builds an untrained model about as large as the `Regen` of that name.
 
         Args:
             name: `"tiny"`, `"small"`, `"base"` or `"paper"`.
@@ -80,7 +80,7 @@ class ConvAutoencoder(VideoAutoencoder):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """The mean squared error of the decoded chunk.
+        """Computes the mean squared error of the decoded chunk.
 
         Args:
             x: the chunk, as for `call`.
@@ -91,14 +91,15 @@ class ConvAutoencoder(VideoAutoencoder):
             training: bool.
 
         Returns:
-            Scalar, float32, as of `Regen.compute_loss`.
+            Scalar, float32, as for `Regen.compute_loss`.
         """
         target = ops.convert_to_tensor(to_unit_range(x if y is None else y), "float32")
         output = self.decoder(y_pred, training=training)
         if isinstance(target.shape[1], int) and target.shape[1] != output.shape[1]:
             raise ValueError(
                 "A convolutional decoder can be trained on the frames of the chunk "
-                f"alone. Received: x.shape={x.shape}, y.shape={y.shape}"
+                f"alone: the targets must have its shape. Received: x.shape={x.shape}, "
+                f"y.shape={y.shape}"
             )
         losses = ops.mean(ops.square(output - target), axis=(1, 2, 3, 4))
         return self._mean_loss(losses, sample_weight)
@@ -108,16 +109,16 @@ class ConvAutoencoder(VideoAutoencoder):
 
         Args:
             latents: float array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
-            times: float array of shape `(B, F)`, 0 to k for each chunk, or 0 for an
+            times: float array of shape `(B, F)`: 0 to k for each chunk, or 0 for an
                 image.
-            noise: makes no difference.
-            num_steps: makes no difference.
+            noise: not used.
+            num_steps: not used.
 
         Returns:
             float32 NumPy array of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
 
         Raises:
-            ValueError: for other times.
+            ValueError: if the times are not as above.
         """
         last = self.temporal_compression if latents.shape[1] == 2 else 0
         times = np.asarray(times)

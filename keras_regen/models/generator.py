@@ -63,7 +63,7 @@ class Generator:
         inputs = {k: ops.convert_to_tensor(v, "float32") for k, v in inputs.items()}
         if num_steps > 1:
             inputs["num_steps"] = ops.full((len(latents),), num_steps, "int32")
-        # Under `tf.distribute` every replica gives the whole batch.
+        # Under `tf.distribute` every replica returns the whole batch.
         return self._model.predict_on_batch(inputs)[: len(latents)]
 
 

@@ -13,7 +13,7 @@ from keras_regen.models.video_autoencoder import VideoAutoencoder
 from keras_regen.models.video_encoder import VideoEncoder
 from keras_regen.pixels import to_unit_range
 
-# Seeds of evaluation's noise, fixed so that `evaluate` repeats.
+# Seed of the noise in `evaluate`, fixed so that it repeats.
 EVALUATION_SEED = 2503
 
 
@@ -23,8 +23,8 @@ class Regen(VideoAutoencoder):
 
     `call(video)` returns the latents. `fit` trains encoder and decoder end to end with
     the diffusion loss alone: `fit(clips)` to re-generate the chunk, or
-    `fit(clips, targets)` with frames around the chunk as further targets, which trains
-    the decoder to extrapolate. `compile` needs an optimiser and no loss.
+    `fit(clips, targets)` with targets that hold frames around the chunk too, which
+    trains the decoder to extrapolate. `compile` needs an optimiser and no loss.
 
     Args:
         encoder: a `VideoEncoder`.
@@ -36,8 +36,8 @@ class Regen(VideoAutoencoder):
         weighting: a `diffusion.Weighting`, or `"velocity"`, `"sample"` or
             `"prediction"`. Defaults to `"sample"`.
         time_distribution: a `diffusion.TimeDistribution`, or `"logit_normal"` or
-            `"uniform"`. Defaults to `"uniform"`, half of it at t = 1.
-        seed: int. Seed of the training's times and noise. Defaults to `0`.
+            `"uniform"`. Defaults to `"uniform"`, with half of the times at t = 1.
+        seed: int. Seed of the times and the noise in training. Defaults to `0`.
 
     Call arguments:
         video: tensor of shape `(B, k + 1, H, W, 3)` or `(B, 1, H, W, 3)`, float in
@@ -81,7 +81,7 @@ class Regen(VideoAutoencoder):
             diffusion.TimeDistribution, time_distribution
         )
         self.seed = seed
-        # No layer, which would be saved beside the decoder that it holds.
+        # Not a layer: it would be saved too, with the decoder a second time.
         self._generator = Generator(decoder, self.diffusion_path, self.prediction)
         self.seed_generator = keras.random.SeedGenerator(seed)
 
@@ -130,21 +130,21 @@ class Regen(VideoAutoencoder):
     def get_layout_map(
         device_mesh, model_parallel_dim_name="model", data_parallel_dim_name="batch"
     ):
-        """How the weights are laid out for `keras.distribution.ModelParallel` (JAX).
+        """Lays out the weights for `keras.distribution.ModelParallel` (JAX).
 
         Args:
             device_mesh: a `keras.distribution.DeviceMesh` with both axes.
-            model_parallel_dim_name: str. The axis of the mesh that shares out the
+            model_parallel_dim_name: str. The axis of the mesh that splits the matrix
                 products of each sample. Defaults to `"model"`.
-            data_parallel_dim_name: str. The axis that shares out the batch, and the
-                other side of each kernel with it. Defaults to `"batch"`.
+            data_parallel_dim_name: str. The axis that splits the batch, and the other
+                side of each kernel too. Defaults to `"batch"`.
 
         Returns:
-            A `keras.distribution.LayoutMap`. Weights that it does not name, all of them
-            small, are on every device.
+            A `keras.distribution.LayoutMap`. The weights that it does not name are
+            small and are copied to every device.
 
         Raises:
-            ValueError: if `device_mesh` is none, or has no such axes.
+            ValueError: if `device_mesh` is not a `DeviceMesh` or lacks these axes.
         """
         return layout_map(device_mesh, model_parallel_dim_name, data_parallel_dim_name)
 
@@ -153,7 +153,7 @@ class Regen(VideoAutoencoder):
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
     ):
-        """The diffusion loss of the re-generated video.
+        """Computes the diffusion loss of the re-generated video.
 
         Args:
             x: the chunk, as for `call`.
@@ -161,11 +161,12 @@ class Regen(VideoAutoencoder):
                 `m` more frames before and after it. Defaults to the chunk itself.
             y_pred: the latents, from `call`.
             sample_weight: None, or float tensor of shape `(B,)`.
-            training: bool. Evaluation uses fixed noise and evenly spread times.
+            training: bool. Evaluation uses fixed noise and evenly spaced times.
 
         Returns:
-            Scalar, float32: the mean over the batch, and whatever layers add. Under
-            `tf.distribute` divided by the replicas, whose gradients are summed.
+            Scalar, float32: the mean over the batch plus the losses that layers add.
+            Under `tf.distribute`, which sums the gradients of the replicas, it is
+            divided by their number.
         """
         target = to_unit_range(x if y is None else y)
         shape = ops.shape(target)
@@ -193,9 +194,9 @@ class Regen(VideoAutoencoder):
         return self._mean_loss(losses, sample_weight)
 
     def _target_times(self, chunk, target):
-        """Times of the target frames: the chunk in the middle, from time 0."""
+        """Returns the times of the target frames: the chunk's first has time 0."""
         extra = ops.shape(target)[1] - ops.shape(chunk)[1]
-        # Known before it runs, except in graphs traced for any number of frames.
+        # A tensor in graphs that are traced for any number of frames.
         if isinstance(extra, int) and (extra < 0 or extra % 2):
             raise ValueError(
                 "The targets must be the chunk with equally many frames before and "
@@ -207,9 +208,9 @@ class Regen(VideoAutoencoder):
     # === Inference ===
 
     def generate(self, latents, times, noise, num_steps=1):
-        """Re-generates chunks that each have times and noise of their own.
+        """Re-generates chunks, each with its own times and noise.
 
-        What `decode` is made of, without its checks.
+        `decode` calls it after checking its arguments.
 
         Args:
             latents: float array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
@@ -223,9 +224,9 @@ class Regen(VideoAutoencoder):
         return self._generator(latents, times, noise, num_steps)
 
     def denoising_losses(self, video, timesteps, seed=0):
-        """The diffusion loss of every chunk at some diffusion times.
+        """Computes the diffusion loss of every chunk at given diffusion times.
 
-        What training minimises is its mean over times, noise and chunks.
+        Training minimises its mean over times, noise and chunks.
 
         Args:
             video: as for `encode`.
@@ -254,7 +255,7 @@ class Regen(VideoAutoencoder):
                 {"video": video, "timestep": timestep, **inputs}
             )
             expected = self.prediction.target(self.diffusion_path, target, noise, t)
-            # Under `tf.distribute` every replica gives the whole batch.
+            # Under `tf.distribute` every replica returns the whole batch.
             errors = self._weighted_errors(
                 ops.convert_to_tensor(output[:batch]), expected, timestep
             )
@@ -262,7 +263,7 @@ class Regen(VideoAutoencoder):
         return np.stack(losses)
 
     def _weighted_errors(self, output, expected, timestep):
-        """Squared error of each sample, weighted as its time is."""
+        """Returns the squared error of each sample times the weight of its time."""
         errors = ops.mean(ops.square(output - expected), axis=(1, 2, 3, 4))
         return errors * self.weighting.weight(
             self.diffusion_path, self.prediction, timestep
@@ -273,17 +274,17 @@ class Regen(VideoAutoencoder):
     def export(self, filepath, format="tf_saved_model", **options):
         """Writes the trained model in a format that serves without Keras.
 
-        `"tf_saved_model"` is what TF Serving, `keras.layers.TFSMLayer` and
-        `tf.saved_model.load` load. Its signatures `encode`, `decode` and `reconstruct`,
-        each also with the suffix `_uint8` or `_bytes`, take any batch, size and number
-        of steps, check what they get, and give what the methods of the same names do:
+        TF Serving, `keras.layers.TFSMLayer` and `tf.saved_model.load` load
+        `"tf_saved_model"`. Its signatures `encode`, `decode` and `reconstruct`, each
+        also with the suffix `_uint8` or `_bytes`, take any batch, size and number of
+        steps, check their inputs, and return the same as the methods of these names.
         `docs/serving.md` lists them.
 
-        The others are a directory of two files, `encode` (`video` to `latents`) and
-        `decode` (`latents`, `times`, `noise` to `video`), with the noise of
+        The other formats are a directory of two files, `encode` (`video` to `latents`)
+        and `decode` (`latents`, `times`, `noise` to `video`), with the noise of
         `diffusion.noise_canvas`.
 
-        Where the backend cannot write a format, a process of one that can does.
+        If the backend cannot write a format, a process with another backend does.
 
         Args:
             filepath: path of a directory, new or empty; for TF Serving with a version
@@ -292,11 +293,11 @@ class Regen(VideoAutoencoder):
                 `"stablehlo"`. Defaults to `"tf_saved_model"`.
             **options: for `"tf_saved_model"`:
                 `weights`, how they are stored: `"float32"`, `"bfloat16"` or `"int8"`,
-                whole numbers with a scale for each output channel; computation is in
-                the model's own precision. Defaults to `"float32"`;
-                `max_steps`, the most sampling steps of a request. Defaults to `32`;
-                `max_pixels`, the most pixels of a request, samples and frames counted.
-                Defaults to `2**22`;
+                whole numbers with a scale for each output channel; the model computes
+                in its own precision. Defaults to `"float32"`;
+                `max_steps`, the limit of sampling steps in a request. Defaults to `32`;
+                `max_pixels`, the limit of pixels in a request, over all its samples and
+                frames. Defaults to `2**22`;
                 `warmup`, sizes `(height, width)` of the requests that TF Serving warms
                 up with. Defaults to `((128, 128),)`.
                 For `"onnx"`, `"openvino"` and `"torch"`: `num_steps`, the sampling
@@ -306,17 +307,7 @@ class Regen(VideoAutoencoder):
             ValueError: if an option is not as above or the directory is not empty.
             ImportError: if a package that the format needs is not installed.
         """
-        # Imported when it is used: it knows all formats.
+        # Imported when called, since `export` imports this module's package.
         from keras_regen.export import export
 
         export(self, filepath, format, **options)
-
-    # === Config ===
-
-    def get_config(self):
-        config = super().get_config()
-        for name in ("diffusion_path", "prediction", "weighting", "time_distribution"):
-            part = getattr(self, name)
-            config[name] = keras.saving.serialize_keras_object(part)
-        config["seed"] = self.seed
-        return config

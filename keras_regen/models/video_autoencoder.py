@@ -1,30 +1,50 @@
-"""What every pair of an encoder and a decoder is."""
+"""Base of the models that users hold."""
 
 import keras
+import numpy as np
 from keras import ops
 
-from keras_regen.models.inference import Inference
-from keras_regen.models.input_checks import check_chunk
+from keras_regen import diffusion
+from keras_regen.configurable import signature_config
+from keras_regen.models.input_checks import check_chunk, check_latents, check_times
 from keras_regen.models.presets import load_preset, save_preset
-from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
+from keras_regen.pixels import SPATIAL_COMPRESSION, to_uint8, to_unit_range
 
 
-class VideoAutoencoder(Inference, keras.Model):
-    """An encoder of chunks to two latent frames, and a decoder of the same.
+def assign_averages(model):
+    """Makes the optimiser's moving averages the model's weights.
 
-    `call(video)` returns the latents; subclasses say what the decoder makes of them,
-    in `generate`, and what training minimises, in `compute_loss`.
+    Without `use_ema` nothing changes.
+
+    Args:
+        model: a compiled `keras.Model` whose optimiser is built.
+    """
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    if optimizer.use_ema:
+        averages = optimizer._model_variables_moving_average
+        for variable, average in zip(model.trainable_variables, averages, strict=True):
+            # A copy: on JAX two variables of one buffer would be donated twice.
+            variable.assign(ops.copy(average))
+
+
+class VideoAutoencoder(keras.Model):
+    """An encoder that maps a chunk to two latent frames, and a decoder for them.
+
+    `call(video)` returns the latents. Subclasses define `generate(latents, times,
+    noise, num_steps)`, which decodes chunks, and `compute_loss`, which `fit` minimises.
 
     Args:
         encoder: a `VideoEncoder`.
         decoder: a model of the same `temporal_compression` and `latent_channels`.
     """
 
-    # Whether the decoder generates: from noise, in any number of steps, at any times.
+    # Whether the decoder starts from noise and decodes in any number of steps and at
+    # any times.
     is_generative = False
 
     def __init__(self, encoder, decoder, **kwargs):
-        # Keras scales the loss by the model's own policy: half precision needs it here.
+        # Keras decides by the model's own policy whether to scale the loss, which
+        # float16 needs.
         kwargs.setdefault("dtype", encoder.dtype_policy)
         super().__init__(**kwargs)
         self.autocast = False
@@ -37,41 +57,15 @@ class VideoAutoencoder(Inference, keras.Model):
                 )
         self.encoder = encoder
         self.decoder = decoder
-        # The preset that it was loaded from, which latents are labelled with.
+        # The preset that the model was loaded from; latents are labelled with it.
         self.preset = None
-        # Both are functional models, whose weights exist already.
+        # The weights exist already: both parts are functional models.
         self.built = True
 
     @property
     def temporal_compression(self):
         """k: frames after the first in one chunk."""
         return self.encoder.temporal_compression
-
-    @classmethod
-    def from_preset(cls, preset, temporal_compression=None, dtype=None, remat=False):
-        """Loads a trained model.
-
-        Args:
-            preset: the name of a bundled preset, a directory, or `hf://user/name`.
-            temporal_compression: int or None. If given, the preset must be of this k.
-            dtype: dtype policy to run under. Defaults to the global policy.
-            remat: bool. See `VideoEncoder`. Defaults to `False`.
-
-        Raises:
-            ValueError: if there is no such preset, or it is of another k or class.
-        """
-        return load_preset(cls, preset, temporal_compression, dtype, remat)
-
-    def save_to_preset(self, directory, metadata=None, dtype="float32"):
-        """Writes `config.json`, `model.weights.h5` and `metadata.json`.
-
-        Args:
-            directory: path. Created if needed; replaced only when all is written.
-            metadata: dict or None. What is known of the model: data, steps, scores.
-            dtype: `"float32"` or `"float16"`. How the weights are stored. Defaults to
-                `"float32"`.
-        """
-        save_preset(self, directory, metadata, dtype)
 
     def call(self, video, training=None):
         check_chunk(video, self.temporal_compression)
@@ -88,47 +82,201 @@ class VideoAutoencoder(Inference, keras.Model):
         )
         return keras.KerasTensor(shape, dtype="float32")
 
+    # === Training ===
+
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        # Keras hands metrics what `call` returns, and on JAX no weights to decode with.
+        # Keras passes what `call` returns to metrics, and on JAX no weights, so that
+        # they could not decode it.
         if self._compile_metrics is not None:
             raise ValueError(
-                "The model's outputs are latents: score videos in a callback, as "
-                "`training.SampleMonitor`, or with `metric.update_state(video, "
-                "model.reconstruct(video))`. Received: metrics in `compile`"
+                "The outputs of the model are latents, which metrics cannot compare "
+                "with videos: score videos in a callback, as `training.SampleMonitor` "
+                "does, or with `metric.update_state(video, model.reconstruct(video))`. "
+                "Received: metrics in `compile`"
             )
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def fit(self, *args, **kwargs):
         history = super().fit(*args, **kwargs)
-        # Keras ends a fit by assigning the averages to the weights. On JAX both are
-        # then one buffer, which the next fit may not donate twice.
-        optimizer = getattr(self.optimizer, "inner_optimizer", self.optimizer)
-        if optimizer.use_ema:
-            for average in optimizer._model_variables_moving_average:
-                average.assign(ops.copy(average))
+        # Keras ends a fit by assigning the averages to the weights without copying
+        # them, and the next fit on JAX would fail.
+        assign_averages(self)
         return history
 
     def _mean_loss(self, losses, sample_weight):
-        """The losses of the samples, and whatever layers add, as Keras wants them."""
+        """Returns the mean loss of the samples plus the losses that layers add."""
         if sample_weight is not None:
             losses = losses * ops.cast(sample_weight, "float32")
         terms = [ops.mean(losses), *(ops.cast(x, "float32") for x in self.losses)]
-        # Keras's own trainers scale each term for the replicas of `tf.distribute`.
+        # Under `tf.distribute` this divides each term by the number of replicas.
         return sum(self._aggregate_additional_loss(term) for term in terms)
 
+    # === Inference ===
+
+    def encode(self, video):
+        """Encodes one chunk.
+
+        Args:
+            video: array of shape `(B, k + 1, H, W, 3)`, or `(B, 1, H, W, 3)` for
+                images; float in [-1, 1] or uint8. H and W multiples of 8.
+
+        Returns:
+            float32 NumPy array of shape `(B, 2, H / 8, W / 8, C)`; `(B, 1, ...)` for
+            images.
+
+        Raises:
+            ValueError: if the shape, dtype or range is not as above, or for NaNs.
+        """
+        video = np.asarray(video)
+        check_chunk(video, self.temporal_compression)
+        if video.dtype != "uint8":
+            video = video.astype("float32")
+        # Under `tf.distribute` every replica returns the whole batch.
+        return self.encoder.predict_on_batch(to_unit_range(video))[: len(video)]
+
+    def decode(
+        self,
+        latents,
+        num_frames=None,
+        times=None,
+        num_steps=1,
+        seed=0,
+        noise_scale=1.0,
+        origin=(0, 0, 0),
+        dtype="float32",
+    ):
+        """Decodes one chunk from its latents.
+
+        The same latents, seed and steps give the same video.
+
+        Args:
+            latents: array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)` for images.
+            num_frames: int or None. Number of frames, evenly spaced over the chunk.
+                Defaults to the `k + 1` of the chunk, or 1 for images.
+            times: float array of shape `(F,)`, or None. Instead of `num_frames`: the
+                times to decode, in frames from the chunk's first. Times from 0 to k are
+                inside the chunk, fractions interpolate, others extrapolate.
+            num_steps: int. Sampling steps. Defaults to `1`.
+            seed: int. Seed of the noise canvas. Defaults to `0`.
+            noise_scale: float. Standard deviation of the noise, 0 or more; the model
+                was trained with 1. Defaults to `1`.
+            origin: tuple of int `(frame, row, column)`. Where the chunk begins in the
+                whole video, and so on the noise canvas; in frames and pixels. Defaults
+                to `(0, 0, 0)`.
+            dtype: `"float32"` for [-1, 1] or `"uint8"`. Defaults to `"float32"`.
+
+        Returns:
+            NumPy array of shape `(B, F, 8h, 8w, 3)`.
+
+        Raises:
+            ValueError: if an argument is not as above.
+        """
+        latents = np.asarray(latents)
+        check_latents(latents, self.encoder.latent_channels)
+        if dtype not in ("float32", "uint8"):
+            raise ValueError(
+                f'`dtype` must be "float32" or "uint8". Received: dtype={dtype}'
+            )
+        sampling = diffusion.Sampling(num_steps, seed, noise_scale)
+        times = self._decoding_times(latents, num_frames, times)
+        batch, _, rows, columns, _ = latents.shape
+        height, width = rows * SPATIAL_COMPRESSION, columns * SPATIAL_COMPRESSION
+        frame, row, column = origin
+        noise = sampling.noise(
+            times + frame, (row, row + height), (column, column + width)
+        )
+        video = self.generate(
+            latents,
+            np.broadcast_to(times, (batch, len(times))),
+            np.broadcast_to(noise, (batch, *noise.shape)),
+            num_steps,
+        )
+        return to_uint8(video) if dtype == "uint8" else video
+
+    def reconstruct(self, video, num_steps=1, seed=0, origin=(0, 0, 0)):
+        """Encodes one chunk and decodes it again.
+
+        Args:
+            video: as for `encode`.
+            num_steps: int. Sampling steps. Defaults to `1`.
+            seed: int. Seed of the noise canvas. Defaults to `0`.
+            origin: as for `decode`.
+
+        Returns:
+            NumPy array of the video's shape: uint8 if the video is uint8, else float32
+            in [-1, 1].
+        """
+        video = np.asarray(video)
+        dtype = "uint8" if video.dtype == "uint8" else "float32"
+        return self.decode(
+            self.encode(video),
+            num_steps=num_steps,
+            seed=seed,
+            origin=origin,
+            dtype=dtype,
+        )
+
+    def _decoding_times(self, latents, num_frames, times):
+        if times is not None and num_frames is not None:
+            raise ValueError(
+                "Give `num_frames` or `times`, not both. "
+                f"Received: num_frames={num_frames}, times={times}"
+            )
+        if times is not None:
+            return check_times(times)
+        last = self.temporal_compression if latents.shape[1] == 2 else 0
+        if num_frames is None:
+            num_frames = last + 1
+        if num_frames < 1:
+            raise ValueError(
+                f"`num_frames` must be at least 1. Received: num_frames={num_frames}"
+            )
+        return np.linspace(0.0, last, num_frames)
+
+    # === Presets ===
+
+    @classmethod
+    def from_preset(cls, preset, temporal_compression=None, dtype=None, remat=False):
+        """Loads a trained model.
+
+        Args:
+            preset: the name of a bundled preset, a directory, or `hf://user/name`.
+            temporal_compression: int or None. If given, the k that the preset has.
+            dtype: dtype policy to run under. Defaults to the global policy.
+            remat: bool. See `VideoEncoder`. Defaults to `False`.
+
+        Raises:
+            ValueError: if there is no such preset, or it has another k or class.
+        """
+        return load_preset(cls, preset, temporal_compression, dtype, remat)
+
+    def save_to_preset(self, directory, metadata=None, dtype="float32"):
+        """Writes `config.json`, `model.weights.h5` and `metadata.json`.
+
+        Args:
+            directory: path. Created if needed; replaced only when all is written.
+            metadata: dict or None. Facts about the model: data, steps, scores.
+            dtype: `"float32"` or `"float16"`. How the weights are stored. Defaults to
+                `"float32"`.
+        """
+        save_preset(self, directory, metadata, dtype)
+
+    # === Config ===
+
     def get_config(self):
-        config = super().get_config()
-        for name in ("encoder", "decoder"):
-            part = getattr(self, name)
-            config[name] = keras.saving.serialize_keras_object(part)
-        return config
+        serialize = keras.saving.serialize_keras_object
+        arguments = signature_config(self)
+        return {
+            **super().get_config(),
+            **{name: serialize(value) for name, value in arguments.items()},
+        }
 
     @classmethod
     def from_config(cls, config):
-        config = {
-            key: keras.saving.deserialize_keras_object(value)
-            if isinstance(value, dict)
-            else value
-            for key, value in config.items()
-        }
-        return cls(**config)
+        deserialize = keras.saving.deserialize_keras_object
+        return cls(
+            **{
+                name: deserialize(value) if isinstance(value, dict) else value
+                for name, value in config.items()
+            }
+        )

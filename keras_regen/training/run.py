@@ -16,13 +16,13 @@ from keras_regen.latents import LatentStatistics
 from keras_regen.models import (
     ConvAutoencoder,
     Regen,
+    assign_averages,
     load_model,
     preset_metadata,
     transfer_weights,
 )
 from keras_regen.sizes import parse_memory
 from keras_regen.training import distribution
-from keras_regen.training.averaging import assign_averages
 from keras_regen.training.checkpoint import Checkpoint
 from keras_regen.training.config import TrainingConfig
 from keras_regen.training.gradient_guard import GradientGuard
