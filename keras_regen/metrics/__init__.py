@@ -1,4 +1,4 @@
-"""How close a video is to its reference."""
+"""Metrics: how close a video is to its reference."""
 
 from typing import TYPE_CHECKING
 
@@ -9,10 +9,12 @@ from keras_regen.metrics.frechet_distance import (
     frechet_distance,
 )
 from keras_regen.metrics.metric_weights import METRIC_WEIGHTS
-from keras_regen.metrics.psnr import psnr
-from keras_regen.metrics.seam_ratio import seam_ratio
-from keras_regen.metrics.ssim import ssim
-from keras_regen.metrics.temporal_consistency import temporal_consistency
+from keras_regen.metrics.numpy_metrics import (
+    psnr,
+    seam_ratio,
+    ssim,
+    temporal_consistency,
+)
 
 if TYPE_CHECKING:
     from keras_regen.metrics.features import Features, I3DFeatures, KerasFeatures

@@ -1,4 +1,4 @@
-"""Networks that embed video, for distances between sets of videos."""
+"""Networks that embed videos, for distances between sets of videos."""
 
 import keras
 import numpy as np
@@ -13,18 +13,18 @@ class Features:
     """Embeds clips with any function, in batches.
 
     Args:
-        function: callable that takes float32 clips of shape `(B, T, h, w, 3)`, a
-            backend tensor, and gives an array or tensor of shape `(B, ..., D)`, which
-            is averaged over all the axes in between.
-        name: str. Names the features in reports, and should tell them from all others.
-        size: tuple of int `(h, w)`, what frames are resized to, or None to take them as
-            they are. Bilinear between the centres of pixels, without anti-aliasing, as
-            in StyleGAN-V. Defaults to `None`.
-        min_frames: int. The least T. Defaults to `1`.
-        batch_size: int. Clips at once. Defaults to `8`.
-        value_range: tuple of float. What the function takes black and white to be.
-            Defaults to `(-1, 1)`.
-        num_features: int or None. D, or None to learn it from the first call. Defaults
+        function: callable that takes float32 clips, a backend tensor of shape
+            `(B, T, h, w, 3)`, and returns an array or tensor of shape `(B, ..., D)`.
+            It is averaged over the axes in between.
+        name: str. A unique name for the features, for reports.
+        size: tuple of int `(h, w)` to resize frames to, or None to keep their size.
+            Resizing is bilinear, with aligned pixel centres and without anti-aliasing,
+            as in StyleGAN-V. Defaults to `None`.
+        min_frames: int. The minimum T. Defaults to `1`.
+        batch_size: int. Clips in a batch. Defaults to `8`.
+        value_range: tuple of float. The values of black and white that the function
+            expects. Defaults to `(-1, 1)`.
+        num_features: int or None. D, or None to take it from the first call. Defaults
             to `None`.
 
     Call arguments:
@@ -34,7 +34,7 @@ class Features:
         float32 NumPy array of shape `(B, D)`.
 
     Raises:
-        ValueError: if the video or what the function gives is not as above.
+        ValueError: if the video or the output of the function is not as above.
 
     Example:
 
@@ -86,7 +86,7 @@ class Features:
         return self._in_batches(video)
 
     def _embed(self, video):
-        """The features of one batch."""
+        """Returns the features of one batch."""
         clips = ops.convert_to_tensor(to_unit_range(video), "float32")
         if self.size not in (None, video.shape[2:4]):
             frames = ops.reshape(clips, (-1, *video.shape[2:]))
@@ -103,36 +103,51 @@ class Features:
         output = np.asarray(output, "float32")
         if output.ndim < 2 or len(output) != len(video):
             raise ValueError(
-                f"{self.name} must give features of shape (B, ..., D) for {len(video)} "
-                f"clips. Received: shape {output.shape}"
+                f"{self.name} must return features of shape (B, ..., D) for "
+                f"{len(video)} clips. Received: shape {output.shape}"
             )
         features = output.mean(axis=tuple(range(1, output.ndim - 1)))
         if self.num_features is None:
             self.num_features = features.shape[1]
         if features.shape[1] != self.num_features:
             raise ValueError(
-                f"{self.name} must give {self.num_features} features. "
+                f"{self.name} must return {self.num_features} features. "
                 f"Received: shape {output.shape}"
             )
         return features
 
+    def _shared_config(self):
+        """Returns the arguments that subclasses pass on to this class."""
+        return {
+            "name": self.name,
+            "size": self.size,
+            "min_frames": self.min_frames,
+            "batch_size": self.batch_size,
+            "value_range": self.value_range,
+            "num_features": self.num_features,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class I3DFeatures(Features):
-    """The logits of the Kinetics-400 I3D, which the Frechet video distance is made of.
+    """The logits of the Kinetics-400 I3D, the features of the Frechet video distance.
 
-    Frames are resized to 224x224 as in StyleGAN-V. The first implementation, in
-    TensorFlow 1, placed its samples at the corners of pixels instead, so distances of
-    videos of other sizes differ a little from it. Clips are taken at the length that
-    they have: distances of clips of different lengths cannot be compared.
+    Frames are resized to 224x224 as in StyleGAN-V. The original implementation, in
+    TensorFlow 1, aligned the corners of pixels instead, so its distances of videos of
+    other sizes differ a little. Distances of clips of different lengths cannot be
+    compared.
 
     Args:
-        weights: path of the weights, or None for those in the cache; see
+        weights: path of the weights, or None for the weights in the cache. See
             `I3D.from_weights`. Defaults to `None`.
-        batch_size: int. Clips at once. Defaults to `8`.
+        batch_size: int. Clips in a batch. Defaults to `8`.
 
     Raises:
-        ImportError: if there are no weights; it says how to get them.
+        ImportError: if there are no weights. The message says how to get them.
 
     Example:
 
@@ -159,18 +174,15 @@ class I3DFeatures(Features):
     def get_config(self):
         return {"weights": self.weights, "batch_size": self.batch_size}
 
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class KerasFeatures(Features):
     """Embeds clips with a Keras model.
 
     Args:
-        model: `keras.Model` that takes `(B, T, h, w, 3)` and gives `(B, ..., D)`.
-        name: str. See `Features`, as for the other arguments.
+        model: `keras.Model` that maps `(B, T, h, w, 3)` to `(B, ..., D)`.
+        name: str. See `Features`.
+        **kwargs: see `Features`.
 
     Example:
 
@@ -189,17 +201,10 @@ class KerasFeatures(Features):
         self.model = model
 
     def get_config(self):
-        return {
-            "model": keras.saving.serialize_keras_object(self.model),
-            "name": self.name,
-            "size": self.size,
-            "min_frames": self.min_frames,
-            "batch_size": self.batch_size,
-            "value_range": self.value_range,
-            "num_features": self.num_features,
-        }
+        model = keras.saving.serialize_keras_object(self.model)
+        return {"model": model, **self._shared_config()}
 
     @classmethod
     def from_config(cls, config):
         model = keras.saving.deserialize_keras_object(config["model"])
-        return cls(**{**config, "model": model})
+        return super().from_config({**config, "model": model})

@@ -1,6 +1,6 @@
-"""The formulas of the metrics, for arrays of NumPy and tensors of Keras.
+"""The formulas of the metrics, for NumPy arrays and Keras tensors.
 
-`xp` is `numpy` or `keras.ops`.
+`xp` is the namespace of the array library: `numpy` or `keras.ops`.
 """
 
 import math
@@ -9,22 +9,22 @@ GAUSSIAN, UNIFORM = "gaussian", "uniform"
 WINDOWS = (GAUSSIAN, UNIFORM)
 GAUSSIAN_SIZE, SIGMA = 11, 1.5
 UNIFORM_SIZE = 7
-# For values of a range of 2.
+# For values in a range of width 2.
 C1, C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
 
 
 def mean_square(difference, width, axis, xp):
-    """Mean square of a difference, relative to that of a range of `width`."""
+    """Returns the mean square of a difference, in units of `width` squared."""
     return xp.mean(xp.square(difference), axis=axis) / width**2
 
 
 def decibels(error, xp):
-    """Signal-to-noise ratio of a relative mean square error."""
+    """Returns the signal-to-noise ratio of a relative mean square error."""
     return -10 * xp.log10(error)
 
 
 def window_weights(window, side):
-    """Weights along one axis, of sum 1: as many as fit `side`, an odd number."""
+    """Returns window weights along one axis: an odd number of them that fits `side`."""
     size = GAUSSIAN_SIZE if window == GAUSSIAN else UNIFORM_SIZE
     size = min(size, side - (side + 1) % 2)
     sigma = SIGMA if window == GAUSSIAN else math.inf
@@ -33,11 +33,11 @@ def window_weights(window, side):
 
 
 def structural_similarity(x, y, window, side, xp):
-    """SSIM of each frame of two videos, over the windows that lie inside.
+    """Computes the SSIM of each frame of two videos, over windows inside the frame.
 
     Args:
         x, y: float in [-1, 1], of shape `(..., H, W, 3)`.
-        window: `"gaussian"` or `"uniform"`, which estimates variances from a sample.
+        window: `"gaussian"`, or `"uniform"` with unbiased variances.
         side: int. The smaller of `H` and `W`.
         xp: namespace.
 
@@ -53,7 +53,7 @@ def structural_similarity(x, y, window, side, xp):
         count = len(weights) ** 2
         unbiased = count / max(1, count - 1)
         variances, covariance = unbiased * variances, unbiased * covariance
-    # The luminance term depends on where the range begins; the paper's begins at 0.
+    # The luminance term depends on the start of the range, which is 0 in the paper.
     mean_x, mean_y = mean_x + 1, mean_y + 1
     luminance = 2 * mean_x * mean_y + C1
     luminance = luminance / (mean_x * mean_x + mean_y * mean_y + C1)
@@ -62,7 +62,7 @@ def structural_similarity(x, y, window, side, xp):
 
 
 def _filter(video, weights):
-    """Weighted means over the windows inside the frames."""
+    """Returns weighted means over the windows inside the frames."""
     half, last = len(weights) // 2, len(weights) - 1
     for axis in (0, 1):
         # The window is symmetric: add before multiplying.

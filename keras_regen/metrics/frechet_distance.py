@@ -1,21 +1,21 @@
-"""The Frechet distance of two Gaussians, and the statistics that it takes."""
+"""The Frechet distance of two Gaussians, and the statistics of features."""
 
 import numpy as np
 
-# Eigenvalues of a covariance that lie below zero by more than this part of the largest
-# are no rounding errors.
+# Eigenvalues of a covariance that are negative by more than this share of the largest
+# are not rounding errors.
 TOLERANCE = 1e-6
-# The distance of samples exceeds that of what they are drawn from, the more so the
-# fewer they are: below this many, by more than what it tells.
+# The distance of samples overestimates the distance of their distributions. With fewer
+# samples than this, the bias exceeds the differences that matter.
 FEW_CLIPS = 256
 
 
 def frechet_distance(mean_1, covariance_1, mean_2, covariance_2):
-    """The squared Frechet distance of two Gaussians.
+    """Computes the squared Frechet distance of two Gaussians.
 
     `|mean_1 - mean_2|^2 + tr(C_1) + tr(C_2) - 2 tr((C_1 C_2)^(1/2))`, in float64. The
-    last trace is the sum of the singular values of `S_1^T S_2`, where `C = S S^T`. That
-    needs no root of a product, so covariances may be of any rank.
+    last trace is the sum of the singular values of `S_1^T S_2`, where `C = S S^T`. This
+    needs no root of a product, so covariances may have any rank.
 
     Args:
         mean_1: array of shape `(D,)`.
@@ -43,7 +43,7 @@ def frechet_distance(mean_1, covariance_1, mean_2, covariance_2):
     mean_2, factor_2 = _checked("2", mean_2, covariance_2)
     if mean_1.shape != mean_2.shape:
         raise ValueError(
-            "The Gaussians must have one number of dimensions. "
+            "The Gaussians must have the same number of dimensions. "
             f"Received: mean_1.shape={mean_1.shape}, mean_2.shape={mean_2.shape}"
         )
     cross = np.linalg.svd(factor_1.T @ factor_2, compute_uv=False).sum()
@@ -53,7 +53,7 @@ def frechet_distance(mean_1, covariance_1, mean_2, covariance_2):
 
 
 def _checked(number, mean, covariance):
-    """The mean, and a factor S of the covariance S S^T, in float64."""
+    """Returns the mean, and a factor S of the covariance S S^T, in float64."""
     mean = np.asarray(mean, "float64")
     covariance = np.asarray(covariance, "float64")
     if mean.ndim != 1 or covariance.shape != 2 * mean.shape:
@@ -74,7 +74,7 @@ def _checked(number, mean, covariance):
             f"`covariance_{number}` must be symmetric and positive semi-definite. "
             f"Received: covariance_{number}={covariance}"
         )
-    # What rounding leaves of zeros would count by its root, which is not small.
+    # Zeros with rounding errors must be zero, because their roots are not small.
     rounding = scale * len(mean) * np.finfo("float64").eps
     return mean, vectors * np.sqrt(np.where(values > rounding, values, 0.0))
 
@@ -82,8 +82,8 @@ def _checked(number, mean, covariance):
 class FeatureStatistics:
     """Mean and covariance of features that come in batches, in float64.
 
-    The order of the batches, and how features are shared out over them, changes nothing
-    but rounding. Parts gathered apart can be merged.
+    The result does not depend on the order or the sizes of the batches, except for
+    rounding.
 
     Args:
         num_features: int. D.
@@ -109,18 +109,18 @@ class FeatureStatistics:
         self.num_features = num_features
         self.count = 0
         self.mean = np.zeros(num_features)
-        # The sum of the outer products of what deviates from the mean.
+        # The sum of the outer products of the deviations from the mean.
         self._scatter = np.zeros((num_features, num_features))
 
     @property
     def covariance(self):
-        """float64 array of shape `(D, D)`: unbiased, over N - 1; NaN for N < 2."""
+        """The unbiased covariance, float64 of shape `(D, D)`; NaN for N < 2."""
         if self.count < 2:
             return np.full_like(self._scatter, np.nan)
         return self._scatter / (self.count - 1)
 
     def distance(self, other):
-        """`frechet_distance` to other statistics; NaN where N is under 2 in either."""
+        """Returns `frechet_distance` to other statistics; NaN if either has N < 2."""
         if min(self.count, other.count) < 2:
             return float("nan")
         return frechet_distance(
@@ -146,24 +146,14 @@ class FeatureStatistics:
             raise ValueError(
                 f"`features` must be finite. Received: features={features}"
             )
-        if len(features):
-            mean = features.mean(axis=0)
-            deviations = features - mean
-            self._add(len(features), mean, deviations.T @ deviations)
-
-    def merge(self, other):
-        """Adds what another `FeatureStatistics` has seen."""
-        if other.num_features != self.num_features:
-            raise ValueError(
-                f"`other` must be of {self.num_features} features. "
-                f"Received: other.num_features={other.num_features}"
-            )
-        if other.count:
-            self._add(other.count, other.mean, other._scatter)
-
-    def _add(self, count, mean, scatter):
+        count = len(features)
+        if not count:
+            return
+        mean = features.mean(axis=0)
+        deviations = features - mean
         total = self.count + count
         shift = mean - self.mean
-        self._scatter += scatter + np.outer(shift, shift) * (self.count * count / total)
+        self._scatter += deviations.T @ deviations
+        self._scatter += np.outer(shift, shift) * (self.count * count / total)
         self.mean = self.mean + shift * (count / total)
         self.count = total

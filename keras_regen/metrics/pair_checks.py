@@ -1,4 +1,4 @@
-"""What the two videos of a metric must be."""
+"""Checks of the arguments of metrics."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from keras_regen.metrics.formulas import WINDOWS
 
 
 def check_pair(reference, video, max_value):
-    """The videos as arrays and the width of their range, or ValueError."""
+    """Checks two videos. Returns them as arrays, and the width of their range."""
     reference, video = np.asarray(reference), np.asarray(video)
     for name, array in (("reference", reference), ("video", video)):
         if array.ndim < 3 or array.shape[-1] != 3 or 0 in array.shape[-3:]:
@@ -21,7 +21,7 @@ def check_pair(reference, video, max_value):
             )
     if reference.shape != video.shape:
         raise ValueError(
-            "The videos must have one shape. Received: "
+            "The videos must have the same shape. Received: "
             f"reference.shape={reference.shape}, video.shape={video.shape}"
         )
     if (reference.dtype == "uint8") != (video.dtype == "uint8"):
@@ -39,7 +39,7 @@ def check_pair(reference, video, max_value):
 
 
 def check_per(per, rank):
-    """ValueError unless videos of `rank` have a score `per` frame or clip."""
+    """Raises ValueError unless videos of `rank` have a score `per` frame or clip."""
     if per not in ("frame", "clip"):
         raise ValueError(f'`per` must be "frame" or "clip". Received: per={per!r}')
     if per == "clip" and rank < 4:
@@ -50,7 +50,7 @@ def check_per(per, rank):
 
 
 def check_window(window):
-    """ValueError unless it names a window of SSIM."""
+    """Raises ValueError unless `window` is the name of a window of SSIM."""
     if window not in WINDOWS:
         raise ValueError(
             f"`window` must be one of {', '.join(WINDOWS)}. Received: window={window!r}"

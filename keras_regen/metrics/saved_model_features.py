@@ -1,4 +1,4 @@
-"""Features of a TensorFlow SavedModel."""
+"""Features from a TensorFlow SavedModel."""
 
 import keras
 from keras import ops
@@ -8,21 +8,23 @@ from keras_regen.metrics.features import Features
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class SavedModelFeatures(Features):
-    """Embeds clips with a SavedModel, such as a download from TensorFlow Hub.
+    """Embeds clips with a SavedModel, such as one from TensorFlow Hub.
 
-    It runs in TensorFlow, whatever the backend is.
+    It runs in TensorFlow on every backend.
 
     Args:
         path: path of the SavedModel's directory.
-        name: str. See `Features`, as for the other arguments.
-        signature: str. Which signature to call, one with a single input. Defaults to
-            `"serving_default"`; those of TensorFlow 1 have `"default"`.
-        output: str or None. Which output to take; None if there is one. Defaults to
-            `None`.
+        name: str. See `Features`.
+        size: see `Features`.
+        signature: str. The signature to call. It must have a single input. Defaults to
+            `"serving_default"`. SavedModels of TensorFlow 1 have `"default"`.
+        output: str or None. The output to use, or None if there is only one. Defaults
+            to `None`.
+        **kwargs: see `Features`.
 
     Raises:
-        ImportError: without TensorFlow.
-        ValueError: if there is no SavedModel with such a signature at `path`.
+        ImportError: if TensorFlow is not installed.
+        ValueError: if there is no SavedModel with this signature at `path`.
 
     Example:
 
@@ -46,7 +48,7 @@ class SavedModelFeatures(Features):
         self.path = str(path)
         self.signature = signature
         self.output = output
-        # The signature alone does not keep what it reads alive.
+        # The signature alone does not keep the variables alive.
         self._saved_model = _load(self.path)
         if signature not in self._saved_model.signatures:
             raise ValueError(
@@ -59,8 +61,8 @@ class SavedModelFeatures(Features):
         outputs = self._function.structured_outputs
         if len(inputs) != 1 or (output or next(iter(outputs))) not in outputs:
             raise ValueError(
-                "The signature must have a single input and the output that is asked "
-                f"for. Received: inputs {sorted(inputs)}, outputs {sorted(outputs)}, "
+                "The signature must have a single input and an output of the given "
+                f"name. Received: inputs {sorted(inputs)}, outputs {sorted(outputs)}, "
                 f"output={output!r}"
             )
         if output is None and len(outputs) > 1:
@@ -74,19 +76,10 @@ class SavedModelFeatures(Features):
     def get_config(self):
         return {
             "path": self.path,
-            "name": self.name,
-            "size": self.size,
             "signature": self.signature,
             "output": self.output,
-            "min_frames": self.min_frames,
-            "batch_size": self.batch_size,
-            "value_range": self.value_range,
-            "num_features": self.num_features,
+            **self._shared_config(),
         }
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
 
     def _call_signature(self, clips):
         import tensorflow as tf

@@ -1,4 +1,4 @@
-"""Shift-tolerant perceptual distance."""
+"""ST-LPIPS, a shift-tolerant perceptual distance."""
 
 import functools
 
@@ -13,26 +13,27 @@ from keras_regen.pixels import to_unit_range
 
 
 def st_lpips(reference, video, trunk="alex", weights=None, batch_size=8):
-    """ST-LPIPS of each frame: how different it looks, from 0.
+    """Computes ST-LPIPS of each frame: how different it looks.
 
-    LPIPS on networks without aliasing, which shifts of a pixel move little.
+    ST-LPIPS is LPIPS on networks without aliasing, so that shifts by a pixel change it
+    little.
 
     Args:
         reference: array of shape `(..., H, W, 3)`, uint8 or float in [-1, 1], sides at
             least 21 for `"alex"` and 18 for `"vgg"`.
         video: array of the shape and dtype of `reference`.
-        trunk: str. `"alex"` for AlexNet or `"vgg"` for VGG16, several times as slow.
+        trunk: str. `"alex"` for AlexNet, or `"vgg"` for the slower VGG16.
             Defaults to `"alex"`.
-        weights: path of the weights, or None for those in the cache; see
+        weights: path of the weights, or None for the weights in the cache. See
             `STLPIPSNetwork.from_weights`. Defaults to `None`.
-        batch_size: int. Frames at once. Defaults to `8`.
+        batch_size: int. Frames in a batch. Defaults to `8`.
 
     Returns:
         float32 array of shape `(...,)`; 0 where the frames are equal.
 
     Raises:
         ValueError: if the arguments are not as above.
-        ImportError: if there are no weights; it says how to get them.
+        ImportError: if there are no weights. The message says how to get them.
 
     Example:
 
@@ -61,17 +62,17 @@ def st_lpips(reference, video, trunk="alex", weights=None, batch_size=8):
 class STLPIPS(keras.metrics.Mean):
     """Mean of `st_lpips` over all frames of all videos.
 
-    Written in Keras alone, so it works in compiled graphs, as in
+    It uses only Keras, so it works in compiled graphs, as in
     `model.compile(metrics=[STLPIPS()])`.
 
     Args:
         trunk: str. `"alex"` or `"vgg"`. Defaults to `"alex"`.
-        weights: path of the weights, or None for those in the cache. Defaults to
+        weights: path of the weights, or None for the weights in the cache. Defaults to
             `None`.
         name: str. Defaults to `"st_lpips"`.
 
     Raises:
-        ImportError: if there are no weights; it says how to get them.
+        ImportError: if there are no weights. The message says how to get them.
 
     Example:
 
@@ -87,7 +88,7 @@ class STLPIPS(keras.metrics.Mean):
         super().__init__(name=name, dtype="float32")
         self.trunk = trunk
         self.weights = None if weights is None else str(weights)
-        # Made here: a graph must not make weights of its own.
+        # Created here, because a graph must not create weights.
         self._network = _network(trunk, self.weights)
 
     def update_state(self, reference, video, sample_weight=None):
@@ -95,10 +96,10 @@ class STLPIPS(keras.metrics.Mean):
 
         Args:
             reference: array or tensor of shape `(..., H, W, 3)`, uint8 or float in
-                [-1, 1]. H and W are known, also in a graph.
+                [-1, 1]. H and W must be known, also in a graph.
             video: as `reference`, of its shape.
-            sample_weight: None or an array of the weights of videos or frames: its
-                shape begins as `(...,)` does. Defaults to `None`.
+            sample_weight: None, or an array of weights for videos or frames. Its shape
+                is `(...,)` or the first axes of it. Defaults to `None`.
         """
         reference, video = (
             ops.cast(to_unit_range(ops.convert_to_tensor(x)), "float32")
@@ -113,7 +114,7 @@ class STLPIPS(keras.metrics.Mean):
             missing = len(shape) - len(weight.shape)
             weight = ops.reshape(weight, (*ops.shape(weight), *[1] * missing))
             sample_weight = ops.reshape(ops.broadcast_to(weight, shape), (-1,))
-        # A row of frames: of rows of frames Keras would count the rows.
+        # One flat row of frames: with more axes, Keras would count only the first.
         super().update_state(distances, sample_weight)
 
     def get_config(self):

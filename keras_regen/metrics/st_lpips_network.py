@@ -1,26 +1,27 @@
-"""The network of the shift-tolerant perceptual distance."""
+"""The network of ST-LPIPS, a shift-tolerant perceptual distance."""
 
 import keras
 from keras import layers, ops
 
 from keras_regen.metrics.metric_weights import load_metric_weights
 
-# Means and standard deviations of ImageNet's colours, in [-1, 1].
+# Means and standard deviations of the colours of ImageNet, in [-1, 1].
 COLOUR_MEAN = (-0.030, -0.088, -0.188)
 COLOUR_STD = (0.458, 0.448, 0.450)
 EPSILON = 1e-10
 
-# Convolutions of each stage. Distances are taken at the end of every stage.
+# Filters of the convolutions of each stage. Every stage ends with a distance.
 VGG_STAGES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-# The least side of an image that its trunk does not shrink to nothing.
+# The smallest side of an image that the trunk does not shrink to nothing.
 MIN_SIDES = {"alex": 21, "vgg": 18}
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class BlurDownsample(layers.Layer):
-    """Halves height and width behind a blur of (1, 2, 1) / 4 each way.
+    """Blurs with (1, 2, 1) / 4 along height and width, and halves both.
 
-    Two pixels are reflected at each edge first, so a side of n becomes (n + 3) // 2.
+    First pads two pixels at each edge by reflection, so that a side of n becomes
+    (n + 3) // 2.
     """
 
     def call(self, images):
@@ -36,7 +37,7 @@ class BlurDownsample(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class FeatureDifference(layers.Layer):
-    """Squared difference of two images' unit feature vectors, averaged over space."""
+    """Mean over space of the squared difference of unit feature vectors."""
 
     def call(self, reference, features):
         difference = _to_unit_length(reference) - _to_unit_length(features)
@@ -48,10 +49,10 @@ class FeatureDifference(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class STLPIPSNetwork(keras.Model):
-    """ST-LPIPS: how different two images look, little moved by shifts of a pixel.
+    """ST-LPIPS: how different two images look, tolerant of shifts by a pixel.
 
-    LPIPS on a network whose strides are all behind blurs. It is frozen, and float32
-    under every policy. Its weights are zero until they are loaded.
+    LPIPS on a network that blurs before every stride. It is frozen, and float32 under
+    every policy. Its weights are zero until they are loaded.
 
     Args:
         trunk: str. `"alex"` for AlexNet or `"vgg"` for VGG16. Defaults to `"alex"`.
@@ -103,7 +104,7 @@ class STLPIPSNetwork(keras.Model):
         distance = layers.Add(dtype="float32", name="sum")(distances)
         distance = layers.Reshape((), dtype="float32", name="distance")(distance)
         super().__init__(inputs=pair, outputs=distance, name=name, trainable=trainable)
-        # Functional models take the global policy, and cast their inputs to it.
+        # Functional models use the global policy and would cast their inputs to it.
         self.dtype_policy = keras.dtype_policies.get("float32")
 
         # === Config ===
@@ -111,7 +112,7 @@ class STLPIPSNetwork(keras.Model):
 
     @classmethod
     def from_weights(cls, trunk="alex", path=None):
-        """The network with the weights that it was published with.
+        """Returns the network with its published weights.
 
         Args:
             trunk: str. `"alex"` or `"vgg"`. Defaults to `"alex"`.
@@ -120,8 +121,9 @@ class STLPIPSNetwork(keras.Model):
                 Defaults to `None`.
 
         Raises:
-            ImportError: if there are no weights in the cache; it says how to get them.
-            ValueError: if the file holds other weights than those.
+            ImportError: if there are no weights in the cache. The message says how to
+                get them.
+            ValueError: if the file does not hold the published weights.
         """
         model = cls(trunk)
         load_metric_weights(model, f"st-lpips-{trunk}", path)
@@ -136,7 +138,7 @@ class STLPIPSNetwork(keras.Model):
 
 
 def _alex(x):
-    """The five stages of AlexNet, with stride 1 in the first convolution."""
+    """Yields the outputs of AlexNet's stages. The first convolution has stride 1."""
     x = layers.ZeroPadding2D(2, dtype="float32", name="conv_1_pad")(x)
     x = _conv(x, 1, 64, 11, padding="valid")
     x = _blur_downsample(x, "conv_1_blur")
@@ -152,7 +154,7 @@ def _alex(x):
 
 
 def _vgg(x):
-    """The five stages of VGG16."""
+    """Yields the outputs of VGG16's stages."""
     number = 0
     for i, stage in enumerate(VGG_STAGES, start=1):
         if i > 1:
@@ -168,7 +170,7 @@ def _conv(x, number, filters, kernel_size, padding="same"):
         filters,
         kernel_size,
         padding=padding,
-        # Random ones, never used, would be slow: JAX compiles a program a shape.
+        # Zeros, since JAX would compile a random generator for each shape.
         kernel_initializer="zeros",
         dtype="float32",
         name=f"conv_{number}",
@@ -180,7 +182,7 @@ def _relu(x, number):
 
 
 def _pool(x, pool_size, name):
-    """The maximum at every place, and then every other place."""
+    """Takes the maximum at every position, then downsamples."""
     x = layers.MaxPooling2D(pool_size, 1, dtype="float32", name=name)(x)
     return _blur_downsample(x, f"{name}_blur")
 
@@ -191,5 +193,5 @@ def _blur_downsample(x, name):
 
 def _to_unit_length(features):
     squares = ops.sum(ops.square(features), axis=-1, keepdims=True)
-    # Where no feature is active, the root alone would have an infinite slope.
+    # Without the maximum, the root has an infinite slope where all features are zero.
     return features / (ops.sqrt(ops.maximum(squares, EPSILON**2)) + EPSILON)

@@ -11,7 +11,7 @@ from keras_regen.metrics.frechet_distance import FEW_CLIPS, FeatureStatistics
 
 
 def frechet_video_distance(reference, video, features=None):
-    """FVD: how far the clips of one set are, as a whole, from those of another.
+    """Computes the FVD, the distance between two sets of clips.
 
     Args:
         reference: array of shape `(N, T, H, W, 3)`, uint8 or float in [-1, 1].
@@ -19,15 +19,16 @@ def frechet_video_distance(reference, video, features=None):
         features: `Features`, or None for `I3DFeatures()`. Defaults to `None`.
 
     Returns:
-        float, 0 or more; NaN with less than two clips in a set. Distances of other
-        features, lengths of clips or numbers of clips cannot be compared.
+        float, 0 or more; NaN with fewer than two clips in a set. Distances are only
+        comparable for the same features, length of clips and number of clips.
 
     Raises:
         ValueError: if the arrays are not as above, or too short for the features.
-        ImportError: without the weights of I3D; it says how to get them.
+        ImportError: if there are no weights of I3D. The message says how to get them.
 
     Warns:
-        UserWarning: with fewer than 256 clips in a set: the distance is biased upwards.
+        UserWarning: if a set has fewer than 256 clips, so that the distance is biased
+            upwards.
 
     Example:
 
@@ -48,9 +49,9 @@ def frechet_video_distance(reference, video, features=None):
 class FrechetVideoDistance(keras.metrics.Metric):
     """`frechet_video_distance` of clips that come in batches.
 
-    Its statistics are in float64 and its features come from NumPy arrays, so it runs
-    outside compiled graphs: call `update_state` in a loop of your own or in a callback.
-    In `compile(metrics=[...])` it needs `run_eagerly=True`, and does not work on JAX.
+    It computes statistics in float64 from NumPy arrays, so it runs outside compiled
+    graphs: call `update_state` in your own loop or in a callback. In
+    `compile(metrics=[...])` it needs `run_eagerly=True`, and does not work on JAX.
 
     Args:
         features: `Features`, or None for `I3DFeatures()`. Defaults to `None`.
@@ -58,8 +59,7 @@ class FrechetVideoDistance(keras.metrics.Metric):
 
     Attributes:
         reference_statistics: `FeatureStatistics` of the reference clips.
-        statistics: `FeatureStatistics` of the others. Those of other processes can be
-            merged into either.
+        statistics: `FeatureStatistics` of the other clips.
 
     Example:
 
@@ -72,7 +72,7 @@ class FrechetVideoDistance(keras.metrics.Metric):
     """
 
     def __init__(self, features=None, name="frechet_video_distance"):
-        # Variables would be float32 on JAX, so the state is kept outside of them.
+        # JAX would make variables float32, so the state is not in variables.
         super().__init__(name=name, dtype="float32")
         self.features = I3DFeatures() if features is None else features
         self.reset_state()
@@ -88,31 +88,31 @@ class FrechetVideoDistance(keras.metrics.Metric):
 
         Args:
             reference: as for `frechet_video_distance`.
-            video: as for `frechet_video_distance`. Not necessarily as many.
-            sample_weight: must be None: clips count alike.
+            video: as for `frechet_video_distance`. The number of clips may differ.
+            sample_weight: must be None, because all clips count equally.
 
         Raises:
-            ValueError: if the clips are not as above or not of the shape of those
-                before.
+            ValueError: if the clips are not as above or have another shape than
+                earlier ones.
             RuntimeError: in a compiled graph.
         """
         if sample_weight is not None:
             raise ValueError(
-                "The clips of a Frechet distance count alike. "
+                "All clips of a Frechet distance count equally. "
                 f"Received: sample_weight={sample_weight}"
             )
         reference, video = _to_numpy(reference), _to_numpy(video)
         expected = self._clip_shape or reference.shape[1:]
         if not expected == reference.shape[1:] == video.shape[1:]:
             raise ValueError(
-                f"The clips must have one shape, {expected}. Received: "
+                f"All clips must have the shape {expected}. Received: "
                 f"reference.shape={reference.shape}, video.shape={video.shape}"
             )
         self.update_features(self.features(reference), self.features(video))
         self._clip_shape = expected
 
     def update_features(self, reference_features, features):
-        """Adds features that are known already.
+        """Adds features that were computed before.
 
         Args:
             reference_features: float array of shape `(N, D)`.
@@ -129,7 +129,7 @@ class FrechetVideoDistance(keras.metrics.Metric):
         self.statistics.update(features)
 
     def result(self):
-        """The distance, a float; NaN with less than two clips in a set."""
+        """Returns the distance, a float; NaN with fewer than two clips in a set."""
         clips = min(self._num_clips())
         if clips < 2:
             return float("nan")
@@ -144,12 +144,12 @@ class FrechetVideoDistance(keras.metrics.Metric):
         return self.reference_statistics.distance(self.statistics)
 
     def report(self):
-        """The distance and all that it takes to compare it with another.
+        """Returns the distance, and the conditions for comparing it with others.
 
         Returns:
             dict with the keys `"frechet_video_distance"`, `"features"` (the name of the
-            network), `"reference_clips"` and `"clips"` (how many), `"frames"`,
-            `"height"` and `"width"` (of a clip; None if features alone are known).
+            network), `"reference_clips"` and `"clips"` (their numbers), `"frames"`,
+            `"height"` and `"width"` (of a clip; None if only features were added).
         """
         value = self.result()
         reference_clips, clips = self._num_clips()

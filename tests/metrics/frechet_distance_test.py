@@ -8,7 +8,7 @@ RNG = np.random.default_rng(0)
 
 def gaussian(dimensions, rank=None, seed=0):
     rng = np.random.default_rng(seed)
-    # Whole numbers, so that the rank is what it is exactly.
+    # Whole numbers, so that the rank is exact.
     factor = rng.integers(-9, 10, size=(dimensions, rank or 2 * dimensions))
     return rng.normal(size=dimensions), (factor @ factor.T).astype("float64")
 
@@ -18,7 +18,7 @@ def exact(mean_1, covariance_1, mean_2, covariance_2):
     mpmath = pytest.importorskip("mpmath")
     with mpmath.workdps(50):
         product = mpmath.matrix(covariance_1) * mpmath.matrix(covariance_2)
-        # Real and not negative, as those of any product of two covariances.
+        # Real and not negative, as for any product of two covariances.
         values, _ = mpmath.eig(product)
         root = sum(mpmath.sqrt(abs(mpmath.re(value))) for value in values)
     shift = np.square(mean_1 - mean_2).sum()
@@ -74,7 +74,7 @@ class TestFrechetDistance:
             ([0.0, np.nan], np.eye(2), "must be finite"),
             ([0.0, 0.0], [[1.0, 0.5], [0.0, 1.0]], "symmetric and positive"),
             ([0.0, 0.0], [[1.0, 2.0], [2.0, 1.0]], "symmetric and positive"),
-            ([0.0], [[1.0]], "one number of dimensions"),
+            ([0.0], [[1.0]], "same number of dimensions"),
         ],
     )
     def test_errors(self, mean, covariance, message):
@@ -83,7 +83,7 @@ class TestFrechetDistance:
 
 
 class TestFeatureStatistics:
-    # Far from zero, where sums of squares would lose what matters.
+    # Far from zero, where sums of squares would lose the small digits.
     FEATURES = RNG.normal(size=(50, 6)) @ RNG.normal(size=(6, 6)) + 1e4
 
     def assert_whole(self, statistics):
@@ -116,18 +116,6 @@ class TestFeatureStatistics:
             one.covariance, other.covariance, rtol=0, atol=1e-10 * scale
         )
 
-    def test_parts_merge(self):
-        parts = [FeatureStatistics(6) for _ in range(4)]
-        for part, features in zip(
-            parts, np.split(self.FEATURES, [20, 21, 21]), strict=True
-        ):
-            part.update(features)
-        whole = FeatureStatistics(6)
-        for part in parts:
-            whole.merge(part)
-        self.assert_whole(whole)
-        assert parts[0].count == 20
-
     def test_few(self):
         statistics = FeatureStatistics(2)
         assert np.isnan(statistics.covariance).all()
@@ -142,5 +130,3 @@ class TestFeatureStatistics:
             statistics.update(np.zeros((3, 4)))
         with pytest.raises(ValueError, match="(?s)must be finite.*Received: "):
             statistics.update([[0.0, np.inf]])
-        with pytest.raises(ValueError, match="of 2 features.*Received: "):
-            statistics.merge(FeatureStatistics(3))

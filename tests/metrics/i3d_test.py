@@ -44,7 +44,7 @@ def test_agrees_with_the_first_implementation_of_the_distance(model, published_w
 def test_backends_agree_with_any_weights(model):
     fill(model)
     logits = model.predict_on_batch(VIDEO)[0]
-    # On PyTorch.
+    # Computed on PyTorch.
     expected = [
         -2.0331544876098633,
         13.167412757873535,
@@ -54,7 +54,7 @@ def test_backends_agree_with_any_weights(model):
     np.testing.assert_allclose(logits[:4], expected, atol=1e-4)
 
 
-def test_shape_of_things():
+def test_shapes():
     model = I3D()
     assert model.count_params() == 12704544
     assert model.output_shape == (None, 400)
@@ -74,7 +74,7 @@ def test_float32_under_every_policy():
     assert {layer.compute_dtype for layer in (model, *model.layers[1:])} == {"float32"}
 
 
-def test_the_weights_that_are_missing_are_told(tmp_path, monkeypatch):
+def test_missing_weights_are_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_REGEN_CACHE", str(tmp_path))
     with pytest.raises(
         ImportError,

@@ -1,4 +1,4 @@
-"""A frame and a distorted one, by formula, with scores stored in the tests."""
+"""A frame and a distorted frame, whose scores are in the tests."""
 
 import numpy as np
 

@@ -31,7 +31,7 @@ def score(metric, *arguments):
 
 @pytest.mark.parametrize(("metric", "function"), CASES)
 def test_agrees_with_numpy(metric, function):
-    """So that backends agree with each other too."""
+    """So the backends agree with each other too."""
     expected = function(REFERENCE, VIDEO)
     for pair in (
         (REFERENCE, VIDEO),
@@ -39,7 +39,7 @@ def test_agrees_with_numpy(metric, function):
         (signed(REFERENCE), signed(VIDEO)),
     ):
         assert score(metric, *pair) == pytest.approx(expected.mean(), rel=1e-5)
-    # In two batches, and weighted.
+    # In two batches, with weights.
     metric.reset_state()
     for i in range(2):
         metric.update_state(REFERENCE[i : i + 1], VIDEO[i : i + 1])

@@ -13,7 +13,7 @@ from keras_regen.metrics.metric_weights import (
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package that cannot be imported, and what is known of it."""
+    """A package that cannot be imported, and its `MetricWeights`."""
     folder = tmp_path / "toy_weights_package"
     folder.mkdir()
     (folder / "__init__.py").write_text("raise RuntimeError('imported')")
@@ -42,7 +42,7 @@ def test_a_checkpoint_that_was_changed(package):
         package.find_checkpoint()
 
 
-def test_a_checkpoint_that_is_gone(package):
+def test_a_checkpoint_that_is_missing(package):
     package.find_checkpoint().unlink()
     with pytest.raises(ValueError, match="toy==1.0. Received: .*sha256=None"):
         package.find_checkpoint()

@@ -59,7 +59,7 @@ def test_max_value():
 @pytest.mark.parametrize(
     ("reference", "video", "message"),
     [
-        (REFERENCE, VIDEO[:-1], "must have one shape"),
+        (REFERENCE, VIDEO[:-1], "must have the same shape"),
         (REFERENCE, VIDEO.astype("float32"), "both be uint8 or both be float"),
         (REFERENCE.astype("int32"), VIDEO.astype("int32"), "must be uint8, or float"),
         (REFERENCE[..., :1], VIDEO[..., :1], r"must have shape \(\.\.\., H, W, 3\)"),

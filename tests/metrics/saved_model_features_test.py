@@ -67,7 +67,7 @@ def test_config(path):
     [
         ({"signature": "none"}, "one of pair, serving_default, two"),
         ({"signature": "two"}, "`output` must be one of clips, maps"),
-        ({"signature": "two", "output": "none"}, "the output that is asked for"),
+        ({"signature": "two", "output": "none"}, "an output of the given name"),
         ({"signature": "pair"}, "must have a single input"),
     ],
 )

@@ -19,7 +19,7 @@ def test_jumps_count(axis):
     shape[["time", "rows", "columns"].index(axis)] = -1
     jumping = reference + 0.4 * step.reshape(shape).astype("float32")
     assert seam_ratio(reference, jumping, seams, axis) > 1.2
-    # Elsewhere nothing jumps.
+    # No jumps at other places.
     assert seam_ratio(reference, jumping, [7], axis) < 1
 
 

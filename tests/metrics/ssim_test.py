@@ -90,7 +90,7 @@ def test_small_frames_shrink_the_window(size, window):
 @pytest.mark.parametrize(
     ("reference", "video", "message"),
     [
-        (REFERENCE, VIDEO[:-1], "must have one shape"),
+        (REFERENCE, VIDEO[:-1], "must have the same shape"),
         (REFERENCE, VIDEO.astype("float32"), "both be uint8 or both be float"),
         (REFERENCE[..., 0], VIDEO[..., 0], r"must have shape \(\.\.\., H, W, 3\)"),
     ],

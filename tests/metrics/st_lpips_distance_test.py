@@ -14,7 +14,7 @@ from tests.metrics.images import REFERENCE, VIDEO
 module = importlib.import_module("keras_regen.metrics.st_lpips_distance")
 
 PUBLISHED = {
-    # stlpips_pytorch 0.0.2: of the two images, and the other way round and cropped.
+    # stlpips_pytorch 0.0.2: for the two images, then swapped and cropped.
     "alex": [0.01795096881687641, 0.015389153733849525],
     "vgg": [0.06651346385478973, 0.10414749383926392],
 }
@@ -38,7 +38,7 @@ class TestFunction:
 
     def test_backends_agree_with_any_weights(self, filled):
         distance = st_lpips(REFERENCE, VIDEO)
-        # On PyTorch.
+        # Computed on PyTorch.
         assert distance == pytest.approx(0.004593918565660715, rel=1e-4)
 
     def test_one_distance_a_frame(self, filled):
@@ -57,7 +57,7 @@ class TestFunction:
         assert unit == pytest.approx(expected, rel=1e-5)
 
     def test_errors(self, filled):
-        with pytest.raises(ValueError, match="must have one shape.*Received: "):
+        with pytest.raises(ValueError, match="must have the same shape.*Received: "):
             st_lpips(REFERENCE, VIDEO[:-1])
         with pytest.raises(ValueError, match="sides of at least 21.*Received: "):
             st_lpips(REFERENCE[:20], VIDEO[:20])
@@ -78,7 +78,7 @@ class TestMetric:
         metric = STLPIPS()
         metric.update_state(self.REFERENCES, self.FRAMES)
         assert float(metric.result()) == pytest.approx(expected.mean(), rel=1e-5)
-        # Frames count alike, whatever the videos that they come in.
+        # All frames count equally, however they are split into videos.
         equal = self.REFERENCES.reshape(1, 4, *REFERENCE.shape)
         metric.update_state(equal, equal)
         assert float(metric.result()) == pytest.approx(expected.mean() / 2, rel=1e-5)
@@ -115,7 +115,7 @@ class TestMetric:
 
 class TestNetwork:
     def test_blur_by_hand(self):
-        # In pairs of coordinates the blur and the reflection are separable.
+        # The blur and the reflection are separable.
         row = np.array([3.0, 1.0, 4.0, 1.0, 5.0], "float32")
         padded = np.pad(row, 2, mode="reflect")
         expected = np.convolve(padded, [0.25, 0.5, 0.25], "valid")[::2]
@@ -145,7 +145,7 @@ class TestNetwork:
             network.predict_on_batch(frames), filled.predict_on_batch(frames)
         )
 
-    def test_the_weights_that_are_missing_are_told(self, tmp_path, monkeypatch):
+    def test_missing_weights_are_an_error(self, tmp_path, monkeypatch):
         monkeypatch.setenv("KERAS_REGEN_CACHE", str(tmp_path))
         with pytest.raises(
             ImportError,

@@ -23,7 +23,7 @@ def test_by_hand():
     np.testing.assert_allclose(result, expected, atol=1e-9)
 
 
-def test_what_stands_still_costs_nothing():
+def test_a_constant_error_costs_nothing():
     assert temporal_consistency(RAMP, RAMP) == np.inf
     reference = RAMP // 2
     video = reference + noisy(np.zeros_like(RAMP[:1]), 5)
@@ -32,7 +32,7 @@ def test_what_stands_still_costs_nothing():
 
 
 def test_against_psnr():
-    """3 dB less for noise, 6 for flicker: what the docstring promises."""
+    """3 dB less for noise and 6 for flicker, as the docstring says."""
     grey = np.full((24, 64, 64, 3), 128, "uint8")
     loss = psnr(grey, noisy(grey, 10), per="clip") - temporal_consistency(
         grey, noisy(grey, 10)

@@ -48,7 +48,7 @@ def test_function():
 
 def test_batches_of_any_size():
     metric = FrechetVideoDistance(features())
-    # Tensors too, and not as many clips on both sides.
+    # Tensors too, and different numbers of clips.
     metric.update_state(ops.convert_to_tensor(REFERENCE[:7]), VIDEO[:100])
     metric.update_state(REFERENCE[7:], ops.convert_to_tensor(VIDEO[100:290]))
     expected = expected_distance(REFERENCE, VIDEO[:290])
@@ -66,7 +66,7 @@ def test_batches_of_any_size():
     assert np.isnan(metric.result()) and metric.report()["frames"] is None
 
 
-def test_features_that_are_known():
+def test_features_computed_before():
     one, other = RNG.normal(size=(2, 300, 3))
     metric = FrechetVideoDistance(features())
     metric.update_features(one[:1], other[:1])
@@ -91,7 +91,7 @@ def test_warns_once_of_few_clips():
 
 
 def test_few_clips_are_biased_upwards():
-    # What the warning says, of samples of one distribution.
+    # As the warning says, for samples of one distribution.
     with pytest.warns(UserWarning, match="fewer than 256"):
         few = frechet_video_distance(REFERENCE[:10], REFERENCE[10:20], features())
     many = expected_distance(REFERENCE[:150], REFERENCE[150:])
@@ -117,7 +117,7 @@ def test_in_a_model_that_runs_eagerly():
 @pytest.mark.skipif(
     keras.config.backend() == "torch", reason="PyTorch compiles nothing by default"
 )
-def test_a_compiled_graph_is_told():
+def test_a_compiled_graph_is_an_error():
     model = keras.Sequential([keras.Input(VIDEO.shape[1:]), keras.layers.Identity()])
     model.compile(loss="mse", metrics=[FrechetVideoDistance(features())])
     with pytest.raises(RuntimeError, match="cannot be part of a compiled graph"):
@@ -134,10 +134,10 @@ def test_config():
 
 def test_errors():
     metric = FrechetVideoDistance(features())
-    with pytest.raises(ValueError, match="count alike.*Received: "):
+    with pytest.raises(ValueError, match="count equally.*Received: "):
         metric.update_state(REFERENCE, VIDEO, sample_weight=[1.0])
-    with pytest.raises(ValueError, match="must have one shape.*Received: "):
+    with pytest.raises(ValueError, match="must have the shape.*Received: "):
         metric.update_state(REFERENCE, VIDEO[:, :1])
     metric.update_state(REFERENCE[:2], VIDEO[:2])
-    with pytest.raises(ValueError, match=r"one shape, \(2, 4, 5, 3\).*Received: "):
+    with pytest.raises(ValueError, match=r"the shape \(2, 4, 5, 3\).*Received: "):
         metric.update_state(REFERENCE[:, :, :3], VIDEO[:, :, :3])

