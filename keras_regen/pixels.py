@@ -8,6 +8,11 @@ SPATIAL_COMPRESSION = 8
 FRAME_DTYPES = ("uint8", "float16", "float32", "float64")
 
 
+def latent_size(height, width):
+    """Returns the `(rows, columns)` of latents that cover a frame."""
+    return -(-height // SPATIAL_COMPRESSION), -(-width // SPATIAL_COMPRESSION)
+
+
 def to_uint8(video):
     """Rounds a NumPy array in [-1, 1] to 256 levels; returns uint8 as it is."""
     if video.dtype == "uint8":

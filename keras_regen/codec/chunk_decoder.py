@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import itertools
 
 import numpy as np
@@ -12,85 +13,92 @@ from keras_regen.codec.pipeline import map_in_thread
 from keras_regen.codec.tiling import Tiling
 from keras_regen.models import check_finite, decoder_bytes
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
+from keras_regen.pixels import latent_size
 
-# In latents. From 12, which the bundled preset was trained on, to 32 no size decodes
-# better than another, while the cost of attention grows with it.
-TILE_SIZES = (16, 12, 8, 4)
-TILE_OVERLAP = 2
+# Sides of tiles to try, in latents. From 12, which the bundled preset was trained on,
+# to 32 no size decodes better than another, while the cost of attention grows with it.
+_TILE_SIZES = (16, 12, 8, 4)
 
 # Chunks that are decoded together: float array `(n, 2, rows, columns, C)`, n up to
 # `chunks_at_once`; float64 array `(n, num_frames)`, in frames from each chunk's first;
-# int array `(n,)`, the video's frames that they begin at; and whatever else the caller
-# wants to know of them.
+# int array `(n,)`, the number of each chunk's first frame in the video; and anything
+# that the caller wants back when the group is decoded.
 Group = collections.namedtuple("Group", "latents times starts info")
-# Some of a group's tiles, `items` being (chunk, pass, tile), and the model's inputs.
+# Some tiles of a group: `items` are tuples (chunk, pass, tile), `inputs` the arrays
+# that the model is given.
 _Batch = collections.namedtuple("_Batch", "group items is_first is_last inputs")
 
 
-class ChunkDecoder:
-    """Decodes chunks of one size and number of frames, in tiles, batch by batch.
+@dataclasses.dataclass(frozen=True)
+class DecodingPlan:
+    """How chunks of one size are decoded within a memory budget; see `fit`.
 
-    The model runs in the caller's thread. In two more its next batch is prepared, and
-    the one before mixed.
-
-    Many frames of one chunk, for slow motion, are decoded in passes: the first decodes
-    every n-th frame, the second those after them. So each pass sees frames as far apart
-    as in training, and the cost grows linearly.
+    When many frames of a chunk are wanted, for slow motion, it is decoded in passes:
+    with n passes, each decodes every n-th frame. So a pass sees frames as far apart as
+    in training, and the cost grows linearly.
 
     Args:
-        model: a `Regen` or a `ConvAutoencoder`.
-        height: int. Rows of a frame, of any number.
+        height: int. Rows of a frame, any number.
         width: int. Columns of a frame.
-        num_frames: int. Frames to decode of every chunk; a multiple of `passes`.
+        num_frames: int. Frames to decode of every chunk, a multiple of `passes`.
         passes: int.
-        sampling: a `Sampling`.
-        dtype: str. What the frames become, for the account of memory.
-        max_memory: int or None. Bytes. Defaults to 2 GB, and what the frames take.
-        tile_size: int or None. The most rows and columns of a tile, in latents. By
-            default as large as serves, or as fits.
-        batch_size: int or None. Tiles to decode together. By default as many as serve,
-            or as fit.
-
-    Attributes:
-        num_frames: int.
-        tiling: the `Tiling`.
-        batch_size: int. Tiles that are decoded together.
-        chunks_at_once: int. Chunks that it is best to give at once.
-        memory_left: int. Bytes of `max_memory` that it does not take.
-
-    Raises:
-        ValueError: if the least tile does not fit; when called, if a latent or what is
-            made of it is not finite.
+        tiling: a `Tiling`.
+        batch_size: int. Tiles to decode together.
+        chunks_at_once: int. Chunks to decode together.
+        memory_left: int. Bytes of the budget that decoding does not take.
     """
 
-    def __init__(
-        self,
-        model,
+    height: int
+    width: int
+    num_frames: int
+    passes: int
+    tiling: Tiling
+    batch_size: int
+    chunks_at_once: int
+    memory_left: int
+
+    @classmethod
+    def fit(
+        cls,
+        decoder,
+        layout,
         height,
         width,
-        num_frames,
-        passes,
-        sampling,
-        dtype,
-        max_memory,
+        max_frames,
+        dtype="uint8",
+        max_memory=None,
         tile_size=None,
         batch_size=None,
     ):
-        self.num_frames = num_frames
-        self._passes = passes
-        self._sampling = sampling
-        rows, columns = -(-height // PATCH), -(-width // PATCH)
-        # One chunk's frames, and those that fade into the next's.
+        """Plans the largest tiles, and then the largest batch, that fit.
+
+        Args:
+            decoder: a `DiTDecoder` or a `ConvDecoder`.
+            layout: a `ChunkLayout`.
+            height: int. Rows of a frame, any number.
+            width: int. Columns of a frame.
+            max_frames: int. The most frames to decode of any chunk.
+            dtype: str. The dtype of the decoded video. Defaults to `"uint8"`.
+            max_memory: int or None. Bytes. Defaults to 2 GB and what the frames take.
+            tile_size: int or None. The most rows and columns of a tile, in latents.
+                Defaults to the largest size that is useful and fits.
+            batch_size: int or None. Tiles to decode together. Defaults to as many as
+                are useful and fit.
+
+        Raises:
+            ValueError: if the smallest tile does not fit.
+        """
+        passes = max(1, round(max_frames / layout.decoded_frames))
+        frames_per_pass = -(-max_frames // passes)
+        num_frames = frames_per_pass * passes
+        # The frames of one chunk, and the frames that fade into the next chunk's.
         frames = frame_bytes(num_frames, height, width, dtype)
         if max_memory is None:
             max_memory = DEFAULT_MEMORY + frames
-        for size in TILE_SIZES if tile_size is None else (tile_size,):
-            self.tiling = Tiling(rows, columns, size, TILE_OVERLAP)
+        for size in _TILE_SIZES if tile_size is None else (tile_size,):
+            tiling = Tiling(*latent_size(height, width), size)
             tile = decoder_bytes(
-                model.decoder,
-                num_frames // passes,
-                self.tiling.tile_rows,
-                self.tiling.tile_columns,
+                decoder, frames_per_pass, tiling.tile_rows, tiling.tile_columns
             )
             if frames + tile <= max_memory:
                 break
@@ -100,24 +108,59 @@ class ChunkDecoder:
                 f"needs {(frames + tile) / 1e9:.2g} GB. "
                 f"Received: max_memory={max_memory / 1e9:.2g} GB"
             )
-        items = len(self.tiling) * passes
-        # A chunk more has its frames kept too.
-        left, another = max_memory - frames - tile, tile + frames // items
+        items = len(tiling) * passes
+        # A batch of more than one chunk keeps the frames of each chunk.
+        memory_left = max_memory - frames - tile
+        another = tile + frames // items
         if batch_size is None:
-            fit = 1 + left // another
-            tokens = self.tiling.tile_rows * self.tiling.tile_columns
-            fill = max(1, TOKENS_AT_ONCE // (tokens * num_frames // passes))
-            batch_size = min(fit, fill, CHUNKS_AT_ONCE * items)
-        self.batch_size = batch_size
-        self.memory_left = left - (batch_size - 1) * another
-        self.chunks_at_once = max(1, batch_size // items)
-        # One array for all, so memory neither grows nor falls to pieces.
-        self._video = np.empty(
-            (self.chunks_at_once, num_frames, height, width, 3), "float32"
+            tokens = frames_per_pass * tiling.tile_rows * tiling.tile_columns
+            batch_size = min(
+                1 + memory_left // another,
+                max(1, TOKENS_AT_ONCE // tokens),
+                CHUNKS_AT_ONCE * items,
+            )
+        return cls(
+            height,
+            width,
+            num_frames,
+            passes,
+            tiling,
+            batch_size,
+            chunks_at_once=max(1, batch_size // items),
+            memory_left=memory_left - (batch_size - 1) * another,
         )
-        self._weights = self.tiling.weights(PATCH)
+
+
+class ChunkDecoder:
+    """Decodes chunks as planned, in tiles, batch by batch.
+
+    The model runs in the caller's thread. A second thread prepares its next batch, and
+    a third adds the last batch to the frames.
+
+    Args:
+        model: a `Regen` or a `ConvAutoencoder`.
+        plan: a `DecodingPlan`.
+        sampling: a `Sampling`.
+
+    Attributes:
+        plan: the `DecodingPlan`.
+
+    Raises:
+        ValueError: when called, if a latent or a decoded value is not finite.
+    """
+
+    def __init__(self, model, plan, sampling):
+        self.plan = plan
+        self._sampling = sampling
+        # One array for all groups, so that memory neither grows nor fragments.
+        self._video = np.empty(
+            (plan.chunks_at_once, plan.num_frames, plan.height, plan.width, 3),
+            "float32",
+        )
+        self._weights = plan.tiling.weights(PATCH)
         self._run = Batches(
-            lambda *inputs: model.generate(*inputs, sampling.num_steps), batch_size
+            lambda *inputs: model.generate(*inputs, sampling.num_steps),
+            plan.batch_size,
         )
 
     def __call__(self, groups, finish, lag):
@@ -127,11 +170,11 @@ class ChunkDecoder:
             groups: iterator of `Group`.
             finish: callable `(info, video)`, with a float32 array of shape
                 `(n, num_frames, height, width, 3)`, in [-1, 1], valid during the call.
-            lag: int. Batches that may be on their way to the model, and from it, while
-                it runs. With 0 a group is finished before the next is taken.
+            lag: int. Batches that may wait before the model, and after it, while it
+                runs. With 0 a group is finished before the next is taken.
 
         Yields:
-            What `finish` returns, for every group.
+            The result of `finish`, for every group.
         """
 
         def mix(decoded):
@@ -155,23 +198,23 @@ class ChunkDecoder:
             items = [
                 *itertools.product(
                     range(len(group.latents)),
-                    range(self._passes),
-                    range(len(self.tiling)),
+                    range(self.plan.passes),
+                    range(len(self.plan.tiling)),
                 )
             ]
-            for first in range(0, len(items), self.batch_size):
-                stop = first + self.batch_size
+            for first in range(0, len(items), self.plan.batch_size):
+                stop = first + self.plan.batch_size
                 yield _Batch(
                     group, items[first:stop], first == 0, stop >= len(items), None
                 )
 
     def _prepare(self, batch):
-        """The batch with what the model is given."""
+        """Returns the batch with the inputs of the model."""
         group = batch.group
         inputs = [
             self._inputs(
                 group.latents[chunk],
-                group.times[chunk, i :: self._passes],
+                group.times[chunk, i :: self.plan.passes],
                 group.starts[chunk],
                 tile,
             )
@@ -185,12 +228,12 @@ class ChunkDecoder:
         return outputs
 
     def _mix(self, batch, outputs):
-        """Adds a batch to the frames of its group, and returns them."""
+        """Adds a batch to the frames of its group and returns the frames."""
         video = self._video[: len(batch.group.latents)]
         if batch.is_first:
             video[:] = 0
         for (chunk, i, tile), output in zip(batch.items, outputs, strict=True):
-            area = video[chunk, i :: self._passes][:, *self._area(tile)]
+            area = video[chunk, i :: self.plan.passes][:, *self._area(tile)]
             height, width = area.shape[1:3]
             down, across = self._weights[tile]
             weight = down[:height] * across[:, :width]
@@ -198,12 +241,13 @@ class ChunkDecoder:
         return video
 
     def _inputs(self, latents, times, start, tile):
-        """What the decoder is given for one tile of one chunk."""
-        row, column = self.tiling.corners[tile]
+        """Returns the latents, times and noise of one tile of one chunk."""
+        tiling = self.plan.tiling
+        row, column = tiling.corners[tile]
         crop = latents[
             :,
-            row : row + self.tiling.tile_rows,
-            column : column + self.tiling.tile_columns,
+            row : row + tiling.tile_rows,
+            column : column + tiling.tile_columns,
         ]
         down, across = self._area(tile)
         noise = self._sampling.noise(
@@ -212,9 +256,10 @@ class ChunkDecoder:
         return crop, times, noise
 
     def _area(self, tile):
-        """The pixels of a tile, as slices."""
-        row, column = self.tiling.corners[tile]
+        """Returns the pixels of a tile, as a slice of rows and one of columns."""
+        tiling = self.plan.tiling
+        row, column = tiling.corners[tile]
         return (
-            slice(PATCH * row, PATCH * (row + self.tiling.tile_rows)),
-            slice(PATCH * column, PATCH * (column + self.tiling.tile_columns)),
+            slice(PATCH * row, PATCH * (row + tiling.tile_rows)),
+            slice(PATCH * column, PATCH * (column + tiling.tile_columns)),
         )

@@ -1,79 +1,109 @@
 """Encoding chunks of any size in bounded memory."""
 
+import dataclasses
+
 import numpy as np
 
 from keras_regen.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
 from keras_regen.codec.memory import DEFAULT_MEMORY
 from keras_regen.models import check_finite, encoder_bytes
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
-from keras_regen.pixels import to_unit_range
+from keras_regen.pixels import latent_size, to_unit_range
 
 
-class ChunkEncoder:
-    """Encodes chunks of one size, in windows where the whole takes too much memory.
-
-    A window is encoded with all that its latents depend on, so the latents are those of
-    the whole frame, however it is split.
+@dataclasses.dataclass(frozen=True)
+class EncodingPlan:
+    """How chunks of one size are encoded within a memory budget; see `fit`.
 
     Args:
-        encoder: a `VideoEncoder`.
-        height: int. Rows of a frame, a multiple of 8.
-        width: int. Columns of a frame, a multiple of 8.
-        max_memory: int or None. Bytes. Defaults to 2 GB.
-
-    Attributes:
-        chunk_shape: tuple of int, `(k + 1, height, width, 3)`.
-        window: tuple of int, `(rows, columns)`. Latents encoded at once, with context.
-        chunks_at_once: int. Chunks that it is best to give at once.
-        memory: int. Bytes that those take.
-
-    Raises:
-        ValueError: if the least window does not fit; when called, if a latent is not
-            finite.
+        chunk_shape: tuple of int, `(k + 1, height, width, 3)`, with height and width
+            rounded up to multiples of 8.
+        window: tuple of int, `(rows, columns)`. Latents to encode at once, their
+            context included.
+        chunks_at_once: int. Chunks to encode together.
+        memory: int. Bytes that encoding them takes.
     """
 
-    def __init__(self, encoder, height, width, max_memory):
-        self._encoder = encoder
+    chunk_shape: tuple[int, int, int, int]
+    window: tuple[int, int]
+    chunks_at_once: int
+    memory: int
+
+    @classmethod
+    def fit(cls, encoder, height, width, max_memory=None):
+        """Plans the largest window, and then the most chunks, that fit.
+
+        Args:
+            encoder: a `VideoEncoder`.
+            height: int. Rows of a frame, any number.
+            width: int. Columns of a frame.
+            max_memory: int or None. Bytes. Defaults to 2 GB.
+
+        Raises:
+            ValueError: if the smallest window does not fit.
+        """
         max_memory = DEFAULT_MEMORY if max_memory is None else max_memory
-        self.chunk_shape = (encoder.temporal_compression + 1, height, width, 3)
-        self._rows, self._columns = height // PATCH, width // PATCH
-        rows, columns = self._rows, self._columns
-        least = 2 * encoder.context + 1
+        frames = encoder.temporal_compression + 1
+        rows, columns = latent_size(height, width)
+        chunk_shape = (frames, PATCH * rows, PATCH * columns, 3)
+        min_side = 2 * encoder.context + 1
         while (need := encoder_bytes(encoder, rows, columns)) > max_memory:
-            if max(rows, columns) <= least:
+            if max(rows, columns) <= min_side:
                 raise ValueError(
                     f"Encoding a chunk of {height}x{width} pixels needs "
                     f"{need / 1e9:.2g} GB. "
                     f"Received: max_memory={max_memory / 1e9:.2g} GB"
                 )
-            # What is longer is halved, but for the context.
+            # Halves the longer side; the context is added to the half.
             if rows >= columns:
-                rows = max(least, rows // 2 + encoder.context)
+                rows = max(min_side, rows // 2 + encoder.context)
             else:
-                columns = max(least, columns // 2 + encoder.context)
-        self.window = rows, columns
-        tokens = (encoder.temporal_compression + 1) * rows * columns
-        self.chunks_at_once = min(
-            CHUNKS_AT_ONCE, max_memory // need, max(1, TOKENS_AT_ONCE // tokens)
+                columns = max(min_side, columns // 2 + encoder.context)
+        chunks_at_once = min(
+            CHUNKS_AT_ONCE,
+            max_memory // need,
+            max(1, TOKENS_AT_ONCE // (frames * rows * columns)),
         )
-        self.memory = self.chunks_at_once * need
-        self._run = Batches(self._encode, self.chunks_at_once)
+        return cls(chunk_shape, (rows, columns), chunks_at_once, chunks_at_once * need)
+
+
+class ChunkEncoder:
+    """Encodes chunks as planned: in windows, where a whole frame takes too much memory.
+
+    A window is encoded together with everything that its latents depend on, so the
+    latents are the same however the frame is split.
+
+    Args:
+        encoder: a `VideoEncoder`.
+        plan: an `EncodingPlan`.
+
+    Raises:
+        ValueError: when called, if a latent is not finite.
+    """
+
+    def __init__(self, encoder, plan):
+        self._encoder = encoder
+        self._window = plan.window
+        self._run = Batches(self._encode, plan.chunks_at_once)
 
     def __call__(self, chunks):
         """Encodes chunks.
 
         Args:
-            chunks: array of shape `(n, k + 1, height, width, 3)`, uint8 or float32 in
-                [-1, 1].
+            chunks: array of shape `(n, k + 1, height, width, 3)`, the plan's
+                `chunk_shape`, uint8 or float32 in [-1, 1].
 
         Returns:
             float32 array of shape `(n, 2, height / 8, width / 8, C)`.
         """
-        rows, columns = self.window
-        context, channels = self._encoder.context, self._encoder.latent_channels
-        latents = np.empty((len(chunks), 2, self._rows, self._columns, channels), "f4")
-        for top, bottom, above in _windows(self._rows, rows, context):
-            for left, right, before in _windows(self._columns, columns, context):
+        size = latent_size(*chunks.shape[2:4])
+        rows, columns = self._window
+        context = self._encoder.context
+        latents = np.empty(
+            (len(chunks), 2, *size, self._encoder.latent_channels), "float32"
+        )
+        for top, bottom, above in _windows(size[0], rows, context):
+            for left, right, before in _windows(size[1], columns, context):
                 down = slice(PATCH * above, PATCH * (above + rows))
                 across = slice(PATCH * before, PATCH * (before + columns))
                 window = self._run(chunks[:, :, down, across])
@@ -91,9 +121,10 @@ class ChunkEncoder:
 
 
 def _windows(length, size, context):
-    """Intervals that cover `length`, and where a window with their context begins.
+    """Yields intervals that cover `length`, each with the start of its window.
 
-    Beyond the first and the last there is nothing, so they need context on one side.
+    A window holds its interval and the context on both sides of it. At the frame's
+    edges there is nothing beyond, so there the context is on one side only.
     """
     start = 0
     while start < length:

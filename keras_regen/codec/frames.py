@@ -1,11 +1,9 @@
-"""The frames of a video, from wherever they come."""
+"""The frames of a video, from any source, checked and grouped into chunks."""
 
 import collections
 import contextlib
-import dataclasses
 import itertools
 import os
-from collections.abc import Iterator
 
 import numpy as np
 
@@ -13,70 +11,96 @@ from keras_regen.codec.pipeline import Prefetcher
 from keras_regen.pixels import FRAME_DTYPES
 from keras_regen.video import DEFAULT_FPS, VideoReader
 
-
-@dataclasses.dataclass
-class Frames:
-    """Checked frames in order.
-
-    Args:
-        iterator: yields arrays of shape `(H, W, 3)`, all of one shape and dtype.
-        fps: float. Frames per second.
-        count: int or None, where it is not known. Can be an estimate.
-        live: bool. Whether they come from the caller's own iterator: it may have to be
-            waited for, and may belong to the thread that it is from.
-    """
-
-    iterator: Iterator
-    fps: float
-    count: int | None
-    live: bool = False
-
-    def read_ahead(self, depth):
-        """From now on reads so many frames ahead, in a thread, unless they are live."""
-        if not self.live:
-            self.iterator = Prefetcher(self.iterator, depth)
-
-    def settle(self):
-        """Waits until nothing is being read.
-
-        Whoever gets an item may use or close the reader that frames come from.
-        """
-        if isinstance(self.iterator, Prefetcher):
-            self.iterator.wait()
-
-    def close(self):
-        """Ends the thread."""
-        if isinstance(self.iterator, Prefetcher):
-            self.iterator.close()
+# A chunk's number, and the range of frames that no chunk before it has.
+Span = collections.namedtuple("Span", "number start stop")
 
 
 @contextlib.contextmanager
-def open_frames(video, fps=None):
-    """The frames of a video for the length of a `with` block.
+def open_frames(video, fps=None, on_read=None):
+    """Opens the frames of a video for the length of a `with` block.
 
     Args:
         video: a path; a `VideoReader`; an array of shape `(T, H, W, 3)`; or an iterable
             of frames of shape `(H, W, 3)`. uint8, or float in [-1, 1].
         fps: float or None. Frames per second. Defaults to the file's, or 25.
+        on_read: callable or None. Called with every frame when it has been read, in the
+            thread that reads.
 
     Returns:
         `Frames`.
 
     Raises:
-        ValueError: if the video or a frame is not as above; for a frame when it is
-            taken.
+        ValueError: if the video or its first frame is not as above; for a later frame
+            when it is taken.
     """
     if fps is not None and not 0 < fps < float("inf"):
         raise ValueError(f"`fps` must be positive. Received: fps={fps}")
     with contextlib.ExitStack() as stack:
         if isinstance(video, str | os.PathLike):
             video = stack.enter_context(VideoReader(video, fps))
-        yield stack.enter_context(contextlib.closing(_frames(video, fps)))
+        source, own_fps, count, live = _source(video)
+        frames = Frames(
+            _checked(source, on_read), fps or own_fps or DEFAULT_FPS, count, live
+        )
+        yield stack.enter_context(contextlib.closing(frames))
 
 
-def _frames(video, fps):
+class Frames:
+    """An iterator over frames, all of one shape and dtype.
+
+    Args:
+        frames: iterator of arrays of shape `(H, W, 3)`, at least one.
+        fps: float. Frames per second.
+        count: int or None. The number of frames, which may be an estimate, or None
+            where it is not known.
+        live: bool. Whether the frames come from the caller's own iterator, which may
+            have to wait for them, and may have to run in the caller's thread.
+
+    Attributes:
+        fps: float.
+        count: int or None.
+        live: bool.
+        height: int. Rows of a frame.
+        width: int. Columns of a frame.
+        dtype: str. The dtype of a frame.
+    """
+
+    def __init__(self, frames, fps, count, live=False):
+        self.fps = fps
+        self.count = count
+        self.live = live
+        first = next(frames)
+        self.height, self.width, _ = first.shape
+        self.dtype = str(first.dtype)
+        self._frames = Prefetcher(itertools.chain([first], frames))
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self._frames)
+
+    def read_ahead(self, depth):
+        """Reads `depth` frames ahead from now on, in a thread, unless they are live."""
+        if not self.live:
+            self._frames.start(depth)
+
+    def settle(self):
+        """Waits until nothing is being read.
+
+        Then the caller may use or close the reader that the frames come from.
+        """
+        self._frames.wait()
+
+    def close(self):
+        """Ends the thread."""
+        self._frames.close()
+
+
+def _source(video):
+    """Returns an iterator of frames, their rate and number if known, and `live`."""
     if isinstance(video, VideoReader):
-        return Frames(_checked(video), fps or video.fps, video.num_frames)
+        return iter(video), video.fps, video.num_frames, False
     if hasattr(video, "shape"):
         video = np.asarray(video)
         if video.ndim != 4 or video.shape[-1] != 3 or 0 in video.shape:
@@ -84,18 +108,18 @@ def _frames(video, fps):
                 "A video must have shape (T, H, W, 3): frames, height, width, RGB. "
                 f"Received: video.shape={video.shape}"
             )
-        return Frames(_checked(video), fps or DEFAULT_FPS, len(video))
+        return iter(video), None, len(video), False
     try:
-        frames = iter(video)
+        return iter(video), None, None, True
     except TypeError as error:
         raise ValueError(
             "A video must be a path, an array or an iterable of frames. "
             f"Received: {type(video).__name__}"
         ) from error
-    return Frames(_checked(frames), fps or DEFAULT_FPS, None, live=True)
 
 
-def _checked(frames):
+def _checked(frames, on_read):
+    """Yields the frames as arrays, or raises ValueError for a frame that is wrong."""
     first = None
     for number, frame in enumerate(frames):
         frame = np.asarray(frame)
@@ -118,34 +142,36 @@ def _checked(frames):
             first = frame.shape, frame.dtype
         if (frame.shape, frame.dtype) != first:
             raise ValueError(
-                f"Every frame must be as the first, {first[1]} of shape {first[0]}. "
+                f"Every frame must be like the first, {first[1]} of shape {first[0]}. "
                 f"Received: frame {number}, {frame.dtype} of shape {frame.shape}"
             )
+        if on_read is not None:
+            on_read(frame)
         yield frame
     if first is None:
         raise ValueError("A video must have at least one frame. Received: no frames")
 
 
-Span = collections.namedtuple("Span", "number start stop")
-
-
 class ChunkReader:
-    """Groups frames into chunks, filled up with what is at their ends.
+    """Groups frames into chunks, padded with the last frame and with the edge pixels.
 
-    All groups are read into one array, so memory neither grows nor falls to pieces.
+    All groups are read into one array, so memory neither grows nor fragments.
 
     Args:
-        frames: iterator of arrays of shape `(H, W, 3)`, all alike.
+        frames: `Frames`.
         layout: a `ChunkLayout`.
-        chunk_shape: tuple of int, `(k + 1, height, width, 3)`, no less than a frame's.
-        dtype: of the chunks.
-        chunks_at_once: int. Chunks of a group.
+        chunk_shape: tuple of int, `(k + 1, height, width, 3)`, at least as large as the
+            frames.
+        chunks_at_once: int. Chunks in a group.
     """
 
-    def __init__(self, frames, layout, chunk_shape, dtype, chunks_at_once):
+    def __init__(self, frames, layout, chunk_shape, chunks_at_once):
         self._frames = frames
         self._layout = layout
-        self._chunks = np.empty((chunks_at_once, *chunk_shape), dtype)
+        self._chunks = np.empty(
+            (chunks_at_once, *chunk_shape),
+            "uint8" if frames.dtype == "uint8" else "float32",
+        )
         self._number = self._start = 0
 
     def read(self):
@@ -153,30 +179,29 @@ class ChunkReader:
 
         Returns:
             Pair of an array of shape `(n, k + 1, height, width, 3)`, valid until the
-            next group is read, and a list of `Span`, a chunk's number and the frames
-            that no chunk before it has. Both are empty at the end.
+            next group is read, and a list of n `Span`. Both are empty at the end.
         """
         spans = []
         for chunk in self._chunks:
-            # The frame in common is at the end of what was read last.
-            held = 1 if self._number and self._layout.kind == "shared" else 0
-            if held:
+            # A shared frame is the last of the chunk that was read before.
+            shared = 1 if self._number and self._layout.chunking == "shared" else 0
+            if shared:
                 chunk[0] = self._chunks[len(spans) - 1, -1]
-            count = held
-            for frame in itertools.islice(self._frames, len(chunk) - held):
-                _place(chunk[count], frame)
+            count = shared
+            for frame in itertools.islice(self._frames, len(chunk) - shared):
+                _copy_padded(frame, chunk[count])
                 count += 1
-            if count == held:
+            if count == shared:
                 break
             chunk[count:] = chunk[count - 1]
-            stop = self._start + count - held
+            stop = self._start + count - shared
             spans.append(Span(self._number, self._start, stop))
             self._number, self._start = self._number + 1, stop
         return self._chunks[: len(spans)], spans
 
 
-def _place(target, frame):
-    """Copies a frame into a larger one and extends its edges."""
+def _copy_padded(frame, target):
+    """Copies a frame into a larger one, whose other pixels repeat its edges."""
     height, width, _ = frame.shape
     target[:height, :width] = frame
     target[height:, :width] = frame[-1]

@@ -1,25 +1,32 @@
-"""How much memory encoding and decoding take, and what fits into a budget."""
+"""How much memory frames take, and how much there is by default."""
 
 import numpy as np
 
-# Beside the frames of one chunk, where no budget is given.
+# Bytes for the model, where no budget is given. The frames of one chunk come on top.
 DEFAULT_MEMORY = 2 * 10**9
-FLOAT32 = 4
-# Of frames that wait to be written, but for the fewest and the most of them.
-WAITING_BYTES = 10**8
-WAITING_FRAMES = 4, 64
+_FLOAT32_BYTES = 4
+# Frames that wait to be written: their bytes together, and the range of their number.
+_WAITING_BYTES = 10**8
+_WAITING_FRAMES = 4, 64
 
 
 def frame_bytes(frames, height, width, dtype="uint8"):
-    """Memory of so many decoded frames, of those that fade, and of the output.
+    """Returns the memory of decoded frames: decoded, fading and output.
 
-    Frames are decoded in float32. As many are held twice in the dtype of the output:
-    those being mixed, and those that wait to be shown.
+    Frames are decoded in float32, and half of them again may be fading. In the dtype of
+    the output they are held twice: while they are mixed, and while they wait to be
+    shown.
+
+    Args:
+        frames: int. Frames that are decoded together.
+        height: int. Rows of a frame.
+        width: int. Columns of a frame.
+        dtype: str. The dtype of the output. Defaults to `"uint8"`.
     """
     values = int(np.prod([frames, height, width, 3]))
-    return int(1.5 * FLOAT32 * values) + 2 * np.dtype(dtype).itemsize * values
+    return int(1.5 * _FLOAT32_BYTES * values) + 2 * np.dtype(dtype).itemsize * values
 
 
 def waiting_frames(height, width):
-    """How many frames may wait to be written: those of some chunks, or of a part."""
-    return int(np.clip(WAITING_BYTES // (3 * height * width), *WAITING_FRAMES))
+    """Returns how many frames of a size may wait to be written: 4 to 64."""
+    return int(np.clip(_WAITING_BYTES // (3 * height * width), *_WAITING_FRAMES))

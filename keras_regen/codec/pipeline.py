@@ -1,8 +1,9 @@
-"""What runs at the same time, in threads of its own and in bounded memory.
+"""Threads that read, prepare and write while the model runs, in bounded memory.
 
-Reading, noise, mixing and writing release Python's lock and run beside the model, which
-runs in the thread of its caller. Where one model makes what another one takes, the
-first can be run ahead in a thread too, within the scopes of the caller.
+Reading, noise, mixing and writing release Python's lock and run in threads, while the
+model runs in its caller's thread. Where the output of one model is the input of
+another, the first model can run ahead in a thread too, in the Keras scopes of the
+caller.
 """
 
 import collections
@@ -16,28 +17,15 @@ THREAD_NAME = "keras-regen"
 _END = object()
 
 
-class _Thread(concurrent.futures.ThreadPoolExecutor):
-    """One thread, which Python ends before it exits."""
-
-    def __init__(self):
-        super().__init__(1, THREAD_NAME)
-
-    def end(self, is_finalizing=sys.is_finalizing):
-        """Drops what has not begun, and waits for what has."""
-        # As the interpreter ends, the thread has ended and modules are gone.
-        if not is_finalizing():
-            self.shutdown(cancel_futures=True)
-
-
 class Prefetcher:
-    """An iterator that is run ahead of its consumer, in a thread.
+    """An iterator that runs ahead of its consumer, in a thread.
 
-    What the iterator raises is raised here, after the items before it.
+    An error of the iterator is raised in the consumer, after the items before it.
 
     Args:
         items: iterator. Nothing else may use it.
-        depth: int. Items to hold at most, beside the one given out. With 0, the
-            default, all is done in the consumer's thread, until `begin`.
+        depth: int. Items to make ahead, at most. With 0, the default, the consumer's
+            thread makes every item until `start` is called.
     """
 
     def __init__(self, items, depth=0):
@@ -45,10 +33,10 @@ class Prefetcher:
         self._thread = None
         self._pending = collections.deque()
         if depth:
-            self.begin(depth)
+            self.start(depth)
 
-    def begin(self, depth, scope=contextlib.nullcontext):
-        """From now on runs so many items ahead.
+    def start(self, depth, scope=contextlib.nullcontext):
+        """Runs `depth` items ahead from now on.
 
         Args:
             depth: int, at least 1.
@@ -81,56 +69,29 @@ class Prefetcher:
         raise StopIteration
 
     def wait(self):
-        """Waits until all is made that may be: then the thread does nothing."""
+        """Waits until all items are made that may be; then the thread is idle."""
         if self._pending:
             concurrent.futures.wait([self._pending[-1]])
 
     def close(self):
-        """Ends the thread, once it has the item that it is at."""
+        """Ends the thread, once it has made its current item."""
         self._pending.clear()
         if self._thread:
             self._thread.end()
 
 
-def capture_keras_scope():
-    """What Keras computes on in this thread, to be entered in another one.
-
-    That is its device and its distribution. Other contexts of the thread, such as
-    `torch.autocast`, stay behind.
-
-    Returns:
-        Callable that returns a context.
-    """
-    device, distribution = _device(), keras.distribution.distribution()
-
-    @contextlib.contextmanager
-    def scope():
-        keras.distribution.set_distribution(distribution)
-        # Not without need: TensorFlow and JAX would compile anew.
-        changes = device != _device()
-        with keras.device(device) if changes else contextlib.nullcontext():
-            yield
-
-    return scope
-
-
-def _device():
-    device = keras.ops.zeros(()).device
-    return device if keras.backend.backend() == "jax" else str(device)
-
-
 def map_in_thread(function, items, lag):
-    """Calls a function with every item, in a thread, while the next are taken.
+    """Calls a function with every item, in a thread, while the next items are taken.
 
-    Items are taken in the caller's thread. What is raised, by the function or for an
-    item, is raised here, after the results before it. Closing the generator drops what
-    has not begun, and waits for what has.
+    Items are taken in the caller's thread. An error, of the function or of an item, is
+    raised in the caller, after the results before it. Closing the generator drops calls
+    that have not started, and waits for the one that has.
 
     Args:
         function: callable of one item.
         items: iterator.
-        lag: int. Items that are taken beyond the one whose result is given. With 0
-            nothing is held back, and nothing done at the same time.
+        lag: int. Items that are taken beyond the one whose result is yielded. With 0
+            nothing is held back, and nothing happens at the same time.
 
     Yields:
         The results, in order.
@@ -152,3 +113,61 @@ def map_in_thread(function, items, lag):
                 yield pending.popleft().result()
     finally:
         thread.end()
+
+
+def write_in_thread(write, items, lag):
+    """Writes every item in a thread, while the next items are made.
+
+    When it returns or raises, the thread has ended and the items are closed.
+
+    Args:
+        write: callable of one item.
+        items: generator.
+        lag: int. Items that may wait to be written.
+    """
+    with (
+        contextlib.closing(items),
+        contextlib.closing(map_in_thread(write, items, lag)) as written,
+    ):
+        for _ in written:
+            pass
+
+
+def capture_keras_scope():
+    """Captures the device and the distribution that this thread computes on.
+
+    Other contexts of the thread, such as `torch.autocast`, are not captured.
+
+    Returns:
+        Callable that returns a context, to enter in another thread.
+    """
+    device, distribution = _device(), keras.distribution.distribution()
+
+    @contextlib.contextmanager
+    def scope():
+        keras.distribution.set_distribution(distribution)
+        # Only where the device differs: entering a scope makes TensorFlow and JAX
+        # compile anew.
+        changes = device != _device()
+        with keras.device(device) if changes else contextlib.nullcontext():
+            yield
+
+    return scope
+
+
+def _device():
+    device = keras.ops.zeros(()).device
+    return device if keras.backend.backend() == "jax" else str(device)
+
+
+class _Thread(concurrent.futures.ThreadPoolExecutor):
+    """One thread, which Python ends before it exits."""
+
+    def __init__(self):
+        super().__init__(1, THREAD_NAME)
+
+    def end(self, is_finalizing=sys.is_finalizing):
+        """Drops calls that have not started, and waits for the one that has."""
+        # While the interpreter exits, the thread has ended and modules are gone.
+        if not is_finalizing():
+            self.shutdown(cancel_futures=True)

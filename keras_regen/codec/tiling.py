@@ -1,34 +1,39 @@
-"""Tiles of a frame, overlapping and blended."""
+"""Overlapping tiles of a frame, and the weights that blend them."""
 
 import itertools
 
 import numpy as np
 
+# Rows and columns that neighbouring tiles share at least, in latents.
+_OVERLAP = 2
+
 
 class Tiling:
     """Splits a frame of latents into tiles that overlap, all of one shape.
 
-    Tiles are as equal and as few as cover the frame. Weights fall linearly over the
-    overlap and sum to 1, so that no line shows.
+    There are as few tiles as cover the frame, spaced evenly. Weights fall linearly over
+    the overlap and sum to 1, so that no line shows.
 
     Args:
         rows: int. Latent rows of the frame.
         columns: int. Latent columns.
         size: int. The most rows and columns of a tile.
-        overlap: int. The least that neighbours share, less than `size`.
+        overlap: int. The fewest rows or columns that neighbours share, less than
+            `size`. Defaults to `2`.
 
     Attributes:
+        corners: list of `(row, column)`, the first of every tile.
         tile_rows: int. Rows of every tile.
         tile_columns: int. Columns of every tile.
 
     Example:
 
-    >>> tiling = Tiling(16, 29, size=16, overlap=2)
+    >>> tiling = Tiling(16, 29, size=16)
     >>> tiling.corners, tiling.tile_rows, tiling.tile_columns
     ([(0, 0), (0, 13)], 16, 16)
     """
 
-    def __init__(self, rows, columns, size, overlap):
+    def __init__(self, rows, columns, size, overlap=_OVERLAP):
         self._row_starts, self.tile_rows = _cover(rows, size, overlap)
         self._column_starts, self.tile_columns = _cover(columns, size, overlap)
         self.corners = [*itertools.product(self._row_starts, self._column_starts)]
@@ -37,28 +42,23 @@ class Tiling:
         return len(self.corners)
 
     def weights(self, scale):
-        """The weight of every tile's pixels, as that of its rows and its columns.
+        """Returns the weights of every tile's pixels, as factors.
 
         Args:
             scale: int. Pixels of a latent, along each axis.
 
         Returns:
-            List of pairs of float32 arrays of shapes `(scale * tile_rows, 1)` and
-            `(1, scale * tile_columns)`, to be multiplied, in the order of `corners`.
+            List of pairs of float32 arrays, in the order of `corners`: the weights of
+            rows, of shape `(scale * tile_rows, 1)`, and those of columns, of shape
+            `(1, scale * tile_columns)`. A pixel's weight is their product.
         """
         down = _ramps(self._row_starts, self.tile_rows, scale)
         across = _ramps(self._column_starts, self.tile_columns, scale)
         return [(d[:, None], a[None]) for d, a in itertools.product(down, across)]
 
-    def lines(self, axis, scale):
-        """Pixels in whose middle two tiles have equal weight, along 0 or 1."""
-        starts = (self._row_starts, self._column_starts)[axis]
-        size = (self.tile_rows, self.tile_columns)[axis]
-        return [scale * (a + size + b) // 2 for a, b in itertools.pairwise(starts)]
-
 
 def _cover(length, size, overlap):
-    """Starts of equal intervals over `length`, and their size."""
+    """Returns the starts of equal intervals over `length`, and their size."""
     if length <= size:
         return [0], length
     count = -(-(length - overlap) // (size - overlap))
@@ -68,7 +68,7 @@ def _cover(length, size, overlap):
 
 
 def _ramps(starts, size, scale):
-    """Weights of the intervals, which sum to 1 everywhere."""
+    """Returns the weights of the intervals, which sum to 1 everywhere."""
     centres = (np.arange(scale * size) + 0.5) / scale
     length = scale * (starts[-1] + size)
     ramps = np.zeros((len(starts), length))
@@ -80,7 +80,7 @@ def _ramps(starts, size, scale):
             overlap = start + size - starts[i + 1]
             ramp = np.minimum(ramp, (size - centres) / overlap)
         ramps[i, scale * start : scale * (start + size)] = ramp
-    # Rounded to whole latents, three small tiles may meet.
+    # Starts are rounded to whole latents, so three small tiles may overlap.
     ramps = (ramps / ramps.sum(axis=0)).astype("float32")
     return [
         ramp[scale * start : scale * (start + size)]

@@ -1,4 +1,4 @@
-"""What to decode, and when it is shown."""
+"""The chunks to decode, and the times at which their frames are shown."""
 
 import collections
 import dataclasses
@@ -10,10 +10,13 @@ import numpy as np
 
 from keras_regen.latents import Latents
 
+# A chunk's number, its latents as a float32 array `(2, rows, columns, C)`, and whether
+# no chunk follows.
 Chunk = collections.namedtuple("Chunk", "number latents is_last")
 
-# Chunks after which evenly spaced times have met every number of frames to a chunk.
-SAMPLE = 1024
+# After as many chunks, evenly spaced times have given a chunk every number of frames
+# that they can give.
+_MAX_CHUNKS_TO_COUNT = 1024
 
 
 class Timeline:
@@ -26,20 +29,22 @@ class Timeline:
         speed: float. How much faster than the video it plays.
         times: array or None. Instead of both: ascending times in frames from the first
             of `latents`.
+        live: bool or None. Whether latents may have to be waited for. Defaults to
+            whether they are an iterable.
 
     Attributes:
-        header: `Latents`, the first of them, which describe the rest.
+        first: `Latents`. The first piece, which describes the others.
         fps: float. Frames per second of the output.
-        times: `EvenTimes` or `ListedTimes`, in frames of the whole video.
-        count: int or None. Frames of the output; known late where latents come one by
-            one.
-        live: bool. Whether latents come one by one, and may have to be waited for.
+        times: `_EvenTimes` or `_ListedTimes`, in frames of the whole video.
+        count: int or None. The number of frames of the output; where latents come piece
+            by piece it is None until the last piece.
+        live: bool. Whether latents may have to be waited for.
 
     Raises:
         ValueError: if an argument is not as above.
     """
 
-    def __init__(self, latents, fps=None, speed=1.0, times=None):
+    def __init__(self, latents, fps=None, speed=1.0, times=None, live=None):
         if times is not None and (fps is not None or speed != 1):
             raise ValueError(
                 "Give `times`, or `fps` and `speed`. "
@@ -51,30 +56,31 @@ class Timeline:
         if isinstance(latents, str | os.PathLike):
             latents = Latents.load(latents, lazy=True)
         if isinstance(latents, Latents):
-            self.header, self._pieces, stop = latents, iter([latents]), latents.stop
-        elif isinstance(latents, Iterable):
-            pieces = iter(latents)
-            self.header, stop = next(pieces, None), None
-            self._pieces = itertools.chain([self.header], pieces)
-        if not isinstance(getattr(self, "header", None), Latents):
+            pieces, stop = iter([latents]), latents.stop
+        else:
+            pieces = iter(latents if isinstance(latents, Iterable) else ())
+            stop = None
+        self.first = next(pieces, None)
+        if not isinstance(self.first, Latents):
             raise ValueError(
-                "What is decoded must be Latents, the path of their file or an "
-                f"iterable of Latents. Received: {type(latents).__name__}"
+                "To decode, give Latents, the path of their file or an iterable of "
+                f"Latents. Received: {type(latents).__name__}"
             )
-        self.live = stop is None
-        self.fps = fps or self.header.fps
+        self._pieces = itertools.chain([self.first], pieces)
+        self.live = stop is None if live is None else live
+        self.fps = fps or self.first.fps
         if times is None:
-            step = speed * self.header.fps / self.fps
-            self.times = EvenTimes(self.header.start, step)
+            step = speed * self.first.fps / self.fps
+            self.times = _EvenTimes(self.first.start, step)
             self.count = None if stop is None else self._count(stop)
         else:
-            length = None if stop is None else stop - self.header.start
+            length = None if stop is None else stop - self.first.start
             times = _checked(times, length)
-            self.times = ListedTimes(times + self.header.start)
+            self.times = _ListedTimes(times + self.first.start)
             self.count = len(times)
 
     def chunks(self):
-        """Iterator of `Chunk`, in order."""
+        """Yields every `Chunk`, in order."""
         chunks = (
             (piece.first_chunk + i, piece.chunks(i, i + 1), piece)
             for piece in self._pieces
@@ -95,32 +101,33 @@ class Timeline:
             this = following
 
     def decoded(self, layout, chunk):
-        """Range of the frames that a chunk is decoded at, by their numbers.
+        """Returns the range of the numbers of the frames that a chunk is decoded at.
 
-        Those before 0 and from `count` on are not part of the output.
+        Frames before 0 and from `count` on are not part of the output.
         """
         return range(*self.times.within(*layout.window(chunk)))
 
     def shown(self, layout, chunk):
-        """Those of them that are part of the output."""
+        """Returns the part of `decoded` that belongs to the output."""
         decoded = self.decoded(layout, chunk)
         stop = decoded.stop if self.count is None else min(decoded.stop, self.count)
         return range(max(0, decoded.start), stop)
 
     def max_frames(self, layout):
-        """The most frames that any chunk is decoded at."""
-        first = self.header.first_chunk
-        if isinstance(self.times, ListedTimes):
+        """Returns the most frames that any chunk is decoded at."""
+        first = self.first.first_chunk
+        if isinstance(self.times, _ListedTimes):
             last = int(self.times[self.count - 1] // layout.stride) + 1
         else:
-            last = first + SAMPLE
+            last = first + _MAX_CHUNKS_TO_COUNT
         return max(len(self.decoded(layout, c)) for c in range(first, last + 1))
 
     def _count(self, stop):
-        return max(1, round((stop - self.header.start) / self.times.step))
+        return max(1, round((stop - self.first.start) / self.times.step))
 
 
 def _checked(times, length):
+    """Returns the times as a float64 array, or raises ValueError."""
     times = np.asarray(times, "float64")
     good = times.ndim == 1 and times.size and np.all(np.isfinite(times))
     good = good and times[0] >= 0 and np.all(np.diff(times) >= 0)
@@ -133,12 +140,12 @@ def _checked(times, length):
 
 
 @dataclasses.dataclass(frozen=True)
-class EvenTimes:
+class _EvenTimes:
     """Evenly spaced times without end, `start + step * number`.
 
-    There are some before the first, too: a chunk is decoded at all that it can show,
-    whether the output has begun or not, so it comes out alike whatever is decoded
-    beside it.
+    Numbers below 0 are valid: a chunk is always decoded at all times that it can show,
+    also before the output starts, so that its frames do not depend on where the output
+    starts.
 
     Args:
         start: float. Time of frame 0 of the output, in frames of the video.
@@ -152,14 +159,14 @@ class EvenTimes:
         return self.start + self.step * np.asarray(number, "float64")
 
     def within(self, low, high):
-        """Numbers of the first in an open interval, and of the first after it."""
+        """Returns the first number with a time in an open interval, and the stop."""
         first = np.floor((low - self.start) / self.step) + 1
         last = np.ceil((high - self.start) / self.step)
         return int(first), int(last)
 
 
-class ListedTimes:
-    """Times one by one.
+class _ListedTimes:
+    """Times in a list.
 
     Args:
         times: ascending float64 array of shape `(count,)`.
@@ -169,11 +176,11 @@ class ListedTimes:
         self._times = times
 
     def __getitem__(self, number):
-        # After the last one, that one again.
+        # Numbers beyond the last time have the last time.
         return self._times[np.clip(number, 0, len(self._times) - 1)]
 
     def within(self, low, high):
-        """Numbers of the first in an open interval, and of the first after it."""
+        """Returns the first number with a time in an open interval, and the stop."""
         first = np.searchsorted(self._times, low, side="right")
         last = np.searchsorted(self._times, high, side="left")
         return int(first), int(last)

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_regen.codec.chunk_encoder import ChunkEncoder
+from keras_regen.codec.chunk_encoder import ChunkEncoder, EncodingPlan
 from keras_regen.models import VideoEncoder, encoder_bytes
 
 K = 2
@@ -24,33 +24,37 @@ def test_windows_change_nothing(encoder, rows, fits):
     video = video.astype("float32")
     whole = encoder.predict_on_batch(video)
     memory = encoder_bytes(encoder, *fits)
-    chunk_encoder = ChunkEncoder(encoder, 8 * rows, 8 * columns, memory)
-    assert encoder_bytes(encoder, *chunk_encoder.window) <= memory
-    assert chunk_encoder.window != (rows, columns)
-    np.testing.assert_allclose(chunk_encoder(video), whole, atol=1e-5)
+    plan = EncodingPlan.fit(encoder, 8 * rows, 8 * columns, memory)
+    assert encoder_bytes(encoder, *plan.window) <= memory
+    assert plan.window != (rows, columns)
+    latents = ChunkEncoder(encoder, plan)(video)
+    np.testing.assert_allclose(latents, whole, atol=1e-5)
 
 
 def test_one_window_where_it_fits(encoder):
     memory = 3 * encoder_bytes(encoder, 10, 12)
-    chunk_encoder = ChunkEncoder(encoder, 80, 96, memory)
-    assert chunk_encoder.window == (10, 12)
-    assert chunk_encoder.chunks_at_once == 3
+    plan = EncodingPlan.fit(encoder, 75, 96, memory)
+    assert plan.window == (10, 12)
+    assert plan.chunks_at_once == 3
+    assert plan.memory == memory
+    assert plan.chunk_shape == (K + 1, 80, 96, 3)
 
 
 def test_halves_are_two_windows(encoder):
-    """What is at the end needs context on one side alone."""
+    """A window at the edge of the frame needs context on one side only."""
     rows = 40
     memory = encoder_bytes(encoder, rows // 2 + encoder.context, 10)
-    chunk_encoder = ChunkEncoder(encoder, 8 * rows, 80, memory)
+    plan = EncodingPlan.fit(encoder, 8 * rows, 80, memory)
+    chunk_encoder = ChunkEncoder(encoder, plan)
     encoded, encode = [], chunk_encoder._encode
     chunk_encoder._run = lambda chunks: encoded.append(chunks.shape) or encode(chunks)
     chunk_encoder(np.zeros((1, K + 1, 8 * rows, 80, 3), "float32"))
-    assert [shape[2] for shape in encoded] == [8 * chunk_encoder.window[0]] * 2
+    assert [shape[2] for shape in encoded] == [8 * plan.window[0]] * 2
 
 
 def test_too_little_memory(encoder):
     with pytest.raises(ValueError, match=r"needs [\d.e-]+ GB. Received: max_memory="):
-        ChunkEncoder(encoder, 800, 800, 1000)
+        EncodingPlan.fit(encoder, 800, 800, 1000)
 
 
 @pytest.mark.parametrize("patch", [1, 4, 8])
@@ -64,5 +68,5 @@ def test_context_is_just_enough(patch):
     change = encoder.predict_on_batch(changed) - encoder.predict_on_batch(video)
     columns = np.flatnonzero(np.abs(change).max(axis=(0, 1, 2, 4)) > 0)
     assert columns.min() >= 1 and columns.max() <= 2 * context + 1
-    # All of it is used, on one side at least.
+    # The whole context is used, on at least one side.
     assert columns.min() <= 2 or columns.max() >= 2 * context

@@ -15,7 +15,7 @@ def test_arrays_and_iterators(dtype):
     for source, count in ((video(dtype), 5), (list(video(dtype)), None)):
         with open_frames(source) as frames:
             assert (frames.fps, frames.count) == (25, count)
-            np.testing.assert_array_equal(list(frames.iterator), video(dtype))
+            np.testing.assert_array_equal(list(frames), video(dtype))
     with open_frames(iter(video(dtype)), fps=12) as frames:
         assert frames.fps == 12
 
@@ -28,10 +28,10 @@ def test_files(tmp_path):
     for source in (path, str(path)):
         with open_frames(source, fps=50) as frames:
             assert (frames.fps, frames.count) == (50, 5)
-            np.testing.assert_array_equal(list(frames.iterator), video())
+            np.testing.assert_array_equal(list(frames), video())
     with VideoReader(path, fps=12.5) as reader, open_frames(reader) as frames:
         assert frames.fps == 12.5
-        np.testing.assert_array_equal(list(frames.iterator), video())
+        np.testing.assert_array_equal(list(frames), video())
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_files(tmp_path):
 )
 def test_errors(source, message):
     with pytest.raises(ValueError, match=message), open_frames(source) as frames:
-        list(frames.iterator)
+        list(frames)
 
 
 @pytest.mark.parametrize("fps", [0, -5, float("inf")])

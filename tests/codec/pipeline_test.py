@@ -63,7 +63,7 @@ class TestAhead:
         items.close()
         assert [*items] == []
 
-    def test_begins_when_told(self):
+    def test_starts_when_told(self):
         ran_in = []
 
         def numbers():
@@ -74,7 +74,7 @@ class TestAhead:
         items = Prefetcher(numbers())
         assert next(items) == 0 and len(ran_in) == 1
         items.wait()
-        items.begin(2)
+        items.start(2)
         assert [*items] == [1, 2, 3, 4, 5]
         assert ran_in[0] is threading.current_thread()
         assert {t.name for t in ran_in[1:]} == {f"{THREAD_NAME}_0"}
@@ -111,7 +111,7 @@ def made():
         yield keras.ops.zeros(2), keras.distribution.distribution()
 items = Prefetcher(made())
 with keras.device(device):
-    items.begin(1, capture_keras_scope())
+    items.start(1, capture_keras_scope())
 array, distribution = next(items)
 items.close()
 assert same(array), array
@@ -331,11 +331,12 @@ class TestOverlap:
         )
         codec = VideoCodec(model)
         latents = codec.encode(ramp(np.arange(2 * GROUP), 16, 24))
-        decoder = codec._decoder(Timeline(latents), Sampling())
-        frames = frame_bytes(decoder.num_frames, 16, 24, "float32")
-        codec.max_memory = DEFAULT_MEMORY + frames - decoder.memory_left
-        codec.max_memory += codec._encoder(16, 24).memory - missing
-        codec.batch_size = decoder.batch_size
+        decoding = codec._plan_decoding(Timeline(latents))
+        encoding = codec._plan_encoding(latents)
+        frames = frame_bytes(decoding.num_frames, 16, 24, "float32")
+        codec.max_memory = DEFAULT_MEMORY + frames - decoding.memory_left
+        codec.max_memory += encoding.memory - missing
+        codec.batch_size = decoding.batch_size
         ran_in.clear()
         with make_reader(3 * GROUP) as reader:
             assert len([*codec.reconstruct_stream(reader)]) == 3 * GROUP

@@ -29,13 +29,17 @@ class RampModel:
             temporal_compression=k,
             latent_channels=8,
             stem_patch_size=8,
-            convs=[],
+            layers=[],
             context=0,
             predict_on_batch=self._encode,
             fingerprint=lambda: "0123456789abcdef",
         )
         self.decoder = types.SimpleNamespace(
-            units=8, mlp_ratio=4, num_heads=1, compute_dtype="float32"
+            is_convolutional=False,
+            units=8,
+            mlp_ratio=4,
+            num_heads=1,
+            compute_dtype="float32",
         )
         self.decoded = []
 

@@ -4,10 +4,10 @@ import pytest
 from keras_regen.latents import ChunkLayout
 
 
-@pytest.mark.parametrize("kind", ["disjoint", "shared"])
+@pytest.mark.parametrize("chunking", ["disjoint", "shared"])
 @pytest.mark.parametrize("k", [2, 4, 8, 32])
-def test_every_frame_has_a_chunk(k, kind):
-    layout = ChunkLayout(k, kind)
+def test_every_frame_has_a_chunk(k, chunking):
+    layout = ChunkLayout(k, chunking)
     for num_frames in range(1, 5 * k):
         count = layout.count(num_frames)
         held = set()
@@ -19,10 +19,10 @@ def test_every_frame_has_a_chunk(k, kind):
         assert count == 1 or layout.start(count - 2) + k + 1 < num_frames
 
 
-@pytest.mark.parametrize("kind", ["disjoint", "shared"])
+@pytest.mark.parametrize("chunking", ["disjoint", "shared"])
 @pytest.mark.parametrize("blend_frames", [0, 1, 2, 3])
-def test_two_chunks_show_a_time_at_most(kind, blend_frames):
-    layout = ChunkLayout(8, kind, blend_frames)
+def test_two_chunks_show_a_time_at_most(chunking, blend_frames):
+    layout = ChunkLayout(8, chunking, blend_frames)
     times = np.arange(-3, 40, 0.25)
     shares = []
     for chunk in range(6):
