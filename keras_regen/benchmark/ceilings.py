@@ -1,29 +1,29 @@
-"""The most that this machine was seen to compute, to compare a model with."""
+"""The highest rates that this machine reaches, as limits for models."""
 
 import numpy as np
 from keras import ops
 
-# Large enough that starting costs nothing beside it, and no larger than it must be.
+# Long enough that starting a call costs nothing in comparison.
 MIN_SECONDS = 0.03
 MATMUL_SIDES = (1024, 2048, 4096, 8192)
 CONV_SIDES = (32, 64, 128, 256)
-# A GPU is given so many at a time: waiting for each would count.
+# Calls queued on a GPU before waiting, since waiting for each would take time.
 GPU_CALLS = 16
 CONV_FRAMES, CONV_CHANNELS, CONV_KERNEL = 9, 128, 3
 
 
 def measure_ceiling(dtype, timer, on_gpu=False):
-    """The rates of matrix products and of a 3D convolution.
+    """Measures the rates of matrix products and of a 3D convolution.
 
     Args:
         dtype: `"float32"`, `"bfloat16"` or `"float16"`.
         timer: `Timer`.
-        on_gpu: bool. Whether it is a GPU's, which NumPy does not use. Defaults to
-            `False`.
+        on_gpu: bool. Whether the backend computes on a GPU. NumPy is then not
+            measured. Defaults to `False`.
 
     Returns:
         Dict of operations per second: `matmul` and `conv3d` of the backend; in float32
-        on a CPU also `numpy`, NumPy's matrix product; and `ceiling`, the most of them.
+        on a CPU also `numpy`, NumPy's matrix product; and `ceiling`, their maximum.
     """
     calls = GPU_CALLS if on_gpu else 1
     rates = {
@@ -36,7 +36,7 @@ def measure_ceiling(dtype, timer, on_gpu=False):
 
 
 def _best_rate(make, sides, dtype, timer, calls=1):
-    """Operations per second at the first size that takes long enough, or the last."""
+    """Returns the rate at the first size that takes long enough, or at the last."""
     for side in sides:
         function, operations = make(side, dtype)
 
@@ -80,6 +80,6 @@ def _tensor(shape, dtype, seed):
 
 
 def _wait(tensor):
-    """Until it is computed: a value of it is fetched."""
+    """Waits until a tensor is computed, by fetching one value of it."""
     if not isinstance(tensor, np.ndarray):
         ops.convert_to_numpy(ops.ravel(tensor[:1, :1])[:1])

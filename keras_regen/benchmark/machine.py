@@ -1,4 +1,4 @@
-"""What a benchmark ran on."""
+"""The machine and the packages that a benchmark runs on."""
 
 import importlib.metadata
 import os
@@ -7,8 +7,7 @@ import platform
 
 import keras
 
-from keras_regen.benchmark.load import import_psutil
-from keras_regen.benchmark.timer import CPU_LIMIT
+from keras_regen.benchmark.timer import CPU_LIMIT, import_psutil
 from keras_regen.hardware import hardware, on_gpu
 
 CPU_INFO = pathlib.Path("/proc/cpuinfo")
@@ -16,7 +15,7 @@ PACKAGES = ("keras-regen", "keras", "numpy")
 
 
 def machine():
-    """A dict of the CPU, its cores, the memory, the system and the device."""
+    """Returns a dict of the CPU, its cores, the memory, the system and the device."""
     psutil = import_psutil()
     return {
         "cpu": _cpu(),
@@ -30,28 +29,28 @@ def machine():
 
 
 def load_limit():
-    """Cores that others may take while something is timed.
+    """Returns the number of cores that other processes may take during timing.
 
-    Beside a GPU, the host has little to do and cores to spare.
+    With a GPU, the host has little to do and can spare half of its cores.
     """
     return max(CPU_LIMIT, usable_threads() / 2) if on_gpu() else CPU_LIMIT
 
 
 def usable_threads():
-    """Threads of the CPU that this process may use."""
+    """Returns the number of CPU threads that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
 
 
 def versions(*packages):
-    """A dict of the versions of Python, ours, Keras, its backend and others."""
+    """Returns the versions of Python, our package, Keras, its backend and others."""
     found = {"python": platform.python_version()}
     for name in dict.fromkeys([*PACKAGES, keras.backend.backend(), *packages]):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            # Not installed from a package of that name, such as tensorflow-cpu.
+            # The package has another name than the module, such as tensorflow-cpu.
             found[name] = getattr(importlib.import_module(name), "__version__", None)
     return found
 

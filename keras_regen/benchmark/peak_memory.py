@@ -1,26 +1,28 @@
-"""The most memory that something takes, beside what was there before."""
+"""Peak memory, on the CPU and on GPUs."""
 
 import ctypes
 import gc
 import pathlib
 import threading
 
-from keras_regen.benchmark.load import import_psutil
+from keras_regen.benchmark.timer import import_psutil
 
 STATUS = pathlib.Path("/proc/self/status")
 CLEAR = pathlib.Path("/proc/self/clear_refs")
 SAMPLING_SECONDS = 0.005
 
 
-def peak_memory(device):
-    """Begins to measure.
+def measure_peak_memory(device):
+    """Starts measuring the memory that is allocated on top of what is in use now.
 
     Args:
-        device: `"cpu"`; or `"torch"`, `"jax"` or `"tensorflow"`, whose GPU it is.
+        device: `"cpu"`; or `"torch"`, `"jax"` or `"tensorflow"` for the GPU of that
+            backend.
 
     Returns:
-        An object with `reset()`, which forgets the peak but not what there was before,
-        and `stop()`, which returns the peak over that, in bytes, or None if unknown.
+        An object with two methods. `reset()` forgets the peak so far. `stop()` returns
+        the peak in bytes minus the memory in use at the start, or None if it is
+        unknown.
     """
     gc.collect()
     if device != "cpu":
@@ -33,7 +35,7 @@ def peak_memory(device):
 
 
 class _HighWaterMark:
-    """The peak that Linux keeps of the resident set."""
+    """The peak of the resident set that Linux keeps."""
 
     def __init__(self):
         self.reset()
@@ -47,7 +49,7 @@ class _HighWaterMark:
 
 
 class _Sampler:
-    """The resident set, looked at again and again."""
+    """Polls the resident set."""
 
     def __init__(self):
         self._process = import_psutil().Process()
@@ -105,7 +107,7 @@ class _TensorFlowGPU:
 
 
 class _JaxGPU:
-    """JAX keeps the peak of the whole process: what stays below it is not known."""
+    """JAX keeps one peak for the whole process, so a lower peak is unknown."""
 
     def __init__(self):
         import jax
@@ -134,7 +136,7 @@ def _resident(name):
 
 
 def _return_free_memory():
-    """What was freed and kept would be taken again and not be seen."""
+    """Returns freed memory to the system, since reusing it would not show."""
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (AttributeError, OSError, TypeError):

@@ -1,6 +1,6 @@
-"""What others do: the autoencoders of diffusers, with random weights.
+"""Peers: the autoencoders of diffusers, with random weights.
 
-They run on PyTorch, beside whichever backend ours do.
+They run on PyTorch, whichever backend our models use.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ from keras_regen.benchmark.settings import PRECISIONS
 from keras_regen.benchmark.work import Work
 from keras_regen.evaluation.embedders import FAMILIES, import_torch
 
-# Of each: what it is called, and its class, whose defaults are the published
+# The title and the class of each peer. The defaults of the classes are the published
 # configurations of Cosmos 1.0 CV8x8x8, LTX-Video 0.9.0, Wan 2.1 and CogVideoX 2B.
 MODELS = {
     "cosmos": ("Cosmos 8x8x8", "AutoencoderKLCosmos"),
@@ -20,15 +20,15 @@ MODELS = {
 
 
 class Peer:
-    """An autoencoder of diffusers in one precision, on the GPU where there is one.
+    """An autoencoder of diffusers in one precision, on the GPU if there is one.
 
-    The video and the latents are on the device already and stay there, in the precision
-    of its weights: copies are no part of its time. Tiling is off.
+    Videos and latents stay on the device, in the precision of the weights, so copies
+    are not timed. Tiling is off.
 
     Args:
         name: a key of `MODELS`.
-        dtype: a dtype policy, whose precision its weights are in.
-        **config: what to build it with instead of its published configuration.
+        dtype: a dtype policy. The weights are in its compute dtype.
+        **config: replaces parts of the published configuration.
     """
 
     def __init__(self, name, dtype="float32", **config):
@@ -41,27 +41,27 @@ class Peer:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(0)
-            # PyTorch's own `to`: that of diffusers warns of modules that there are not.
+            # PyTorch's own `to`, since that of diffusers warns about missing modules.
             self.module = self._make()
             torch.nn.Module.to(self.module, self._device, self._dtype)
-        # It counts without computing.
+        # A copy without values, for counting operations.
         with torch.device("meta"):
             self._shadow = self._make().to("meta")
 
     def parameters(self):
-        """Numbers of parameters of encoder and decoder."""
+        """Returns the numbers of parameters of the encoder and the decoder."""
         return [
             sum(p.numel() for p in part.parameters())
             for part in (self.module.encoder, self.module.decoder)
         ]
 
     def takes(self, num_frames, height, width):
-        """Whether it takes such videos as they are."""
+        """Returns whether it takes videos of this shape without padding."""
         shape = (num_frames, height, width)
         return FAMILIES[self._family](self.module).padded_shape(*shape) == shape
 
     def work(self, case, shape):
-        """What a case does.
+        """Returns the work of a case.
 
         Args:
             case: `"encode"` or `"decode"`.
@@ -100,14 +100,14 @@ def _decode(module, latents):
 
 
 def _counted(function):
-    """What a function on the meta device returns, and its operations."""
+    """Calls a function on the meta device. Returns its result and its operations."""
     torch = import_torch()
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
-        # Fused attention is not counted on every device.
+        # Operations of fused attention are not counted on every device.
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         counter = stack.enter_context(FlopCounterMode(display=False))
         outputs = function()

@@ -1,21 +1,26 @@
-"""What rows of benchmarks are to each other."""
+"""Reports of benchmarks: ratios to the peers, joined reports, and a plot."""
+
+import math
 
 from keras_regen.benchmark.settings import PRECISIONS
+from keras_regen.figures import new_figure, save_figure
 
 REPORT, PLOT = "benchmark.json", "benchmark.png"
-# What two rows must share to be compared.
+# Two rows can be compared if these are equal.
 CONDITIONS = ("case", "frames", "height", "width", "batch_size", "dtype")
+OUR_COLOR, PEER_COLOR = "tab:blue", "tab:gray"
+BAR_HEIGHT = 0.28
 
 
 def with_ratios(rows):
-    """Puts the peers beside ours.
+    """Compares our rows with those of the peers.
 
     Args:
-        rows: list of dict, of `Benchmark`.
+        rows: list of dict, as `Benchmark.run` yields them.
 
     Returns:
-        List of dict: the rows, those of ours with `ratios`, a dict of how many times as
-        long each peer takes for the same.
+        List of dict: the rows. Rows of our models have `ratios`, a dict from the name
+        of each peer to its time divided by ours.
     """
     peers = [row for row in rows if row["is_peer"]]
     result = []
@@ -30,15 +35,15 @@ def with_ratios(rows):
 
 
 def join_reports(reports):
-    """One report of several, of one machine.
+    """Joins reports of several backends on one machine.
 
     Args:
-        reports: list of dict, of `Benchmark.report`, at least one.
+        reports: list of dict from `Benchmark.report`, at least one.
 
     Returns:
-        Dict: the first, with the rows of all, ours first. They know their `backend`,
-        their shares are of the best ceiling that any of the backends reached, and
-        peers stand beside all of ours. The reports themselves are in `reports`.
+        Dict: the first report, with the rows of all reports, ours first. Each row has
+        its `backend`, its share of the best ceiling of all backends, and ratios to the
+        peers of all reports. `reports` holds the reports themselves.
     """
     best = {}
     for report in reports:
@@ -61,3 +66,53 @@ def join_reports(reports):
         "skipped": [reason for report in reports for reason in report["skipped"]],
         "reports": reports,
     }
+
+
+def plot_seconds(report, path):
+    """Draws the seconds of every case, for our models and the peers.
+
+    Args:
+        report: dict from `Benchmark.report`.
+        path: path of the picture, `.png`.
+
+    Raises:
+        ImportError: if matplotlib is not installed.
+    """
+    cases = list(dict.fromkeys(row["case"] for row in report["rows"]))
+    panels = [[row for row in report["rows"] if row["case"] == case] for case in cases]
+    longest = max(map(len, panels))
+    figure = new_figure(5.5 * len(panels), 1.4 + BAR_HEIGHT * longest)
+    figure.suptitle(
+        f"{report['machine']['device']}, {report['machine']['cpu']}, "
+        f"{report['backend']}",
+        fontsize="medium",
+    )
+    for axes, case, rows in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], cases, panels, strict=True
+    ):
+        seconds = [row["seconds"] for row in rows]
+        spread = [
+            [row["seconds"] - row["min_seconds"] for row in rows],
+            [row["max_seconds"] - row["seconds"] for row in rows],
+        ]
+        colors = [PEER_COLOR if row["is_peer"] else OUR_COLOR for row in rows]
+        bars = axes.barh(range(len(rows)), seconds, xerr=spread, color=colors)
+        axes.bar_label(bars, fmt=" %.3g", fontsize="small")
+        axes.set_yticks(range(len(rows)), [_label(row) for row in rows])
+        axes.tick_params(axis="y", labelsize="small")
+        axes.invert_yaxis()
+        axes.set_xscale("log")
+        # Starts at a power of ten below the shortest bar, so that the axis has a label.
+        start = 10 ** math.floor(math.log10(min(seconds) / 2))
+        axes.set_xlim(start, 3 * max(row["max_seconds"] for row in rows))
+        axes.xaxis.set_minor_formatter("")
+        axes.set_xlabel("seconds")
+        axes.set_title(case)
+        axes.grid(alpha=0.3, which="both", axis="x")
+    save_figure(figure, path)
+
+
+def _label(row):
+    size = "x".join(str(row[name]) for name in ("frames", "height", "width"))
+    batch = f"{row['batch_size']} of " if row["batch_size"] > 1 else ""
+    return f"{row['model']}, {batch}{size}, {row['dtype'].removeprefix('mixed_')}"

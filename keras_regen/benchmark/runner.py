@@ -1,4 +1,4 @@
-"""A benchmark from beginning to end."""
+"""Running a whole benchmark."""
 
 import dataclasses
 import datetime
@@ -12,7 +12,7 @@ import keras
 from keras_regen.atomic_output import AtomicOutput
 from keras_regen.benchmark.ceilings import measure_ceiling
 from keras_regen.benchmark.machine import load_limit, machine, versions
-from keras_regen.benchmark.peak_memory import peak_memory
+from keras_regen.benchmark.peak_memory import measure_peak_memory
 from keras_regen.benchmark.report import REPORT, with_ratios
 from keras_regen.benchmark.settings import PEER_CASES, PRECISIONS
 from keras_regen.benchmark.timer import Timer
@@ -21,16 +21,16 @@ from keras_regen.hardware import on_gpu
 
 
 class Benchmark:
-    """Times models, peers and the machine itself in one run.
+    """Times models, peers and the limits of the machine in one run.
 
     Args:
         settings: `Settings`.
-        timer: `Timer` or None. Defaults to one that guards against other load: on a
-            CPU against 0.1 of a core, beside a GPU against half of the cores.
+        timer: `Timer` or None. Defaults to one that discards samples during which other
+            processes took more than 0.1 cores, or with a GPU half of the cores.
 
     Raises:
-        ValueError: if a model is not known.
-        ImportError: without psutil.
+        ValueError: if there is no model of a given name.
+        ImportError: if psutil is not installed.
     """
 
     def __init__(self, settings, timer=None):
@@ -43,33 +43,34 @@ class Benchmark:
         self.ceilings, self.rows, self.skipped = {}, [], []
 
     def __len__(self):
-        """Things to measure, the ceiling of each precision among them."""
+        """The number of measurements, including one ceiling for each precision."""
         s = self.settings
         sizes = len(s.sizes) * len(s.dtypes) * max(1, len(s.compressions))
         ours = len(s.models) * len(s.cases)
         return len(s.dtypes) + sizes * (ours + len(s.peers) * len(self._peer_cases()))
 
-    def run(self, begun=lambda label: None):
-        """Measures one thing after the other.
+    def run(self, on_start=lambda label: None):
+        """Makes all measurements.
 
         Args:
-            begun: callable. Told in words what is about to be measured.
+            on_start: callable `(label)`, called before each measurement with a str that
+                describes it.
 
         Yields:
-            The row of each case once it is measured, a dict; None for what goes into
-            `ceilings` or `skipped`.
+            A dict, the row of the case that was measured; None after a ceiling or a
+            case that was skipped.
         """
         for dtype in self.settings.dtypes:
-            begun(f"what the machine can do in {PRECISIONS[dtype]}")
+            on_start(f"what the machine can do in {PRECISIONS[dtype]}")
             self.ceilings[PRECISIONS[dtype]] = measure_ceiling(
                 PRECISIONS[dtype], self._timer, on_gpu=self._on_gpu
             )
             yield None
-        yield from self._run_ours(begun)
-        yield from self._run_peers(begun)
+        yield from self._run_ours(on_start)
+        yield from self._run_peers(on_start)
 
     def report(self):
-        """What was measured so far, as a dict."""
+        """Returns all measurements so far, as a dict."""
         extra = ("torch", "diffusers") if self.settings.peers else ()
         return {
             "date": self._date.isoformat(timespec="seconds"),
@@ -84,7 +85,7 @@ class Benchmark:
         }
 
     def save(self, directory):
-        """Writes what was measured so far as `benchmark.json`, whole or not at all.
+        """Writes all measurements so far to `benchmark.json`, whole or not at all.
 
         Raises:
             ValueError: if it cannot be written.
@@ -93,7 +94,7 @@ class Benchmark:
         with AtomicOutput(path, "report") as output:
             output.temporary.write_text(json.dumps(self.report(), indent=1) + "\n")
 
-    def _run_ours(self, begun):
+    def _run_ours(self, on_start):
         s = self.settings
         for dtype, name, k in itertools.product(
             s.dtypes, s.models, s.compressions or (None,)
@@ -101,10 +102,10 @@ class Benchmark:
             model = make_model(name, k, dtype)
             frames = model.temporal_compression + 1
             parameters = [p.count_params() for p in (model.encoder, model.decoder)]
-            # Training last: it keeps what the optimiser keeps.
+            # Training comes last, because the state of the optimiser stays in memory.
             cases = sorted(s.cases, key=lambda case: case == "train")
             for case, size in itertools.product(cases, s.sizes):
-                begun(_label(name, case, dtype, (s.batch_size, frames, *size)))
+                on_start(_label(name, case, dtype, (s.batch_size, frames, *size)))
                 yield self._measure(
                     make_work(case, model, size, s.batch_size, s.num_steps),
                     device=keras.backend.backend(),
@@ -119,12 +120,12 @@ class Benchmark:
             del model
             gc.collect()
 
-    def _run_peers(self, begun):
+    def _run_peers(self, on_start):
         if not self.settings.peers:
             return
         from keras_regen.benchmark.peers import Peer
 
-        # The sizes that ours had.
+        # The same shapes as for our models.
         shapes = {
             tuple(row[n] for n in ("batch_size", "frames", "height", "width")): None
             for row in self.rows
@@ -132,37 +133,39 @@ class Benchmark:
         for dtype, name in itertools.product(self.settings.dtypes, self.settings.peers):
             peer = Peer(name, dtype)
             for case, shape in itertools.product(self._peer_cases(), shapes):
-                label = _label(peer.title, case, dtype, shape)
-                begun(label)
-                if not peer.takes(*shape[1:]):
-                    self.skipped.append(f"{label}: it takes no such videos")
-                    yield None
-                    continue
-                try:
-                    row = self._measure(
-                        peer.work(case, shape),
-                        device="torch",
-                        model=peer.title,
-                        is_peer=True,
-                        case=case,
-                        num_steps=1,
-                        parameters=peer.parameters(),
-                        shape=shape,
-                        dtype=dtype,
-                    )
-                except NotImplementedError as error:
-                    # Not in every precision on every device.
-                    self.skipped.append(f"{label}: {error}")
-                    row = None
-                yield row
+                on_start(_label(peer.title, case, dtype, shape))
+                yield self._measure_peer(peer, case, shape, dtype)
             del peer
             gc.collect()
+
+    def _measure_peer(self, peer, case, shape, dtype):
+        """Returns the row of a peer, or None if it cannot do the case."""
+        label = _label(peer.title, case, dtype, shape)
+        if not peer.takes(*shape[1:]):
+            self.skipped.append(f"{label}: it does not take videos of this shape")
+            return None
+        try:
+            return self._measure(
+                peer.work(case, shape),
+                device="torch",
+                model=peer.title,
+                is_peer=True,
+                case=case,
+                num_steps=1,
+                parameters=peer.parameters(),
+                shape=shape,
+                dtype=dtype,
+            )
+        except NotImplementedError as error:
+            # PyTorch lacks some operations in some precisions on some devices.
+            self.skipped.append(f"{label}: {error}")
+            return None
 
     def _peer_cases(self):
         return [case for case in PEER_CASES if case in self.settings.cases]
 
     def _measure(self, work, device, shape, dtype, **labels):
-        memory = peak_memory(device if self._on_gpu else "cpu")
+        memory = measure_peak_memory(device if self._on_gpu else "cpu")
         try:
             timing = self._timer.time(work.function, compiled=memory.reset)
         finally:

@@ -1,45 +1,46 @@
-"""What is to be measured, checked before Keras is imported."""
+"""The settings of a benchmark, checked before Keras is imported."""
 
 import dataclasses
 import importlib.util
 
+from keras_regen.pixels import SPATIAL_COMPRESSION
+
 CASES = ("encode", "decode", "dit", "train")
-# Those that a peer has too.
+# The cases that peers have too.
 PEER_CASES = ("encode", "decode")
 PEERS = ("cosmos", "ltx", "wan", "cogvideox")
-# What each policy computes in.
+# The compute dtype of each policy.
 PRECISIONS = {
     "float32": "float32",
     "mixed_bfloat16": "bfloat16",
     "mixed_float16": "float16",
 }
-# Of a patch; frames must be whole patches.
-SIDE_STEP = 8
 
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """Every model at every k, size, precision and case.
+    """Measures every model at every k, size, precision and case.
 
     Args:
         models: tuple of str. Names of architectures, with random weights, and presets.
-        cases: tuple of str, of `CASES`: `"encode"` and `"decode"`, as
-            `Regen.encode` and `Regen.decode`, copies to and from the host included;
-            `"dit"`, one forward of the decoder; `"train"`, a training step with AdamW.
+        cases: tuple of str from `CASES`: `"encode"` and `"decode"`, which call
+            `Regen.encode` and `Regen.decode` and include copies to and from the host;
+            `"dit"`, one forward pass of the decoder; `"train"`, a training step with
+            AdamW.
         compressions: tuple of int, k. Chunks have k + 1 frames. Empty for 8, or the
             preset's own.
         sizes: tuple of `(height, width)`, multiples of 8 pixels.
-        dtypes: tuple of str, of `PRECISIONS`: dtype policies.
-        batch_size: int. Chunks at a time. Defaults to `1`.
+        dtypes: tuple of str from `PRECISIONS`: dtype policies.
+        batch_size: int. Chunks in a batch. Defaults to `1`.
         num_steps: int. Sampling steps of `"decode"`. Defaults to `1`.
-        repeats: int. Samples of each case. Defaults to `5`.
-        peers: tuple of str, of `PEERS`: what to encode and decode with beside ours.
-        any_load: bool. Whether samples count that were taken while something else kept
-            the machine busy. Defaults to `False`.
+        repeats: int. Timing samples of each case. Defaults to `5`.
+        peers: tuple of str from `PEERS`: other autoencoders to encode and decode with.
+        any_load: bool. Whether to keep samples taken while other processes kept the
+            machine busy. Defaults to `False`.
 
     Raises:
-        ValueError: if one of them is not as above.
-        ImportError: if the peers are not installed.
+        ValueError: if an argument is not as above.
+        ImportError: if there are peers and diffusers is not installed.
     """
 
     models: tuple
@@ -58,13 +59,10 @@ class Settings:
         _check_known("dtype", self.dtypes, PRECISIONS)
         _check_known("peer", self.peers, PEERS)
         for height, width in self.sizes:
-            if (
-                min(height, width) < SIDE_STEP
-                or height % SIDE_STEP
-                or width % SIDE_STEP
-            ):
+            aligned = height % SPATIAL_COMPRESSION == width % SPATIAL_COMPRESSION == 0
+            if min(height, width) < 1 or not aligned:
                 raise ValueError(
-                    f"Sizes must be multiples of {SIDE_STEP} pixels. "
+                    f"Sizes must be multiples of {SPATIAL_COMPRESSION} pixels. "
                     f"Received: size={height}x{width}"
                 )
         for name in ("batch_size", "num_steps", "repeats"):

@@ -1,31 +1,68 @@
-"""Timing a function on a machine that may not be quiet."""
+"""Timing on a machine where other processes may run."""
 
 import dataclasses
 import math
 import statistics
 import time
 
-from keras_regen.benchmark.load import MachineBusyError, OtherLoad
-
-# CPU time is counted in ticks of 10 ms: over less than this, two of them would pass for
+# CPU time is counted in ticks of 10 ms: in shorter samples, two ticks would look like
 # load.
 MIN_SAMPLE_SECONDS = 0.25
-# In cores. One core of two taken by others slows two threads four- to fivefold.
+# In cores. If others take one core of two, two threads run four to five times slower.
 CPU_LIMIT = 0.1
-# Samples that may be discarded for each that is wanted.
+# Samples that may be discarded for each one that is kept.
 PATIENCE = 4
+# Fields of `psutil.cpu_times()` that are not work. Guests are counted under user too.
+IDLE = ("idle", "iowait", "guest", "guest_nice")
+
+
+class MachineBusyError(OSError):
+    """Something else kept the machine too busy to time anything."""
+
+
+def import_psutil():
+    """Imports psutil, or raises an ImportError that says what to install."""
+    try:
+        import psutil
+    except ImportError as error:
+        raise ImportError(
+            "Benchmarks need psutil: pip install keras-regen[benchmark]"
+        ) from error
+    return psutil
+
+
+class OtherLoad:
+    """Measures the CPU time that other processes take.
+
+    A call returns the busy seconds of all CPUs, including time that the hypervisor gave
+    to other machines, minus the seconds of this process. Only differences between calls
+    are meaningful. They are accurate to about two ticks of 10 ms.
+
+    Raises:
+        ImportError: if psutil is not installed.
+    """
+
+    def __init__(self):
+        self._psutil = import_psutil()
+        self._process = self._psutil.Process()
+
+    def __call__(self):
+        times = self._psutil.cpu_times()._asdict()
+        busy = sum(value for name, value in times.items() if name not in IDLE)
+        own = self._process.cpu_times()
+        return busy - own.user - own.system
 
 
 @dataclasses.dataclass(frozen=True)
 class Timing:
-    """How long one call takes.
+    """The time that one call takes.
 
     Args:
-        first_seconds: float. The first call, which compiles.
-        samples: list of float. Seconds of a call, the mean over `calls_per_sample`.
+        first_seconds: float. The first call, which includes compilation.
+        samples: list of float. Mean seconds of a call, over `calls_per_sample` calls.
         calls_per_sample: int.
-        other_cores: list of float. Cores that others took during each sample.
-        discarded: int. Samples that were not counted.
+        other_cores: list of float. Cores that other processes took in each sample.
+        discarded: int. Samples taken under load and thrown away.
     """
 
     first_seconds: float
@@ -36,19 +73,19 @@ class Timing:
 
     @property
     def seconds(self):
-        """The median."""
+        """The median of the samples."""
         return statistics.median(self.samples)
 
 
 class Timer:
-    """Times calls, and repeats those during which something else ran.
+    """Times calls, and repeats samples during which other processes ran.
 
     Args:
-        repeats: int. Samples. Defaults to `5`.
-        limit: float. Cores that others may take during a sample. Defaults to 0.1.
-        any_load: bool. Whether to count samples whatever else runs. Defaults to
-            `False`.
-        other_load: callable that returns the seconds of CPU time of others so far.
+        repeats: int. The number of samples. Defaults to `5`.
+        limit: float. Cores that other processes may take during a sample. Defaults to
+            `0.1`.
+        any_load: bool. Whether to keep samples under any load. Defaults to `False`.
+        other_load: callable that returns the CPU seconds of other processes so far.
             Defaults to `OtherLoad()`.
     """
 
@@ -62,37 +99,38 @@ class Timer:
         """Times a function.
 
         Args:
-            function: callable without arguments, done when it returns.
+            function: callable without arguments. It must return only when its work is
+                done.
             compiled: callable or None, called after the first call.
 
         Returns:
             `Timing`.
 
         Raises:
-            MachineBusyError: if too many samples had to be discarded.
+            MachineBusyError: if too many samples were discarded.
         """
         return self.take_turns(function, compiled=compiled)[0]
 
     def take_turns(self, *functions, compiled=None):
-        """Times functions in turns, A B A B, which makes their ratios steadier.
+        """Times functions in turns, A B A B, for steadier ratios between them.
 
         Args:
             *functions: as for `time`.
-            compiled: as for `time`, called after the first call of each.
+            compiled: as for `time`, called after the first call of each function.
 
         Returns:
-            List of `Timing`. A turn of all of them is discarded as a whole.
+            List of `Timing`. Under load, the whole turn is discarded.
 
         Raises:
-            MachineBusyError: if too many turns had to be discarded.
+            MachineBusyError: if too many turns were discarded.
         """
-        begun = [_warm_up(function, compiled) for function in functions]
+        warm_ups = [_warm_up(function, compiled) for function in functions]
         turns, loads, discarded = [], [], []
         while len(turns) < self.repeats:
             load, start = self._other_load(), time.perf_counter()
             turn = [
                 _seconds(function, calls)
-                for function, (_, calls) in zip(functions, begun, strict=True)
+                for function, (_, calls) in zip(functions, warm_ups, strict=True)
             ]
             wall = time.perf_counter() - start
             load = max(0.0, self._other_load() - load) / wall
@@ -103,26 +141,25 @@ class Timer:
             discarded.append(load)
             if len(discarded) > PATIENCE * self.repeats:
                 raise MachineBusyError(
-                    "Something else keeps the machine busy, so that nothing can be "
-                    f"timed: {len(discarded)} samples had "
-                    f"{statistics.median(discarded):.2f} cores taken by others, where "
-                    f"{self.limit:.2f} are allowed. Stop it, or count all samples with "
-                    "--any-load"
+                    "Other processes keep the machine too busy for timing: "
+                    f"{len(discarded)} samples had {statistics.median(discarded):.2f} "
+                    f"cores taken by others, where {self.limit:.2f} are allowed. Stop "
+                    "the other processes, or keep all samples with --any-load"
                 )
         return [
             Timing(first, list(samples), calls, loads, len(discarded))
             for (first, calls), samples in zip(
-                begun, zip(*turns, strict=True), strict=True
+                warm_ups, zip(*turns, strict=True), strict=True
             )
         ]
 
 
 def _warm_up(function, compiled):
-    """Seconds of the first call, and how many calls make a sample."""
+    """Returns the seconds of the first call, and the number of calls of a sample."""
     first = _seconds(function, 1)
     if compiled:
         compiled()
-    # The second call may still allocate; the third tells how long one takes.
+    # The second call may still allocate memory; the third shows the true time.
     seconds = _seconds(function, 1)
     if seconds < MIN_SAMPLE_SECONDS:
         seconds = min(seconds, _seconds(function, 1))
@@ -130,7 +167,7 @@ def _warm_up(function, compiled):
 
 
 def _seconds(function, calls):
-    """The mean of a call."""
+    """Returns the mean seconds of a call."""
     start = time.perf_counter()
     for _ in range(calls):
         function()

@@ -1,4 +1,4 @@
-"""What is timed: models, and what they are given to do."""
+"""The models that are timed and the work that they do."""
 
 import dataclasses
 from collections.abc import Callable
@@ -25,7 +25,7 @@ WEIGHT_SCALE = 0.02
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """A function to time, and the operations that a call of it takes."""
+    """A function to time, and the number of operations of a call."""
 
     function: Callable
     operations: int
@@ -45,18 +45,18 @@ def check_model(name):
 
 
 def make_model(name, temporal_compression, dtype):
-    """A model to time.
+    """Makes a model to time.
 
     Args:
-        name: the name of an architecture, or a preset.
+        name: str. An architecture or a preset.
         temporal_compression: int or None. k. Defaults to 8, or the preset's own.
-        dtype: the dtype policy.
+        dtype: str. The dtype policy.
 
     Returns:
-        A `Regen`, or whatever the preset is.
+        A `Regen`, or the model of the preset.
 
     Raises:
-        ValueError: if there is none of that name and k.
+        ValueError: if there is no model with this name and k.
     """
     if name not in ARCHITECTURES:
         return load_model(name, temporal_compression, dtype)
@@ -65,7 +65,7 @@ def make_model(name, temporal_compression, dtype):
 
 
 def fill_zeros(model):
-    """Gives kernels that start at zero values: multiplying by zero may be faster."""
+    """Fills kernels that start at zero, since multiplying by zero may be faster."""
     rng = np.random.default_rng(0)
     for weight in model.trainable_variables:
         if weight.name == "kernel" and not ops.convert_to_numpy(weight).any():
@@ -75,20 +75,20 @@ def fill_zeros(model):
 
 
 def make_work(case, model, size, batch_size=1, num_steps=1):
-    """What a case does.
+    """Makes the work of a case.
 
     Args:
         case: one of `CASES`.
-        model: of `make_model`.
+        model: a model from `make_model`.
         size: `(height, width)`.
-        batch_size: int. Chunks at a time. Defaults to `1`.
+        batch_size: int. Chunks in a batch. Defaults to `1`.
         num_steps: int. Sampling steps of `"decode"`. Defaults to `1`.
 
     Returns:
         `Work`.
 
     Raises:
-        ValueError: for `"dit"` and another model than a `Regen`.
+        ValueError: if the case is `"dit"` and the model has no DiT decoder.
     """
     shape = (batch_size, model.temporal_compression + 1, *size)
     return _WORK[case](model, shape, num_steps)
@@ -112,7 +112,7 @@ def _dit(model, shape, num_steps):
     if not model.is_generative:
         raise ValueError(
             'The case "dit" needs a model with a DiT decoder. '
-            f"Received: {model.preset!r}, of a `{type(model).__name__}`"
+            f"Received: {model.preset!r}, a `{type(model).__name__}`"
         )
     batch, frames, *_ = shape
     inputs = {
@@ -128,7 +128,7 @@ def _dit(model, shape, num_steps):
 
 
 def _train(model, shape, num_steps):
-    # A tensor, as `fit` gives it.
+    # A tensor, as in `fit`.
     video = ops.convert_to_tensor(_video(shape))
     model.compile(optimizer=keras.optimizers.AdamW(LEARNING_RATE))
     return Work(lambda: model.train_on_batch(video), training_operations(model, shape))

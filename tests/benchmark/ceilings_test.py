@@ -24,7 +24,7 @@ def sides(monkeypatch):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_the_first_size_that_takes_long_enough(sides, dtype):
     rates = ceilings.measure_ceiling(dtype, FakeTimer())
-    # The second takes 0.04 s; the convolution, tried third, 0.06.
+    # The second matrix product takes 0.04 s, the convolution 0.06 s.
     assert rates["matmul"] == pytest.approx(2 * 16**3 / 0.04)
     assert rates["conv3d"] == pytest.approx(2 * 9 * 27 * 128**2 / 0.06)
     assert ("numpy" in rates) == (dtype == "float32")
@@ -33,7 +33,7 @@ def test_the_first_size_that_takes_long_enough(sides, dtype):
     )
 
 
-def test_a_gpu_is_given_many_at_a_time(sides):
+def test_calls_are_queued_on_a_gpu(sides):
     rates = ceilings.measure_ceiling("float32", FakeTimer(), on_gpu=True)
     assert rates["matmul"] == pytest.approx(ceilings.GPU_CALLS * 2 * 16**3 / 0.04)
     assert "numpy" not in rates

@@ -18,7 +18,7 @@ PUBLISHED = {
 }
 
 
-def test_there_is_a_model_for_each():
+def test_there_is_a_model_for_each_peer():
     assert tuple(MODELS) == PEERS
 
 
@@ -26,7 +26,7 @@ def test_there_is_a_model_for_each():
 def test_the_configurations_are_the_published_ones(name):
     import diffusers
 
-    # Imported before: what its module holds would have no values on that device.
+    # Imported outside, or constants of its module would have no values on that device.
     build = getattr(diffusers, MODELS[name][1])
     with torch.device("meta"):
         module = build()
@@ -46,7 +46,7 @@ def test_work():
         work = peer.work(case, shape)
         with FlopCounterMode(display=False) as counter:
             work.function()
-        # Fused attention, of two heads' width here, is not counted on CPUs.
+        # Operations of fused attention are not counted on CPUs.
         assert counter.get_total_flops() == pytest.approx(work.operations, rel=0.02)
 
 

@@ -16,7 +16,7 @@ OURS = {
 PEER = {**OURS, "model": "a peer", "is_peer": True, "seconds": 6.0}
 
 
-def test_ratios_are_of_the_same_case():
+def test_ratios_compare_the_same_case():
     others = [
         {**PEER, "case": "encode"},
         {**PEER, "height": 24},
@@ -44,7 +44,7 @@ def test_joined_reports():
     joined = join_reports([first, second])
     assert joined["backend"] == "torch, jax"
     assert [row["backend"] for row in joined["rows"]] == ["torch", "jax", ""]
-    # Of the best ceiling of either.
+    # Shares of the best ceiling of both reports.
     assert [row["share_of_ceiling"] for row in joined["rows"]] == [0.25] * 3
     ratios = [row["ratios"]["a peer"] for row in joined["rows"][:2]]
     assert ratios == [3.0, 2.0]

@@ -12,7 +12,7 @@ from keras_regen.benchmark import (
     timer,
     work,
 )
-from keras_regen.benchmark.load import MachineBusyError
+from keras_regen.benchmark.timer import MachineBusyError
 from keras_regen.benchmark.work import make_work
 from keras_regen.models import (
     ARCHITECTURES,
@@ -75,7 +75,7 @@ def small(monkeypatch):
 
 
 class Others:
-    """They take no time, or a lot."""
+    """Other processes, idle or busy."""
 
     busy = False
     total = 0.0
@@ -89,7 +89,7 @@ def quick(others=None):
     return timer.Timer(repeats=1, other_load=others or Others())
 
 
-def test_what_is_reported(small, tmp_path):
+def test_report(small, tmp_path):
     settings = Settings(
         models=("toy",),
         compressions=(K,),
@@ -109,7 +109,7 @@ def test_what_is_reported(small, tmp_path):
     rates = report["ceilings"]["float32"]
     assert rates["ceiling"] == max(rates[n] for n in ("matmul", "conv3d", "numpy"))
     rows = {row["case"]: row for row in report["rows"]}
-    # Training, whose optimiser takes memory, comes last.
+    # Training comes last, because its optimiser takes memory.
     assert list(rows) == ["encode", "decode", "dit", "train"]
     for row in rows.values():
         assert set(row) == ROW_KEYS
@@ -127,7 +127,7 @@ def test_what_is_reported(small, tmp_path):
     assert (tmp_path / "benchmark.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_was_measured_before_the_machine_got_busy_is_kept(small, tmp_path):
+def test_rows_from_before_the_machine_got_busy_are_kept(small, tmp_path):
     others = Others()
     run = Benchmark(
         Settings(models=("toy",), compressions=(K,), sizes=(SIZE,)), quick(others)
@@ -140,14 +140,14 @@ def test_what_was_measured_before_the_machine_got_busy_is_kept(small, tmp_path):
     assert [row["case"] for row in report["rows"]] == ["encode"]
 
 
-def test_a_peer_that_cannot_is_skipped(small, monkeypatch):
+def test_a_peer_that_cannot_decode_is_skipped(small, monkeypatch):
     pytest.importorskip("diffusers")
 
     def refuse():
         raise NotImplementedError("no bfloat16 here")
 
     class Refusing:
-        """It encodes, and cannot decode."""
+        """A peer that encodes but cannot decode."""
 
         title = "A peer"
 

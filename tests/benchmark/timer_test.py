@@ -4,13 +4,13 @@ import psutil
 import pytest
 
 from keras_regen.benchmark import Timer, timer
-from keras_regen.benchmark.load import MachineBusyError, OtherLoad
+from keras_regen.benchmark.timer import MachineBusyError, OtherLoad
 
 SECONDS = 0.1
 
 
 class FakeLoad:
-    """Seconds of CPU time of others: so many more during each sample."""
+    """Others take the given seconds of CPU time during the samples."""
 
     def __init__(self, *seconds):
         self._seconds = iter(seconds)
@@ -44,13 +44,13 @@ def test_samples_under_load_are_taken_again():
     assert min(timing.samples) <= timing.seconds <= max(timing.samples)
 
 
-def test_a_busy_machine_is_an_error_that_says_how_busy():
+def test_a_busy_machine_is_an_error_that_tells_the_load():
     load = FakeLoad(*[0.1] * 5)
     with pytest.raises(MachineBusyError, match=r"5 samples had (1\.0|0\.9)\d cores"):
         Timer(repeats=1, other_load=load).time(sleep)
 
 
-def test_any_load_counts_them():
+def test_any_load_keeps_samples_under_load():
     load = FakeLoad(0.1)
     timing = Timer(repeats=1, any_load=True, other_load=load).time(sleep)
     assert timing.discarded == 0
@@ -80,19 +80,19 @@ def test_functions_take_turns():
         lambda: (order.append("short"), time.sleep(SECONDS)),
         lambda: (order.append("long"), time.sleep(2 * SECONDS)),
     )
-    # The first turn is discarded, both of it.
+    # The whole first turn is discarded.
     timings = Timer(repeats=2, other_load=FakeLoad(1.0)).take_turns(short, long)
     assert order == ["short"] * 2 + ["long"] * 2 + ["short", "long"] * 3
     assert [timing.discarded for timing in timings] == [1, 1]
     assert timings[1].seconds / timings[0].seconds == pytest.approx(2, rel=0.1)
 
 
-def test_the_load_of_this_process_is_not_that_of_others():
+def test_the_load_of_this_process_does_not_count():
     load = OtherLoad()
-    before, begun, own = load(), time.perf_counter(), time.process_time()
+    before, start, own = load(), time.perf_counter(), time.process_time()
     while time.process_time() - own < 0.3:
         pass
-    seconds = time.perf_counter() - begun
-    # Others may run, but not on the core that this took.
-    most = psutil.cpu_count() * seconds - 0.3
-    assert -0.05 <= load() - before <= most + 0.1
+    seconds = time.perf_counter() - start
+    # Others may run, but not on the core that this process uses.
+    max_load = psutil.cpu_count() * seconds - 0.3
+    assert -0.05 <= load() - before <= max_load + 0.1
