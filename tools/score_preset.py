@@ -84,7 +84,7 @@ def score_preset(preset, folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("preset", type=pathlib.Path)
+    parser.add_argument("preset", help="directory or bundled name")
     parser.add_argument("folder", type=pathlib.Path, help="validation clips")
     parser.add_argument("bundle", type=pathlib.Path, nargs="?")
     args = parser.parse_args()
