@@ -12,6 +12,7 @@ from keras_regen.models.costs import (
     training_operations,
 )
 from keras_regen.models.dit_decoder import DiTDecoder
+from keras_regen.models.factory import build_model
 from keras_regen.models.generator import generate
 from keras_regen.models.input_checks import check_finite
 from keras_regen.models.presets import (
@@ -20,6 +21,7 @@ from keras_regen.models.presets import (
     load_model,
     preset_directory,
     preset_metadata,
+    upload_preset,
 )
 from keras_regen.models.regen import Regen
 from keras_regen.models.transfer import transfer_weights
@@ -36,6 +38,7 @@ __all__ = [
     "VideoEncoder",
     "architecture",
     "assign_averages",
+    "build_model",
     "bundled_presets",
     "check_finite",
     "count_parameters",
@@ -49,4 +52,5 @@ __all__ = [
     "preset_metadata",
     "training_operations",
     "transfer_weights",
+    "upload_preset",
 ]

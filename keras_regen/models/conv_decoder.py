@@ -52,6 +52,9 @@ class ConvDecoder(FunctionalModel):
         Generation* (MAGVIT-v2), section 3.1 and appendix A.
     """
 
+    # Whether it is a stack of convolutions, whose costs are counted one by one.
+    is_convolutional = True
+
     def __init__(
         self,
         temporal_compression,

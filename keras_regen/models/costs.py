@@ -1,28 +1,43 @@
-"""The number of parameters of an architecture."""
+"""The costs of models: parameters, operations and bytes of memory."""
 
 import concurrent.futures
 import math
 
 import keras
 
-from keras_regen.layers import CausalConv3D, CausalUpsample3D, axis_windows, logits_held
-from keras_regen.models.architectures import architecture, conv_decoder_architecture
-from keras_regen.models.conv_decoder import ConvDecoder
-from keras_regen.models.dit_decoder import DiTDecoder
-from keras_regen.models.video_encoder import VideoEncoder
+from keras_regen.layers import axis_windows, logits_held
+from keras_regen.models.factory import build_model
+from keras_regen.models.stages import convolutions
 from keras_regen.pixels import SPATIAL_COMPRESSION
+
+# Forwards that a training step costs: the backward pass takes two products for each
+# product of the forward pass.
+TRAINING = 3
+FLOAT32 = 4
+# Peak memory of `tiny` and `small`, measured on a CPU with the backend that takes most,
+# over the sum of the tensors counted here.
+MARGIN = 1.5
+# Copies of a tile's pixels while it is decoded: six around the model, the noise of the
+# next batch, and the output of the batch before.
+TILE_COPIES = 8
+# Copies of a chunk while it is encoded: the chunk, the same as float32, and the frames
+# read ahead.
+CHUNK_COPIES = 3
+
+
+# === Parameters ===
 
 
 def count_parameters(name, temporal_compression=8, decoder="dit"):
     """Counts an architecture's parameters without allocating them.
 
     Args:
-        name: `"tiny"`, `"small"`, `"base"` or `"paper"`.
-        temporal_compression: int. k, a power of two from 2 to 64. Defaults to `8`.
-        decoder: `"dit"`, or `"conv"` for the conventional one. Defaults to `"dit"`.
+        name: as for `build_model`.
+        temporal_compression: as for `build_model`.
+        decoder: as for `build_model`.
 
     Returns:
-        Tuple of int: those of the encoder, and those of the decoder.
+        Tuple of int: the parameters of the encoder and of the decoder.
 
     Raises:
         ValueError: if an argument is not as above.
@@ -32,41 +47,23 @@ def count_parameters(name, temporal_compression=8, decoder="dit"):
     >>> count_parameters("tiny", temporal_compression=8)
     (2678856, 5180864)
     """
-    if decoder not in ("dit", "conv"):
-        raise ValueError(
-            f'`decoder` must be "dit" or "conv". Received: decoder={decoder!r}'
-        )
-    config = dict(architecture(name))
-    if decoder == "conv":
-        config["decoder"] = conv_decoder_architecture(name, temporal_compression)
-    build = DiTDecoder if decoder == "dit" else ConvDecoder
-    # Keras initialises what one stateless scope has left out at the end of the next,
-    # but remembers it by thread: what a thread of its own leaves out is forgotten with
-    # it.
+
+    def count():
+        with keras.StatelessScope(initialize_variables=False):
+            model = build_model(name, temporal_compression, decoder)
+        return model.encoder.count_params(), model.decoder.count_params()
+
+    # Keras lists by thread the variables that a stateless scope did not initialise, and
+    # initialises them at the end of the next one: this list ends with its thread.
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(_count, config, build, temporal_compression).result()
+        return thread.submit(count).result()
 
 
-def _count(config, build, temporal_compression):
-    with keras.StatelessScope(initialize_variables=False):
-        encoder = VideoEncoder(temporal_compression, **config["encoder"])
-        decoder = build(temporal_compression, **config["decoder"])
-    return encoder.count_params(), decoder.count_params()
-
-
-FLOAT32 = 4
-# Over the sum of the tensors below: what `tiny` and `small` were seen to take at their
-# peak, on a CPU, on the backend that takes most.
-MARGIN = 1.5
-# Of a tile's pixels: six around the model, the noise of the next batch, and what the
-# last one came to.
-COPIES = 8
-# The way back takes two products for each one of the way there.
-TRAINING = 3
+# === Operations ===
 
 
 def encoder_operations(encoder, shape):
-    """Operations to encode.
+    """Counts the operations to encode, two for each multiply-add.
 
     Args:
         encoder: a `VideoEncoder`.
@@ -75,14 +72,12 @@ def encoder_operations(encoder, shape):
     Returns:
         int.
     """
-    batch, frames, height, width = shape
-    sizes = [frames, height, width]
-    sizes[1:] = (size // encoder.stem_patch_size for size in sizes[1:])
-    return 2 * batch * sum(_stack(encoder.layers, sizes))
+    batch, *sizes = shape
+    return 2 * batch * _stack_products(encoder, (1, *sizes, 3))
 
 
 def decoder_operations(decoder, shape):
-    """Operations of one forward of the decoder.
+    """Counts the operations of one forward of the decoder, two for each multiply-add.
 
     Args:
         decoder: a `DiTDecoder` or a `ConvDecoder`.
@@ -92,42 +87,39 @@ def decoder_operations(decoder, shape):
         int.
     """
     batch, frames, height, width = shape
-    grid = (frames, height // SPATIAL_COMPRESSION, width // SPATIAL_COMPRESSION)
-    if not hasattr(decoder, "depth"):
-        return 2 * batch * sum(_stack(decoder.layers, [2, *grid[1:]]))
-    in_context = getattr(decoder, "conditioning", None) == "in_context"
-    tokens = (frames + 2 * in_context, *grid[1:])
-    products = sum(
-        math.prod(weight.shape) * _positions(weight.path, grid, tokens)
-        for weight in decoder.weights
-        if weight.name == "kernel"
-    )
-    keys = sum(
-        keys_per_query(tokens, getattr(decoder, "window", None), shifted=block % 2 == 1)
-        for block in range(decoder.depth)
-    )
-    # Logits, and the sum of the values.
-    attention = 2 * math.prod(tokens) * keys * decoder.units
-    return 2 * batch * (products + round(attention))
+    rows, columns = height // SPATIAL_COMPRESSION, width // SPATIAL_COMPRESSION
+    if decoder.is_convolutional:
+        latents = (1, 2, rows, columns, decoder.latent_channels)
+        return 2 * batch * _stack_products(decoder, latents)
+    return 2 * batch * _transformer_products(decoder, (frames, rows, columns))
 
 
 def training_operations(model, shape):
-    """Operations of a training step: three forwards of encoder and decoder.
+    """Counts the operations of a training step: three forwards of encoder and decoder.
 
     What `remat` computes again is not counted.
+
+    Args:
+        model: a `Regen` or a `ConvAutoencoder`.
+        shape: `(B, F, H, W)`.
+
+    Returns:
+        int.
     """
     forward = encoder_operations(model.encoder, shape)
     return TRAINING * (forward + decoder_operations(model.decoder, shape))
 
 
 def keys_per_query(tokens, window=None, shifted=False):
-    """Keys that a query sees, on average.
+    """Computes the mean number of keys that a query attends to.
 
     Args:
-        tokens: `(frames, rows, columns)` of them.
-        window: None for all of them, or `(frames, rows, columns)` of a window, None
-            where it is a whole axis.
-        shifted: bool. Whether windows are. Defaults to `False`.
+        tokens: `(frames, rows, columns)`, in tokens.
+        window: as for `DiTBlock`.
+        shifted: as for `DiTBlock`.
+
+    Returns:
+        float or int.
     """
     axes = zip(tokens, window or (None, None, None), strict=True)
     return math.prod(
@@ -137,8 +129,34 @@ def keys_per_query(tokens, window=None, shifted=False):
     )
 
 
-def _positions(path, grid, tokens):
-    """How often a sample goes through the layer of a kernel."""
+def _stack_products(model, shape):
+    """Returns the multiply-adds of a stack of convolutions for inputs of a shape."""
+    return sum(
+        math.prod(conv.kernel.shape) * written
+        for conv, _, written in _walk(model, shape)
+    )
+
+
+def _transformer_products(decoder, grid):
+    """Returns the multiply-adds of a `DiTDecoder` for a `(frames, rows, columns)`."""
+    frames, *sizes = grid
+    in_context = decoder.conditioning == "in_context"
+    tokens = (frames + 2 * in_context, *sizes)
+    products = sum(
+        math.prod(weight.shape) * _uses(weight.path, grid, tokens)
+        for weight in decoder.weights
+        if weight.name == "kernel"
+    )
+    keys = sum(
+        keys_per_query(tokens, decoder.window, shifted=block % 2 == 1)
+        for block in range(decoder.depth)
+    )
+    # Logits, and the weighted sum of the values.
+    return products + round(2 * math.prod(tokens) * keys * decoder.units)
+
+
+def _uses(path, grid, tokens):
+    """Returns how often one sample is multiplied by the kernel at a path."""
     frames, rows, columns = grid
     *parts, layer, _ = path.split("/")
     if "timestep_embedding" in parts or layer == "modulation":
@@ -147,77 +165,89 @@ def _positions(path, grid, tokens):
         return frames
     if layer.startswith("modulator_") or "in_context_tokens" in parts:
         return rows * columns
-    # The blocks see tokens that neither go in nor come out.
+    # Only the blocks see the latents as tokens.
     in_block = any(part.startswith("block_") for part in parts)
     return math.prod(tokens if in_block else grid)
 
 
-def _stack(layers, sizes):
-    """Multiply-adds of each convolution of a sample, from the sizes of the input."""
-    for layer in layers:
-        if isinstance(layer, CausalUpsample3D):
-            yield _conv(layer.conv, sizes)
-            time, space = layer.strides
-            frames, height, width = sizes
-            sizes = [(frames - 1) * time + 1, height * space, width * space]
-            continue
-        if getattr(layer, "shortcut", None):
-            yield _conv(layer.shortcut, sizes)
-        for conv in getattr(layer, "convs", [layer]):
-            if isinstance(conv, CausalConv3D):
-                sizes = [-(-n // s) for n, s in zip(sizes, conv.strides, strict=True)]
-                yield _conv(conv, sizes)
-
-
-def _conv(conv, sizes):
-    return math.prod(conv.kernel.shape) * math.prod(sizes)
+# === Memory ===
 
 
 def encoder_bytes(encoder, rows, columns):
-    """Memory to encode one chunk of so many latents."""
-    frames, scale, largest = (
-        encoder.temporal_compression + 1,
-        encoder.stem_patch_size,
-        0,
-    )
-    for conv in encoder.convs:
-        largest = max(largest, frames * _conv_values(conv) / scale**2)
-        frames = -(-frames // conv.strides[0])
-        scale *= conv.strides[1]
-    pixels = rows * columns * SPATIAL_COMPRESSION**2
-    # The chunk, the same as float32, and the frames read ahead.
-    video = 3 * (encoder.temporal_compression + 1)
-    return int(MARGIN * FLOAT32 * pixels * (largest + 3 * video))
+    """Estimates the memory to encode one chunk.
+
+    Args:
+        encoder: a `VideoEncoder`.
+        rows: int, in latents.
+        columns: int, in latents.
+
+    Returns:
+        int.
+    """
+    height, width = rows * SPATIAL_COMPRESSION, columns * SPATIAL_COMPRESSION
+    chunk = (1, encoder.temporal_compression + 1, height, width, 3)
+    values = _max_values(encoder, chunk) + CHUNK_COPIES * math.prod(chunk)
+    return int(MARGIN * FLOAT32 * values)
 
 
 def decoder_bytes(decoder, frames, rows, columns):
-    """Memory to decode one chunk of so many frames of latents."""
-    if isinstance(decoder, ConvDecoder):
-        return int(MARGIN * FLOAT32 * rows * columns * _most_values(decoder))
-    tokens = frames * rows * columns
-    # The MLP's hidden layer and its activation beside the residual stream.
-    values = tokens * decoder.units * (2 * decoder.mlp_ratio + 8)
-    values += 2 * logits_held(decoder.compute_dtype, 1, decoder.num_heads, tokens)
-    pixels = COPIES * tokens * SPATIAL_COMPRESSION**2 * 3
-    return int(MARGIN * FLOAT32 * (values + pixels))
+    """Estimates the memory to decode one chunk.
+
+    Args:
+        decoder: a `DiTDecoder` or a `ConvDecoder`.
+        frames: int. A `ConvDecoder` always decodes k + 1.
+        rows: int, in latents.
+        columns: int, in latents.
+
+    Returns:
+        int.
+    """
+    if decoder.is_convolutional:
+        frames = decoder.temporal_compression + 1
+        latents = (1, 2, rows, columns, decoder.latent_channels)
+        values = _max_values(decoder, latents)
+    else:
+        tokens = frames * rows * columns
+        # The MLP's hidden layer before and after its activation, and eight tensors of
+        # the residual stream's width.
+        values = tokens * decoder.units * (2 * decoder.mlp_ratio + 8)
+        values += 2 * logits_held(decoder.compute_dtype, 1, decoder.num_heads, tokens)
+    pixels = frames * rows * columns * SPATIAL_COMPRESSION**2 * 3
+    return int(MARGIN * FLOAT32 * (values + TILE_COPIES * pixels))
 
 
-def _conv_values(conv):
-    """Values of one position: the input, its gathered taps, and twice the output."""
+def _max_values(model, shape):
+    """Returns the values that the largest convolution of a stack holds."""
+    values = (read * _values_held(conv) for conv, read, _ in _walk(model, shape))
+    return max(values, default=0)
+
+
+def _values_held(conv):
+    """Counts the values of one position: the input, its taps, and twice the output."""
     taps, *_, channels, filters = conv.kernel.shape
     return channels * (1 + taps * (taps > 1)) + 2 * filters
 
 
-def _most_values(decoder):
-    """Values that one convolution holds, for a column of latents, and the frames."""
-    frames, side, most = 2, SPATIAL_COMPRESSION, 0
-    for layer in decoder.layers:
-        upsamples = isinstance(layer, CausalUpsample3D)
-        for conv in [layer.conv] if upsamples else getattr(layer, "convs", [layer]):
-            if isinstance(conv, CausalConv3D):
-                positions = frames * (SPATIAL_COMPRESSION / side) ** 2
-                most = max(most, positions * _conv_values(conv))
-        if upsamples:
-            time, space = layer.strides
-            frames, side = (frames - 1) * time + 1, side // space
-    return most + COPIES * frames * SPATIAL_COMPRESSION**2 * 3
+# === Stacks of convolutions ===
+
+
+def _walk(model, shape):
+    """Walks over a stack of convolutions.
+
+    Args:
+        model: a `VideoEncoder` or a `ConvDecoder`.
+        shape: shape of its input, `(B, F, H, W, C)`.
+
+    Yields:
+        Tuple of each convolution, the positions of one sample that it reads, and those
+        that it writes.
+    """
+    # The first layer is the input.
+    for layer in model.layers[1:]:
+        for conv in convolutions(layer):
+            yield conv, _positions(shape), _positions(conv.compute_output_shape(shape))
+        shape = layer.compute_output_shape(shape)
+
+
+def _positions(shape):
+    return math.prod(shape[1:4])

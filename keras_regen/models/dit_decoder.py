@@ -66,6 +66,9 @@ class DiTDecoder(FunctionalModel):
         Zhang et al. 2025, *REGEN*, sections 3.2 and 3.3; Peebles and Xie 2023 (DiT).
     """
 
+    # Not a stack of convolutions: costs are counted by its tokens.
+    is_convolutional = False
+
     def __init__(
         self,
         temporal_compression,

@@ -1,22 +1,25 @@
-"""The stages that the convolutional encoder and decoder have in common.
+"""The stages of the convolutional encoder and decoder.
 
-Stage 0 is of full resolution; each one further on halves time, space or both.
+Stage 0 has full resolution; each later stage halves time, space or both.
 """
 
 import math
 
 import keras
 
-from keras_regen.layers import ResidualBlock3D
+from keras_regen.layers import CausalConv3D, CausalUpsample3D, ResidualBlock3D
 from keras_regen.pixels import SPATIAL_COMPRESSION
 
 
 def halvings(temporal_compression, stem_patch_size):
-    """How many halvings of space and of time lie between stem and latents.
+    """Counts the halvings of space and of time between the stem and the latents.
+
+    Returns:
+        Tuple of int, `(space, time)`.
 
     Raises:
         ValueError: if `temporal_compression` is not a power of two from 2 to 64, or
-            `stem_patch_size` not one from 1 to 8.
+            `stem_patch_size` is not one from 1 to 8.
     """
     if temporal_compression not in (2, 4, 8, 16, 32, 64):
         raise ValueError(
@@ -33,12 +36,12 @@ def halvings(temporal_compression, stem_patch_size):
 
 
 def of_stage(values, stage):
-    """The value of a stage: the last repeats."""
+    """Returns the value of a stage: the last value repeats."""
     return values[min(stage, len(values) - 1)]
 
 
 def residual_blocks(stage, widths, num_blocks, kernel_sizes, remat, dtype):
-    """The residual blocks of a stage."""
+    """Builds the residual blocks of a stage."""
     return [
         ResidualBlock3D(
             of_stage(widths, stage),
@@ -52,8 +55,17 @@ def residual_blocks(stage, widths, num_blocks, kernel_sizes, remat, dtype):
 
 
 def output_activation(dtype):
-    """Norm and SiLU before the last convolution."""
+    """Builds the norm and the SiLU before the last convolution."""
     return [
         keras.layers.RMSNormalization(epsilon=1e-6, dtype=dtype, name="output_norm"),
         keras.layers.Activation("silu", dtype=dtype, name="output_activation"),
     ]
+
+
+def convolutions(layer):
+    """Returns the `CausalConv3D` layers that a layer of the stack is made of."""
+    if isinstance(layer, ResidualBlock3D):
+        return [layer.shortcut, *layer.convs] if layer.shortcut else layer.convs
+    if isinstance(layer, CausalUpsample3D):
+        return [layer.conv]
+    return [layer] if isinstance(layer, CausalConv3D) else []

@@ -7,6 +7,7 @@ import keras
 from keras_regen.layers import CausalConv3D, Patchify, VariationalLatents
 from keras_regen.models.functional_model import FunctionalModel
 from keras_regen.models.stages import (
+    convolutions,
     halvings,
     of_stage,
     output_activation,
@@ -153,39 +154,31 @@ class VideoEncoder(FunctionalModel):
         self.remat = remat
 
     @property
-    def convs(self):
-        """The convolutions, in the order of the data, but for shortcuts."""
-        return [
-            conv
-            for layer in self.layers
-            for conv in getattr(layer, "convs", [layer])
-            if isinstance(conv, CausalConv3D)
-        ]
-
-    @property
     def context(self):
-        """Latents on every side, in space, that a latent depends on.
+        """Number of latents on each side, in space, that a latent depends on.
 
-        A frame cropped by as much keeps its encoding.
+        A crop of a frame with this margin has the latents of the whole frame.
         """
         reach, pixels = 0, self.stem_patch_size
-        for conv in self.convs:
-            kernel, stride = conv.kernel_size[1], conv.strides[1]
-            # A strided kernel lies off centre.
-            reach += pixels * (kernel // 2 if stride == 1 else kernel - 1)
-            pixels *= stride
+        for layer in self.layers:
+            for conv in convolutions(layer):
+                kernel, stride = conv.kernel_size[1], conv.strides[1]
+                # A strided kernel lies off centre.
+                reach += pixels * (kernel // 2 if stride == 1 else kernel - 1)
+                pixels *= stride
         return -(-reach // SPATIAL_COMPRESSION)
 
     def fingerprint(self):
-        """16 hexadecimal digits that two encoders share if they encode alike.
+        """Returns 16 hexadecimal digits, equal for encoders that encode equally.
 
-        They depend on the configuration and the float32 values of the weights, not on
+        They depend on the architecture and the float32 values of the weights, not on
         the backend or the dtype policy.
         """
         prefix = json.dumps(self._architecture()).encode()
         return weights_digest(self.get_weights(), prefix)[:16]
 
     def _architecture(self):
+        # The digest of a fingerprint depends on the order of these keys.
         config = {
             "temporal_compression": self.temporal_compression,
             "latent_channels": self.latent_channels,
@@ -194,7 +187,7 @@ class VideoEncoder(FunctionalModel):
             "num_blocks": self.num_blocks,
             "kernel_sizes": self.kernel_sizes,
         }
-        # Left out where there is none: fingerprints from before it existed stay.
+        # Left out if None: fingerprints from before it existed stay the same.
         if self.regularization:
             config["regularization"] = self.regularization
         return config

@@ -1,4 +1,4 @@
-"""One training run, from its settings to a preset."""
+"""A training run, from its settings to a preset."""
 
 import dataclasses
 import importlib.util
@@ -14,43 +14,42 @@ from keras_regen.data import Bucket, VideoClips
 from keras_regen.hardware import hardware
 from keras_regen.latents import LatentStatistics
 from keras_regen.models import (
-    ConvAutoencoder,
-    Regen,
     assign_averages,
+    build_model,
     load_model,
     preset_metadata,
     transfer_weights,
 )
+from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.sizes import parse_memory
 from keras_regen.training import distribution
 from keras_regen.training.checkpoint import Checkpoint
-from keras_regen.training.config import TrainingConfig
-from keras_regen.training.gradient_guard import GradientGuard
-from keras_regen.training.history_plot import plot_history
-from keras_regen.training.progress import Progress
+from keras_regen.training.config import CHANGEABLE, TrainingConfig
+from keras_regen.training.gradient_guard import GradientGuard, SkippedSteps
+from keras_regen.training.progress import Progress, plot_history
 from keras_regen.training.sample_monitor import FPS, SampleMonitor
-from keras_regen.training.skipped_steps import SkippedSteps
 from keras_regen.video import VideoWriter
 
-# What of a run's output has which name.
+# Names of the files and directories that a run writes.
 CONFIG, CHECKPOINT, HISTORY = "config.toml", "checkpoint.h5", "history.json"
 PRESET, PLOT, LOG, VIDEO = "preset", "history.png", "tensorboard", "samples.mp4"
-# What writes them, beside the package's own dependencies.
+# Packages of the extra `train`, which write some of them.
 EXTRAS = ("matplotlib", "tensorboardX", "tomli_w")
-# Clips that latent statistics are taken from.
+# Number of clips for the latent statistics, and clips in a batch of them.
 STATISTICS_CLIPS, STATISTICS_BATCH = 512, 8
-# The seed of clips that are drawn for other ends than training.
+# Seed of the clips of the training data that are drawn for samples and statistics.
 HELD_OUT_SEED = 2503
 
 
 def train(config, output, console=None):
-    """Trains a model as configured, or goes on with it.
+    """Trains a model, or resumes its training.
 
-    Writes, in the directory `output`: `config.toml`, every setting; `checkpoint.h5`,
-    after every epoch, from which the same call goes on after whatever ended it;
-    `history.json`, the logs of every epoch; `history.png`; `samples.mp4`, validation
-    clips beside what one step makes of them; `tensorboard/`; and `preset/`, with the
-    averaged weights and the statistics of the latents.
+    Writes to the directory `output`: `config.toml`, every setting; `checkpoint.h5`,
+    after every epoch, from which the same call resumes an interrupted run;
+    `history.json`, the logs of every epoch, and `history.png`, their plot;
+    `samples.mp4`, validation clips next to their reconstructions in one step;
+    `tensorboard/`; and `preset/`, with the averaged weights and the statistics of the
+    latents.
 
     Args:
         config: a `TrainingConfig`.
@@ -58,12 +57,12 @@ def train(config, output, console=None):
         console: `rich.console.Console` or None, for standard output.
 
     Returns:
-        The trained `Regen`.
+        The trained `Regen` or `ConvAutoencoder`.
 
     Raises:
-        ImportError: if what the extra `train` installs is missing.
-        ValueError: if the settings cannot be met, or are not those that the run was
-            begun with.
+        ImportError: if a package of the extra `train` is missing.
+        ValueError: if the settings do not fit the data, the devices, or the run that is
+            resumed.
         FloatingPointError: if the gradients stay infinite or NaN.
     """
     missing = [name for name in EXTRAS if not importlib.util.find_spec(name)]
@@ -77,23 +76,21 @@ def train(config, output, console=None):
 
 
 def untrained_model(config, **how):
-    """The model that a configuration asks for, as initialised.
+    """Builds the model of a configuration, with initial weights.
 
     Args:
         config: a `TrainingConfig`.
-        **how: `dtype` and `remat` of `from_architecture`.
+        **how: `dtype` and `remat`, as for `build_model`.
     """
-    if config.decoder == "conv":
-        cls = ConvAutoencoder
-    else:
-        cls = Regen
-        conditioning = (
-            "in_context" if config.decoder == "in_context" else "content_aware"
-        )
-        how |= {"seed": config.seed, "conditioning": conditioning}
-    if config.regularization != "none":
-        how |= {"regularization": config.regularization}
-    return cls.from_architecture(config.size, config.temporal_compression, **how)
+    regularization = None if config.regularization == "none" else config.regularization
+    return build_model(
+        config.size,
+        config.temporal_compression,
+        config.decoder,
+        seed=config.seed,
+        regularization=regularization,
+        **how,
+    )
 
 
 class _TrainingRun:
@@ -107,33 +104,35 @@ class _TrainingRun:
     def __call__(self):
         if self.config.samples and not self._alone:
             raise ValueError(
-                "Processes of JAX compute together, and samples are looked at by one: "
-                f"`samples` must be 0. Received: samples={self.config.samples}"
+                "`samples` must be 0 with several JAX processes, since one of them "
+                "cannot compute without the others. "
+                f"Received: samples={self.config.samples}"
             )
         self._record_config()
         keras.utils.set_random_seed(self.config.seed)
-        regen = self._model()
+        model = self._model()
         checkpoint = Checkpoint(self.directory / CHECKPOINT, distribution.is_chief())
-        done = checkpoint.restore(regen)
-        distribution.distribute(regen)
+        done = checkpoint.restore(model)
+        distribution.distribute(model)
         clips = self._training_clips()
         clips.epoch = done
         samples = self._samples()
         if done < self.config.epochs:
-            regen.fit(
+            model.fit(
                 clips,
                 epochs=self.config.epochs,
                 initial_epoch=done,
                 callbacks=self._callbacks(checkpoint, samples),
-                # `VideoClips` are random by themselves, and the same when repeated.
+                # `VideoClips` are random already, and in this order they are the same
+                # in every run.
                 shuffle=False,
                 verbose=0,
             )
         else:
-            assign_averages(regen)
+            assign_averages(model)
         if distribution.is_chief():
-            self._finish(regen, checkpoint.history, samples)
-        return regen
+            self._finish(model, checkpoint.history, samples)
+        return model
 
     def _record_config(self):
         path = self.directory / CONFIG
@@ -147,7 +146,7 @@ class _TrainingRun:
 
     @property
     def _alone(self):
-        """Whether this process can compute without the others, as all of JAX cannot."""
+        """Whether this process can compute without others, which JAX does not allow."""
         return keras.backend.backend() != "jax" or distribution.world_size() == 1
 
     # === Model ===
@@ -157,19 +156,19 @@ class _TrainingRun:
         how = {"dtype": config.precision, "remat": config.remat}
         trained = load_model(config.init, **how) if config.init else None
         if trained and trained.temporal_compression == config.temporal_compression:
-            regen = trained
+            model = trained
         else:
-            regen = untrained_model(config, **how)
+            model = untrained_model(config, **how)
             if trained:
-                share = transfer_weights(trained, regen)
+                share = transfer_weights(trained, model)
                 self.console.print(f"{share:.0%} of the weights are from {config.init}")
-        regen.encoder.trainable = not config.decoder_only
-        regen.compile(
+        model.encoder.trainable = not config.decoder_only
+        model.compile(
             optimizer=self._optimizer(),
             jit_compile="auto" if config.jit else False,
             steps_per_execution=config.steps_per_execution,
         )
-        return regen
+        return model
 
     def _optimizer(self):
         config = self.config
@@ -187,7 +186,7 @@ class _TrainingRun:
             beta_2=0.99,
             global_clipnorm=config.clip_norm or None,
             use_ema=bool(config.ema_momentum),
-            # Averages of a short run would still remember how it began.
+            # In a short run the averages would still contain the first weights.
             ema_momentum=min(config.ema_momentum, 1 - 10 / max(config.steps, 20)),
             gradient_accumulation_steps=(
                 config.accumulation if config.accumulation > 1 else None
@@ -217,7 +216,7 @@ class _TrainingRun:
         )
 
     def _buckets(self):
-        """A bucket for each resolution, of about as many pixels."""
+        """Yields a bucket for each resolution; all batches have about equal pixels."""
         first, replicas = self.config.resolution[0], distribution.num_replicas()
         for size in self.config.resolution:
             wanted = self.config.batch_size * (first / size) ** 2 / replicas
@@ -228,7 +227,7 @@ class _TrainingRun:
             yield Bucket(size, size, local)
 
     def _plain_clips(self, source, batch_size, **kwargs):
-        """Chunks as they are, cropped to the first resolution."""
+        """Returns clips without augmentation, cropped to the first resolution."""
         return VideoClips(
             source,
             self.config.temporal_compression + 1,
@@ -240,7 +239,7 @@ class _TrainingRun:
         )
 
     def _samples(self):
-        """The validation clips to watch, uint8 `(N, k + 1, H, W, 3)`, or None."""
+        """Returns the clips to watch, uint8 `(N, k + 1, H, W, 3)`, or None."""
         count = self.config.samples
         if not count:
             return None
@@ -251,7 +250,7 @@ class _TrainingRun:
         indices = np.linspace(0, len(clips) - 1, min(count, len(clips)))
         return np.concatenate([clips[round(i)][0] for i in indices])
 
-    # === Along the way ===
+    # === Callbacks ===
 
     def _callbacks(self, checkpoint, samples):
         config, done = self.config, checkpoint.epochs * self.config.steps_per_epoch
@@ -281,24 +280,24 @@ class _TrainingRun:
         with AtomicOutput(self.directory / HISTORY, "history") as output:
             output.temporary.write_text(json.dumps(rows, indent=1) + "\n")
 
-    # === At the end ===
+    # === Results ===
 
-    def _finish(self, regen, history, samples):
+    def _finish(self, model, history, samples):
         self._write_history(history)
         plot_history(history, self.config.steps_per_epoch, self.directory / PLOT)
         if samples is not None:
-            self._write_samples(regen, samples)
+            self._write_samples(model, samples)
         metadata = {
-            "description": self._description(regen),
+            "description": self._description(model),
             "data": [pathlib.Path(source).name for source in self.config.data],
-            "training": [*self._earlier(), self._sitting(history)],
+            "training": [*self._earlier(), self._this_training(history)],
         }
         if self._alone:
-            metadata["latent_statistics"] = self._latent_statistics(regen)
-        regen.save_to_preset(self.directory / PRESET, metadata)
+            metadata["latent_statistics"] = self._latent_statistics(model)
+        model.save_to_preset(self.directory / PRESET, metadata)
         self.console.print(f"Preset: {self.directory / PRESET}")
 
-    def _latent_statistics(self, regen):
+    def _latent_statistics(self, model):
         trained = self.config.steps * self.config.batch_size
         clips = self._plain_clips(
             self.config.data,
@@ -308,29 +307,30 @@ class _TrainingRun:
         )
         statistics = LatentStatistics()
         for (batch,) in clips:
-            statistics.update(regen.encode(batch))
+            statistics.update(model.encode(batch))
         return statistics.result()
 
-    def _write_samples(self, regen, samples):
+    def _write_samples(self, model, samples):
         with VideoWriter(self.directory / VIDEO, FPS) as writer:
             for clip in samples:
-                decoded = regen.reconstruct(clip[None])[0]
+                decoded = model.reconstruct(clip[None])[0]
                 for frame in np.concatenate([clip, decoded], axis=2):
                     writer.write(frame)
 
-    def _description(self, regen):
+    def _description(self, model):
         name = self.config.init or self.config.size
-        return f"{name}, 8x8x{regen.temporal_compression}"
+        side = SPATIAL_COMPRESSION
+        return f"{name}, {side}x{side}x{model.temporal_compression}"
 
     def _earlier(self):
-        """What the preset that this run began with says of its own training."""
+        """Returns the training metadata of the preset that this run started from."""
         if not self.config.init:
             return []
         return preset_metadata(self.config.init).get("training", [])
 
-    def _sitting(self, history):
+    def _this_training(self, history):
         settings = dataclasses.asdict(self.config)
-        for name in ("data", "validation", "samples", "workers", "cache"):
+        for name in ("data", "validation", *CHANGEABLE):
             del settings[name]
         return {
             **settings,

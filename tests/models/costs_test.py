@@ -1,10 +1,16 @@
+import concurrent.futures
+
 import keras
 import pytest
 from keras import ops
 
 from keras_regen.models import (
     ConvDecoder,
+    build_model,
+    costs,
+    decoder_bytes,
     decoder_operations,
+    encoder_bytes,
     encoder_operations,
     training_operations,
 )
@@ -98,3 +104,55 @@ def test_windows():
     decoder = toy(decoder={"window": (2, 1, 2)}).decoder
     expected = counted(lambda: decoder(decoder_inputs()))
     assert decoder_operations(decoder, SHAPE) == expected
+
+
+def chunk_bytes(name, k, rows, columns):
+    """Bytes of the encoder, of the DiT decoder and of the convolutional decoder."""
+    with keras.StatelessScope(initialize_variables=False):
+        model, conventional = (build_model(name, k, kind) for kind in ("dit", "conv"))
+    return (
+        encoder_bytes(model.encoder, rows, columns),
+        decoder_bytes(model.decoder, k + 1, rows, columns),
+        decoder_bytes(conventional.decoder, k + 1, rows, columns),
+    )
+
+
+# Stored values: memory budgets and these decide how videos are cut into tiles.
+BYTES = {
+    ("tiny", 8, 8, 8): (12607488, 19464192, 13271040),
+    ("tiny", 8, 32, 56): (353009664, 544997376, 371589120),
+    ("tiny", 16, 8, 8): (23814144, 36765696, 27574272),
+    ("tiny", 16, 32, 56): (666796032, 1029439488, 772079616),
+    ("small", 8, 8, 8): (16146432, 26542080, 14598144),
+    ("small", 8, 32, 56): (452100096, 743178240, 408748032),
+    ("small", 16, 8, 8): (30498816, 50135040, 32587776),
+    ("small", 16, 32, 56): (853966848, 1403781120, 912457728),
+    ("base", 8, 8, 8): (58613760, 47775744, 31850496),
+    ("base", 8, 32, 56): (1641185280, 1337720832, 891813888),
+    ("base", 16, 8, 8): (110714880, 90243072, 60162048),
+    ("base", 16, 32, 56): (3100016640, 2526806016, 1684537344),
+}
+
+
+@pytest.mark.parametrize("arguments", BYTES)
+def test_bytes_steer_the_tiling(arguments, monkeypatch):
+    monkeypatch.setattr(costs, "logits_held", lambda *args: 0)
+    # Keras remembers by thread what is still to be initialised.
+    with concurrent.futures.ThreadPoolExecutor(max_workers=1) as thread:
+        assert thread.submit(chunk_bytes, *arguments).result() == BYTES[arguments]
+
+
+def test_the_logits_of_the_decoder_are_counted(monkeypatch):
+    decoder = toy().decoder
+    monkeypatch.setattr(costs, "logits_held", lambda *args: 0)
+    without = decoder_bytes(decoder, 9, 4, 4)
+    monkeypatch.setattr(costs, "logits_held", lambda *args: args[-1] ** 2)
+    # Twice, four bytes each, with the margin of 1.5.
+    assert decoder_bytes(decoder, 9, 4, 4) == without + 12 * (9 * 4 * 4) ** 2
+
+
+def test_bytes_grow_with_the_area():
+    model = toy()
+    assert encoder_bytes(model.encoder, 8, 8) == 4 * encoder_bytes(model.encoder, 4, 4)
+    small, large = (decoder_bytes(model.decoder, 9, n, n) for n in (4, 8))
+    assert large >= 4 * small
