@@ -1,10 +1,10 @@
-"""Plots, drawn without a display."""
+"""Plots by matplotlib, drawn without a display."""
 
 from keras_regen.atomic_output import AtomicOutput
 
 
 def new_figure(width, height):
-    """A `matplotlib.figure.Figure` of a size in inches.
+    """Makes a `matplotlib.figure.Figure` of a width and height in inches.
 
     Raises:
         ImportError: without matplotlib.
@@ -19,6 +19,6 @@ def new_figure(width, height):
 
 
 def save_figure(figure, path):
-    """Writes a figure as `.png`, whole or not at all."""
+    """Writes a figure to a `.png` file, which appears only when it is complete."""
     with AtomicOutput(path, "plot") as output:
         figure.savefig(output.temporary, dpi=100)

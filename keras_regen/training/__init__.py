@@ -1,4 +1,4 @@
-"""Training: whole runs, and the callbacks and optimiser that they are made of."""
+"""Training: whole runs, and the callbacks and optimiser that they use."""
 
 from typing import TYPE_CHECKING
 
@@ -7,14 +7,11 @@ from keras_regen.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from keras_regen.training import distribution
-    from keras_regen.training.averaging import averaged_weights
     from keras_regen.training.checkpoint import Checkpoint
-    from keras_regen.training.gradient_guard import GradientGuard
-    from keras_regen.training.history_plot import plot_history
-    from keras_regen.training.progress import Progress
+    from keras_regen.training.gradient_guard import GradientGuard, SkippedSteps
+    from keras_regen.training.progress import Progress, plot_history
     from keras_regen.training.run import train, untrained_model
-    from keras_regen.training.sample_monitor import SampleMonitor
-    from keras_regen.training.skipped_steps import SkippedSteps
+    from keras_regen.training.sample_monitor import SampleMonitor, averaged_weights
 
 __all__ = [
     "Checkpoint",
@@ -35,14 +32,14 @@ __getattr__, __dir__ = lazy_exports(
     __name__,
     __all__,
     {
-        "averaged_weights": "averaging",
         "Checkpoint": "checkpoint",
         "GradientGuard": "gradient_guard",
-        "plot_history": "history_plot",
+        "SkippedSteps": "gradient_guard",
         "Progress": "progress",
+        "plot_history": "progress",
         "train": "run",
         "untrained_model": "run",
-        "SkippedSteps": "skipped_steps",
         "SampleMonitor": "sample_monitor",
+        "averaged_weights": "sample_monitor",
     },
 )

@@ -1,4 +1,4 @@
-"""Everything that a training goes on from, in one file."""
+"""The state of a training in one file, from which it can be resumed."""
 
 import json
 import os
@@ -14,20 +14,21 @@ VERSION = 1
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps a run on disk after every epoch, to go on from after anything at all.
+    """Saves the state of a run after every epoch, so that it can be resumed.
 
-    The file holds weights, optimiser (averages and schedule included) and the states of
-    the random generators; and the history, whose length is the number of epochs done.
-    It is replaced by a rename: a killed process leaves the last one whole.
+    The file holds the weights, the optimiser with its averages and schedule, the states
+    of the random generators, and the history, whose length is the number of finished
+    epochs. A new file replaces the old one by a rename, so that a killed process leaves
+    a complete file.
 
     Args:
         path: path of the file, `.h5`.
-        write: bool. Whether this process writes; in a distributed run one does.
-            Defaults to `True`.
+        write: bool. Whether this process writes the file; in a distributed run only one
+            does. Defaults to `True`.
 
     Attributes:
-        epochs: int. Epochs done.
-        history: list of dict, the logs of each.
+        epochs: int. Finished epochs.
+        history: list of dict, the logs of each epoch.
 
     Example:
 
@@ -51,13 +52,13 @@ class Checkpoint(keras.callbacks.Callback):
         return len(self.history)
 
     def restore(self, model):
-        """Brings a compiled model to where the file left it, if there is one.
+        """Restores the state of a compiled model, if the file exists.
 
         Returns:
-            int. Epochs done: 0 without a file.
+            int. Finished epochs; 0 without a file.
 
         Raises:
-            ValueError: if the file is no checkpoint of this model and optimiser.
+            ValueError: if the file is not a checkpoint of this model and optimiser.
         """
         if not self.path.exists():
             return 0
@@ -86,7 +87,7 @@ class Checkpoint(keras.callbacks.Callback):
                     for i, variable in enumerate(variables):
                         group[str(i)] = keras.ops.convert_to_numpy(variable)
                         group[str(i)].attrs["path"] = variable.path
-            # A power cut must not leave a renamed file without its content.
+            # After a power cut the renamed file must not lack its content.
             with output.temporary.open("rb") as file:
                 os.fsync(file.fileno())
 
@@ -115,12 +116,12 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _error(self, reason):
         return ValueError(
-            f"Cannot go on from the checkpoint: {reason}. Received: path={self.path}"
+            f"Cannot resume from the checkpoint: {reason}. Received: path={self.path}"
         )
 
 
 def _state(model):
-    """The variables that training changes, but for metrics, by what they belong to."""
+    """Returns the variables that training changes, except those of metrics."""
     metrics = {id(v) for v in model.metrics_variables}
     return {
         "model": [v for v in model.variables if id(v) not in metrics],

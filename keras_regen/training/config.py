@@ -1,14 +1,20 @@
-"""What a training run is asked to do."""
+"""The settings of a training run."""
 
 import dataclasses
 import pathlib
 import tomllib
 
 from keras_regen.atomic_output import AtomicOutput
+from keras_regen.pixels import SPATIAL_COMPRESSION
 
-# What another invocation of the same run may change.
-FREE = ("workers", "samples", "cache")
+# Settings that may change when a run is resumed.
+CHANGEABLE = ("workers", "samples", "cache")
 LISTS = (list[str], list[int])
+CHOICES = {
+    "decoder": ("dit", "in_context", "conv"),
+    "regularization": ("none", "layer_norm", "kl"),
+    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+}
 
 
 def _option(default, text, **metadata):
@@ -21,79 +27,97 @@ def _option(default, text, **metadata):
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """The settings of a run: options of `keras-regen train`, keys of its TOML file.
+    """The options of `keras-regen train` and the keys of its TOML file.
 
     Raises:
         ValueError: if a value is out of range.
     """
 
-    data: list[str] = _option([], "Folder, glob, file or .csv of videos to train on.")
+    data: list[str] = _option([], "Videos to train on: a folder, glob, file or .csv.")
     validation: list[str] = _option(
-        [], "Likewise, of videos to watch. Defaults to clips of DATA."
+        [], "Videos to take samples from, as for --data. Defaults to those of --data."
     )
-    # The model.
+    # Model.
     size: str = _option("tiny", "Architecture: tiny, small, base or paper.")
     decoder: str = _option(
         "dit",
-        "dit, REGEN's; or to compare it with: in_context, a DiT with the latents as "
-        "tokens, or conv, a conventional one.",
+        "Decoder: dit, as in REGEN; or for comparison in_context, a DiT with the "
+        "latents as tokens, or conv, a convolutional one.",
     )
-    temporal_compression: int = _option(8, "k: frames after the first in one chunk.")
+    temporal_compression: int = _option(
+        8, "Temporal compression k: a chunk has k + 1 frames."
+    )
     regularization: str = _option(
-        "none", "What keeps latents in bounds: none, layer_norm or kl."
+        "none", "Bound on the latents: none, layer_norm or kl."
     )
     init: str = _option(
-        "", "Preset whose weights to start from, of this k or, in part, of another."
+        "", "Preset to start from. Another k is allowed: the weights that fit are used."
     )
-    decoder_only: bool = _option(False, "Leave the encoder, and so latents, as it is.")
-    # The clips.
-    resolution: list[int] = _option([96], "Side of the crop in pixels; several: mixed.")
-    batch_size: int = _option(16, "Clips a step, at the first resolution.", min=1)
-    margin: int = _option(2, "Target frames before and after each chunk.", min=0)
+    decoder_only: bool = _option(
+        False, "Train only the decoder, so that latents stay the same."
+    )
+    # Clips.
+    resolution: list[int] = _option(
+        [96], "Side of the crops in pixels. Several values are mixed."
+    )
+    batch_size: int = _option(16, "Clips in a batch, at the first resolution.", min=1)
+    margin: int = _option(2, "Frames to predict before and after each chunk.", min=0)
     image_share: float = _option(
-        0.05, "Share of the batches that are of single images.", min=0, max=1
+        0.05, "Share of batches with single images, from 0 to 1.", min=0, max=1
     )
-    stride: list[int] = _option([1], "Frame stride; several: mixed.")
-    zoom: float = _option(2.0, "Largest size of frames, over the crop.", min=1)
-    cache: str = _option("", "Decoded videos to keep in memory, such as 8GB.")
+    stride: list[int] = _option(
+        [1], "Step from one frame of a clip to the next. Several values are mixed."
+    )
+    zoom: float = _option(
+        2.0,
+        "Largest frame size, as a multiple of the smallest that fills a crop.",
+        min=1,
+    )
+    cache: str = _option("", "Memory for decoded videos, such as 8GB.")
     workers: int = _option(2, "Threads that read clips.", min=0)
-    # The optimisation.
-    steps: int = _option(10_000, "Steps in all.", min=1)
+    # Optimisation.
+    steps: int = _option(10_000, "Training steps in all.", min=1)
     steps_per_epoch: int = _option(
-        100, "Steps between checkpoints, each with a look at the samples.", min=1
+        100, "Steps between two checkpoints; samples are made at each.", min=1
     )
-    learning_rate: float = _option(1e-3, "Peak; it falls as a cosine.", min=0)
-    warmup: float = _option(0.05, "Share of the steps before it.", min=0, max=0.9)
-    weight_decay: float = _option(0.01, "Of AdamW.", min=0)
-    clip_norm: float = _option(1.0, "Largest norm of the gradient.", min=0)
+    learning_rate: float = _option(
+        1e-3, "Peak learning rate, followed by a cosine decay.", min=0
+    )
+    warmup: float = _option(
+        0.05, "Share of the steps before the peak, from 0 to 0.9.", min=0, max=0.9
+    )
+    weight_decay: float = _option(0.01, "Weight decay of AdamW.", min=0)
+    clip_norm: float = _option(
+        1.0, "Largest norm of the gradient; 0 for no limit.", min=0
+    )
     ema_momentum: float = _option(
         0.999,
-        "Momentum of the averaged weights, which last a tenth of the run at most; "
-        "0 for none.",
+        "Momentum of the averaged weights; 0 for no averages. Lowered if the average "
+        "would span more than a tenth of the run.",
         min=0,
         max=0.99999,
     )
-    accumulation: int = _option(1, "Batches to one update.", min=1)
+    accumulation: int = _option(1, "Batches for one update of the weights.", min=1)
     max_skipped: int = _option(
-        25, "Steps in a row with gradients not finite that end it.", min=1
+        25, "Stop after this many steps in a row with infinite or NaN gradients.", min=1
     )
-    # How it is computed.
-    precision: str = _option("mixed_bfloat16", "Keras's dtype policy.")
-    remat: bool = _option(False, "Less memory for more time: recompute blocks.")
-    jit: bool = _option(True, "Compile the step, where the backend can.")
-    steps_per_execution: int = _option(1, "Steps compiled into one.", min=1)
-    model_parallel: int = _option(1, "Devices that share the model (JAX).", min=1)
-    seed: int = _option(0, "Of weights, clips, times and noise.", min=0)
-    samples: int = _option(4, "Validation clips to re-generate each epoch.", min=0)
+    # Computation.
+    precision: str = _option(
+        "mixed_bfloat16", "Dtype policy: float32, mixed_bfloat16 or mixed_float16."
+    )
+    remat: bool = _option(
+        False, "Recompute activations: less memory, but more time a step."
+    )
+    jit: bool = _option(True, "Compile the step, if the backend can.")
+    steps_per_execution: int = _option(1, "Steps to run in one compiled call.", min=1)
+    model_parallel: int = _option(1, "Devices that share a model (JAX only).", min=1)
+    seed: int = _option(0, "Seed of weights, clips, diffusion times and noise.", min=0)
+    samples: int = _option(4, "Validation clips to reconstruct every epoch.", min=0)
 
     def __post_init__(self):
         if not self.data:
             raise ValueError("There must be videos to train on. Received: data=[]")
-        for name, allowed in {
-            "decoder": ("dit", "in_context", "conv"),
-            "regularization": ("none", "layer_norm", "kl"),
-            "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
-        }.items():
+        for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"`{name}` must be one of {', '.join(allowed)}. "
@@ -101,12 +125,14 @@ class TrainingConfig:
                 )
         if self.decoder == "conv" and self.margin:
             raise ValueError(
-                "A conventional decoder cannot extrapolate: `margin` must be 0. "
+                "A convolutional decoder cannot extrapolate: `margin` must be 0. "
                 f"Received: decoder=conv, margin={self.margin}"
             )
-        if not self.resolution or any(x <= 0 or x % 8 for x in self.resolution):
+        if not self.resolution or any(
+            side <= 0 or side % SPATIAL_COMPRESSION for side in self.resolution
+        ):
             raise ValueError(
-                "`resolution` must be multiples of 8, one at least. "
+                f"`resolution` must be one or more multiples of {SPATIAL_COMPRESSION}. "
                 f"Received: resolution={self.resolution}"
             )
         for field in dataclasses.fields(self):
@@ -137,42 +163,42 @@ class TrainingConfig:
 
     @classmethod
     def load(cls, path=None, **overrides):
-        """The settings of a TOML file, with some of them replaced.
+        """Reads a TOML file, and replaces some of its settings.
 
         Args:
-            path: path or None, for the defaults.
-            **overrides: values by name.
+            path: path, or None to start from the defaults.
+            **overrides: settings by name.
 
         Raises:
-            ValueError: if the file cannot be read, or holds what is no setting.
+            ValueError: if the file cannot be read, or a key is not a setting.
         """
-        return cls(**{**(read_config(path) if path else {}), **overrides})
+        return cls(**{**(_read_config(path) if path else {}), **overrides})
 
     def save(self, path):
-        """Writes a TOML file with every setting, in the place of any other."""
+        """Writes a TOML file with every setting; replaces one that is there."""
         import tomli_w
 
         with AtomicOutput(path, "configuration") as output:
             output.temporary.write_text(tomli_w.dumps(dataclasses.asdict(self)))
 
     def check_continues(self, other):
-        """Raises ValueError unless a run begun with `other` can go on with this."""
+        """Raises ValueError unless a run started with `other` can resume with this."""
         changed = [
             f"{field.name}={getattr(self, field.name)}, not "
             f"{getattr(other, field.name)}"
             for field in dataclasses.fields(self)
-            if field.name not in FREE
+            if field.name not in CHANGEABLE
             and getattr(self, field.name) != getattr(other, field.name)
         ]
         if changed:
             raise ValueError(
-                "The run was begun with other settings; give them again, or another "
-                f"output. Received: {'; '.join(changed)}"
+                "The run was started with other settings. Repeat those, or choose "
+                f"another output directory. Received: {'; '.join(changed)}"
             )
 
 
-def read_config(path):
-    """The settings that a TOML file gives, checked for name and type."""
+def _read_config(path):
+    """Returns the settings of a TOML file as a dict, with names and types checked."""
     path = pathlib.Path(path)
     try:
         values = tomllib.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Training on more than one device: what differs between the backends.
+"""Training on more than one device, in one way on every backend.
 
     with distribution.scope():
         regen = Regen.from_architecture("small")
@@ -6,8 +6,8 @@
         distribution.distribute(regen)
         regen.fit(clips)
 
-JAX uses every device that it sees, TensorFlow every GPU, and PyTorch every process that
-`torchrun` has started. Where there is one, nothing changes.
+JAX uses every device that it sees, TensorFlow every GPU, and PyTorch every process of
+`torchrun`. With a single device or process nothing changes.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import numpy as np
 
 from keras_regen.models import Regen
 
-# Any of them says that this process is one of several.
+# If one of these variables is set, this process is one of several.
 JAX_CLUSTER = (
     "KERAS_DISTRIBUTION_JOB_ADDRESSES",
     "KERAS_DISTRIBUTION_NUM_PROCESSES",
@@ -28,20 +28,20 @@ JAX_CLUSTER = (
 
 @contextlib.contextmanager
 def scope(model_parallel=1):
-    """Everything in it, from building the model to the end of training, is distributed.
+    """Distributes a `with` block, from building the model to the end of training.
 
-    On JAX over all devices, those of other processes too if the variables
-    `KERAS_DISTRIBUTION_*` are set; on TensorFlow over all GPUs, else all logical CPUs;
-    on PyTorch over the processes of `torchrun`, each with a GPU of its own if there are
-    any. Enter it before anything runs on a device.
+    JAX distributes it over all devices, including those of other processes if the
+    variables `KERAS_DISTRIBUTION_*` are set; TensorFlow over all GPUs, else over all
+    logical CPUs; PyTorch over the processes of `torchrun`, each on its own GPU if there
+    is one. Enter the block before anything runs on a device.
 
     Args:
         model_parallel: int. Devices that share one replica of the model, laid out by
-            `Regen.get_layout_map`; JAX alone has it. Defaults to `1`: every device has
-            the whole model.
+            `Regen.get_layout_map`, on JAX only. Defaults to `1`: every device has the
+            whole model.
 
     Raises:
-        ValueError: if the devices or processes cannot be shared out so.
+        ValueError: if `model_parallel` does not fit the backend, devices or processes.
     """
     if model_parallel < 1:
         raise ValueError(
@@ -51,7 +51,7 @@ def scope(model_parallel=1):
     backend = keras.backend.backend()
     if model_parallel > 1 and backend != "jax":
         raise ValueError(
-            f"The backend {backend} has data parallelism alone; JAX has both. "
+            f"Only JAX can share a model among devices, not the backend {backend}. "
             f"Received: model_parallel={model_parallel}"
         )
     scopes = {"jax": _jax_scope, "tensorflow": _tensorflow_scope, "torch": _torch_scope}
@@ -59,22 +59,22 @@ def scope(model_parallel=1):
         yield
 
 
-def distribute(regen):
-    """Has a model of this scope draw its own noise in every replica, and train in step.
+def distribute(model):
+    """Makes the replicas of a model train in step, each with its own noise.
 
-    Call it once, after the model is compiled and weights are loaded, if any are, and
-    before `fit`. On JAX there is nothing to do: the replicas are parts of one program.
+    Call it once, before `fit`, when the model is compiled and its weights are loaded.
+    On JAX it does nothing, since the replicas are parts of one program.
 
     Args:
-        regen: a compiled `Regen`, built within `scope`.
+        model: a compiled `Regen` or `ConvAutoencoder`, built within `scope`.
 
     Raises:
         ValueError: if the model is not compiled.
     """
-    if not regen.compiled:
+    if not model.compiled:
         raise ValueError(
-            "Compile the model before it is distributed. "
-            f"Received: compiled={regen.compiled}"
+            "The model must be compiled before it is distributed. "
+            f"Received: compiled={model.compiled}"
         )
     backend = keras.backend.backend()
     if num_replicas() == 1 or backend == "jax":
@@ -83,14 +83,14 @@ def distribute(regen):
         from keras_regen.training import torch_ddp as replicas
     else:
         from keras_regen.training import tensorflow_mirrored as replicas
-    replicas.train_in_step(regen)
-    for state in regen.non_trainable_variables:
+    replicas.train_in_step(model)
+    for state in model.non_trainable_variables:
         if state.name == "seed_generator_state":
             _seed_replicas(state, replicas.replica_states(state))
 
 
 def num_replicas():
-    """In how many parts the batch is trained on, all processes together."""
+    """Returns the number of parts of a batch, over all processes."""
     backend = keras.backend.backend()
     if backend == "jax":
         distribution = keras.distribution.distribution()
@@ -103,37 +103,37 @@ def num_replicas():
 
 
 def world_size():
-    """How many processes train, each of which reads a share of the data."""
+    """Returns the number of processes that train. Each reads a share of the data."""
     return _process()[1]
 
 
 def rank():
-    """Which of these processes this is, from 0; its share of the data depends on it."""
+    """Returns this process's number, from 0, which selects its share of the data."""
     return _process()[0]
 
 
 def is_chief():
-    """Whether this process is the one that writes files and reports."""
+    """Whether this process is the one that writes files and prints progress."""
     return rank() == 0
 
 
 def local_batch_size(batch_size):
-    """What this process's data must come in batches of.
+    """Returns the batch size of this process's data.
 
     Args:
-        batch_size: int. Samples in one step, of all replicas together.
+        batch_size: int. Samples in one step, over all replicas.
 
     Returns:
-        int. The share of this process on JAX and PyTorch. On TensorFlow the batch is
-        given whole, and `tf.distribute` shares it out.
+        int. This process's share on JAX and PyTorch; on TensorFlow the whole batch,
+        which `tf.distribute` splits.
 
     Raises:
-        ValueError: if the replicas cannot have equal parts.
+        ValueError: if the batch cannot be split into equal parts.
     """
     if batch_size < 1 or batch_size % num_replicas():
         raise ValueError(
-            f"The batch must be a multiple of the {num_replicas()} replicas that share "
-            f"it. Received: batch_size={batch_size}"
+            f"`batch_size` must be a multiple of the {num_replicas()} replicas that "
+            f"share it. Received: batch_size={batch_size}"
         )
     if keras.backend.backend() == "tensorflow":
         return batch_size
@@ -153,8 +153,8 @@ def _jax_scope(model_parallel):
     devices = keras.distribution.list_devices()
     if model_parallel > 1 and jax.process_count() > 1:
         raise ValueError(
-            "Keras cannot save weights that are shared out over processes; with "
-            f"{jax.process_count()} of them there is data parallelism alone. "
+            "Keras cannot save weights that are spread over processes, so with "
+            f"{jax.process_count()} processes each must have the whole model. "
             f"Received: model_parallel={model_parallel}"
         )
     if len(devices) % model_parallel:
@@ -204,7 +204,7 @@ def _torch_scope(model_parallel):
 
 
 def _process():
-    """Rank and number of processes."""
+    """Returns the rank of this process and the number of processes."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
@@ -219,14 +219,14 @@ def _process():
 
 
 def _seed_replicas(state, replicas):
-    """Gives the state of a seed generator another seed in every replica."""
+    """Gives the state of a seed generator a different seed in every replica."""
     seed, count = (int(value) for value in keras.ops.convert_to_numpy(state))
     for replica, variable in enumerate(replicas, start=rank() * len(replicas)):
         variable.assign([replica_seed(seed, replica), count])
 
 
 def replica_seed(seed, replica):
-    """A seed for a replica, from 0 to 2**31 - 1; the first one keeps its own."""
+    """Returns a replica's seed, from 0 to 2**31 - 1; the first replica keeps `seed`."""
     if replica == 0:
         return seed
     entropy = np.random.SeedSequence([seed % 2**64, replica])

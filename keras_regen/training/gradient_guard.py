@@ -1,30 +1,30 @@
-"""An optimiser that skips steps whose gradients are not finite."""
+"""Skipping training steps whose gradients are not finite."""
 
 import keras
 from keras import ops
 
-# More steps than int32 counts.
+# The largest int32: more steps than any run has.
 NEVER = 2**31 - 1
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class GradientGuard(keras.optimizers.LossScaleOptimizer):
-    """Skips a step whose gradients are not finite, and counts it.
+    """Skips and counts steps whose gradients are not finite.
 
-    A NaN that reaches the weights ends a run. Here weights, slots, averages and the
-    learning-rate schedule stay as they were, and the next step goes on. Keras does that
-    for float16, whose loss it scales; here the scale is one, unless it is given.
+    One NaN in the weights would ruin a run. A skipped step leaves the weights, slots,
+    averages and learning-rate schedule unchanged. Keras does the same for float16 with
+    a scaled loss; here the scale is 1 by default, so that any dtype is guarded.
 
     Args:
-        inner_optimizer: the `keras.optimizers.Optimizer` that does the steps.
-        initial_scale: float. The loss scale, halved when a step is skipped. Defaults to
-            `1.0`; float16 takes `2**15`.
-        dynamic_growth_steps: int. Steps after which the scale is doubled. Defaults to
-            never; float16 takes `2000`.
+        inner_optimizer: the `keras.optimizers.Optimizer` that takes the steps.
+        initial_scale: float. The loss scale, which a skipped step halves. Defaults to
+            `1.0`; use `2**15` for float16.
+        dynamic_growth_steps: int. Steps after which the scale doubles. Defaults to
+            never; use `2000` for float16.
 
     Attributes:
-        skipped: int variable. Steps skipped.
-        skipped_in_a_row: int variable. Steps skipped since the last one that was not.
+        skipped: int variable. Steps skipped so far.
+        skipped_in_a_row: int variable. Steps skipped since the last one taken.
 
     Example:
 
@@ -68,7 +68,7 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
             optimizer_variables, grads, trainable_variables
         )
         own = self._own(optimizer_variables)
-        # Nothing else halves the scale.
+        # The scale falls only when a step is skipped.
         skip = own["dynamic_scale"] < before["dynamic_scale"]
         own["skipped"], own["skipped_in_a_row"] = self._count(
             skip, own["skipped"], own["skipped_in_a_row"]
@@ -87,7 +87,7 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
         self.skipped_in_a_row.assign(in_a_row)
 
     def reset_scale(self):
-        """Makes the scale one again, if it is fixed, after skipped steps halved it."""
+        """Resets the scale that skipped steps have halved, unless it can grow back."""
         if self.built and self.dynamic_growth_steps == NEVER:
             self.dynamic_scale.assign(self.initial_scale)
 
@@ -99,3 +99,48 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
     def _count(skip, skipped, in_a_row):
         one = ops.cast(skip, skipped.dtype)
         return skipped + one, (in_a_row + one) * one
+
+
+class SkippedSteps(keras.callbacks.Callback):
+    """Logs the steps that a `GradientGuard` skips, and stops if too many are skipped.
+
+    Adds `skipped`, the steps skipped so far, to the logs of an epoch.
+
+    Args:
+        limit: int. Steps skipped in a row that end the training. Defaults to `25`.
+
+    Raises:
+        FloatingPointError: in training, after `limit` or more skipped steps in a row;
+            checked every `limit` steps.
+    """
+
+    def __init__(self, limit=25):
+        super().__init__()
+        self.limit = limit
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._steps = 0
+        self.model.optimizer.reset_scale()
+
+    def on_train_batch_end(self, batch, logs=None):
+        before, self._steps = self._steps, batch + 1
+        if before // self.limit != self._steps // self.limit:
+            self._check()
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._check()
+        logs["skipped"] = int(self.model.optimizer.skipped)
+
+    def _check(self):
+        # On JAX the trainer holds the state, and writes it back only when asked.
+        if keras.backend.backend() == "jax":
+            self.model.jax_state_sync()
+        optimizer = self.model.optimizer
+        in_a_row = int(optimizer.skipped_in_a_row)
+        if in_a_row >= self.limit:
+            raise FloatingPointError(
+                f"The gradients of {in_a_row} steps in a row were not finite, and the "
+                "steps were skipped. Lower the learning rate, lengthen the warm-up or "
+                "train in float32, and resume from the last checkpoint. "
+                f"Received: limit={self.limit}, skipped={int(optimizer.skipped)}"
+            )

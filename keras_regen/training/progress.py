@@ -1,4 +1,4 @@
-"""How far a training is, in one line."""
+"""Showing how a training goes: a line while it runs, and a plot of its history."""
 
 import time
 
@@ -6,19 +6,21 @@ import keras
 import rich.console
 import rich.progress
 
+from keras_regen.figures import new_figure, save_figure
+
 REFRESH_SECONDS = 0.5
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows step, loss, samples per second and the time that is left.
+    """Shows the step, loss, samples per second and remaining time.
 
-    On a terminal the line stays where it is; elsewhere there is one after every epoch.
-    Adds `learning_rate`, `samples_per_second` and `seconds`, of the epoch, to the logs.
+    A terminal shows a progress bar; any other output gets a line after every epoch.
+    Adds `learning_rate`, `samples_per_second` and `seconds` of the epoch to the logs.
 
     Args:
         steps: int. Steps of the whole training.
         batch_size: int. Samples of one step.
-        done: int. Steps done before. Defaults to `0`.
+        done: int. Steps that are already done. Defaults to `0`.
         console: `rich.console.Console` or None. Defaults to standard output.
     """
 
@@ -48,7 +50,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch_start, self._epoch_clock = self.done, time.perf_counter()
-        # The first step of a run compiles: it does not count.
+        # The first step of a run compiles, so the clock starts after it.
         self._clock = self._clock and (time.perf_counter(), 0)
 
     def on_train_batch_end(self, batch, logs=None):
@@ -99,3 +101,44 @@ def _clock_time(seconds):
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}"
+
+
+def plot_history(history, steps_per_epoch, path):
+    """Plots the loss, the loss at diffusion times, the PSNR and the learning rate.
+
+    Args:
+        history: list of dict, the logs of every epoch, as `Checkpoint.history`.
+        steps_per_epoch: int. Steps of an epoch.
+        path: path of the `.png` file to write.
+
+    Raises:
+        ImportError: without matplotlib.
+    """
+    names = list(dict.fromkeys(name for logs in history for name in logs))
+    panels = {
+        "loss": ["loss"],
+        "loss at a diffusion time": [n for n in names if n.startswith("loss_at_")],
+        "PSNR in one step, dB": ["psnr"],
+        "learning rate": ["learning_rate"],
+    }
+    panels = {t: [n for n in ns if n in names] for t, ns in panels.items()}
+    panels = {title: names for title, names in panels.items() if names}
+    figure = new_figure(5 * len(panels), 3.5)
+    for axes, (title, curves) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        for name in curves:
+            points = [
+                (steps_per_epoch * (epoch + 1), logs[name])
+                for epoch, logs in enumerate(history)
+                if name in logs
+            ]
+            axes.plot(*zip(*points, strict=True), label=name.removeprefix("loss_at_"))
+        axes.set_title(title)
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+        if title.startswith("loss"):
+            axes.set_yscale("log")
+        if len(curves) > 1:
+            axes.legend(title="t", fontsize="small")
+    save_figure(figure, path)

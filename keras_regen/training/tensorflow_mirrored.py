@@ -1,4 +1,4 @@
-"""Data parallelism on TensorFlow."""
+"""Data parallelism over the devices of one machine, on TensorFlow."""
 
 import contextlib
 import os
@@ -8,11 +8,11 @@ import tensorflow as tf
 
 @contextlib.contextmanager
 def all_devices():
-    """The scope of all GPUs, else of all logical CPUs; none for one device."""
+    """Distributes a `with` block over the GPUs, or without any the logical CPUs."""
     if "TF_CONFIG" in os.environ:
         raise ValueError(
-            "With TensorFlow, Keras trains on the devices of one machine; JAX and "
-            "PyTorch go over several. "
+            "On TensorFlow, Keras trains on the devices of one machine; JAX and "
+            "PyTorch can train on several machines. "
             f"Received: TF_CONFIG={os.environ['TF_CONFIG']}"
         )
     devices = tf.config.list_logical_devices("GPU")
@@ -26,11 +26,11 @@ def all_devices():
 
 
 def train_in_step(model):
-    """Has the model's optimiser see the gradient of the whole batch.
+    """Makes the model's optimiser see the gradient of the whole batch.
 
-    Keras sums the gradients of the replicas last, when each has clipped its own, and
-    when a step has been taken or skipped by what is finite in the first. Here they are
-    summed first.
+    Keras sums the gradients of the replicas last, after each replica has clipped its
+    own, and after the gradients of the first replica have decided whether to skip the
+    step. Here they are summed first.
     """
     optimizer = model.optimizer
     inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -45,8 +45,5 @@ def train_in_step(model):
 
 
 def replica_states(state):
-    """The variables that a seed generator's state is mirrored to.
-
-    Each replica reads and counts its own.
-    """
+    """Returns the copies of a seed generator's state, of which each replica has one."""
     return tf.distribute.get_strategy().experimental_local_results(state.value)

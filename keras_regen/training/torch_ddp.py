@@ -1,4 +1,4 @@
-"""Distributed data parallelism on PyTorch."""
+"""Data parallelism over the processes of `torchrun`, on PyTorch."""
 
 import contextlib
 import os
@@ -10,9 +10,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 @contextlib.contextmanager
 def process_group():
-    """The processes that `torchrun` has started, joined: NCCL on GPUs, else Gloo."""
+    """Connects the processes of `torchrun`, through NCCL on GPUs and Gloo on CPUs."""
     if torch.cuda.is_available():
-        # What Keras calls "cuda" is this one.
+        # Keras places its tensors on the current device, as "cuda".
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
         backend = "nccl"
     else:
@@ -24,11 +24,12 @@ def process_group():
         torch.distributed.destroy_process_group()
 
 
-class LatentsAndLoss(torch.nn.Module):
-    """Latents and loss in one forward pass, as `DistributedDataParallel` needs it.
+class _LatentsAndLoss(torch.nn.Module):
+    """Computes latents and loss in one forward pass.
 
-    Keras's train step calls the model and then its loss, which the decoder is a part
-    of: were the model wrapped alone, the decoder's gradients would be its own.
+    Keras's train step first calls the model and then its loss, where the decoder runs.
+    If `DistributedDataParallel` wrapped the model alone, it would not average the
+    gradients of the decoder over the processes.
     """
 
     def __init__(self, model):
@@ -44,19 +45,18 @@ class LatentsAndLoss(torch.nn.Module):
 
 
 def train_in_step(model):
-    """Has `model.fit` train with the mean of the gradients of all processes.
+    """Makes `model.fit` train with the mean of the gradients of all processes.
 
-    The weights become those of the first process. Keras's train step is replaced, for
-    this model alone, by the same one with the forward pass in
-    `DistributedDataParallel`.
+    All processes start from the weights of the first. For this model, the train step of
+    Keras is replaced by one whose forward pass is in `DistributedDataParallel`.
     """
-    parallel = DistributedDataParallel(LatentsAndLoss(model))
+    parallel = DistributedDataParallel(_LatentsAndLoss(model))
 
     def train_step(data):
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         model.zero_grad()
         y_pred, loss = parallel(x, y, sample_weight)
-        # The mean of all processes: callbacks decide alike on each.
+        # The mean over the processes, so that callbacks decide the same on each.
         mean_loss = loss.detach().clone()
         torch.distributed.all_reduce(mean_loss)
         mean_loss /= torch.distributed.get_world_size()
@@ -71,5 +71,5 @@ def train_in_step(model):
 
 
 def replica_states(state):
-    """The variables of this process's replicas: one, the state of a seed generator."""
+    """Returns the replicas of a seed generator's state: one in each process."""
     return [state]

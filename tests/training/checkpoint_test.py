@@ -94,7 +94,7 @@ def test_of_another_model(tmp_path):
 def test_not_a_checkpoint(tmp_path, content):
     path = tmp_path / "checkpoint.h5"
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="Cannot go on from the checkpoint"):
+    with pytest.raises(ValueError, match="Cannot resume from the checkpoint"):
         Checkpoint(path).restore(compiled())
 
 
