@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         DiTDecoder,
         Regen,
         VideoEncoder,
+        upload_preset,
     )
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ __all__ = [
     "metrics",
     "models",
     "training",
+    "upload_preset",
     "video",
 ]
 
@@ -66,6 +68,7 @@ __getattr__, __dir__ = lazy_exports(
         "Regen": "models",
         "VideoCodec": "codec",
         "VideoEncoder": "models",
+        "upload_preset": "models",
     },
 )
 

@@ -5,14 +5,21 @@ import pathlib
 import shutil
 import tempfile
 
-import h5py
 import keras
+
+from keras_regen.models import hub
+from keras_regen.models.weights_file import (
+    file_sha256,
+    load_weights,
+    save_weights,
+)
 
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 METADATA = "metadata.json"
 BUNDLED = pathlib.Path(__file__).parents[1] / "presets"
-HUB_PREFIX = "hf://"
+# Key of the metadata: the SHA-256 of the file of weights.
+DIGEST = "weights_sha256"
 
 
 def bundled_presets():
@@ -24,15 +31,15 @@ def preset_directory(preset):
     """The directory of a preset.
 
     Args:
-        preset: the name of a bundled preset, a directory, or `hf://user/name`, which is
-            downloaded to the hub's cache.
+        preset: the name of a bundled preset, a directory, or `hf://user/name` or
+            `hf://user/name@revision`, which is downloaded to the hub's cache.
 
     Raises:
         ValueError: if there is no such preset.
         ImportError: for `hf://` without huggingface_hub installed.
     """
-    if str(preset).startswith(HUB_PREFIX):
-        directory = _download(str(preset).removeprefix(HUB_PREFIX))
+    if str(preset).startswith(hub.PREFIX):
+        directory = hub.download_preset(str(preset), (CONFIG, WEIGHTS, METADATA))
     elif preset in bundled_presets():
         directory = BUNDLED / preset
     else:
@@ -42,7 +49,7 @@ def preset_directory(preset):
             raise ValueError(
                 "A preset is a bundled name "
                 f"({', '.join(bundled_presets()) or 'none is bundled'}), a directory "
-                f"with {CONFIG} and {WEIGHTS}, or {HUB_PREFIX}user/name. "
+                f"with {CONFIG} and {WEIGHTS}, or {hub.PREFIX}user/name. "
                 f"Received: {str(preset)!r}, which has no {name}"
             )
     return directory
@@ -90,6 +97,7 @@ def load_preset(cls, preset, temporal_compression=None, dtype=None, remat=False)
             f"The preset {str(preset)!r} has temporal_compression={found}. "
             f"Received: temporal_compression={temporal_compression}"
         )
+    _check_weights(directory)
     model = keras.saving.deserialize_keras_object(config)
     if not isinstance(model, cls):
         raise ValueError(
@@ -97,7 +105,7 @@ def load_preset(cls, preset, temporal_compression=None, dtype=None, remat=False)
             f"Received: {str(preset)!r}, of a `{type(model).__name__}`"
         )
     try:
-        model.load_weights(directory / WEIGHTS)
+        load_weights(model, directory / WEIGHTS)
     except (OSError, KeyError) as error:
         raise ValueError(
             f"{directory / WEIGHTS} does not hold the preset's weights: {error}"
@@ -106,12 +114,23 @@ def load_preset(cls, preset, temporal_compression=None, dtype=None, remat=False)
     return model
 
 
+def _check_weights(directory):
+    """Raises ValueError if the weights are not those that the metadata names."""
+    path = directory / METADATA
+    expected = json.loads(path.read_text()).get(DIGEST) if path.is_file() else None
+    if expected is None:
+        # Presets of earlier versions name none.
+        return
+    found = file_sha256(directory / WEIGHTS)
+    if found != expected:
+        raise ValueError(
+            f"{directory / WEIGHTS} is damaged or belongs to another preset: "
+            f"{METADATA} expects the SHA-256 {expected}. Received: {found}"
+        )
+
+
 def save_preset(model, directory, metadata=None, dtype="float32"):
     """See `Regen.save_to_preset`."""
-    if dtype not in ("float32", "float16"):
-        raise ValueError(
-            f'`dtype` must be "float32" or "float16". Received: dtype={dtype!r}'
-        )
     directory = pathlib.Path(directory)
     config = keras.saving.serialize_keras_object(model)
     # What the model was compiled with belongs to its training, not to the preset.
@@ -124,53 +143,35 @@ def save_preset(model, directory, metadata=None, dtype="float32"):
     directory.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=directory) as temporary:
         temporary = pathlib.Path(temporary)
-        model.save_weights(temporary / WEIGHTS)
-        _repack(temporary / WEIGHTS, dtype)
+        save_weights(model, temporary / WEIGHTS, dtype)
+        metadata = {**(metadata or {}), DIGEST: file_sha256(temporary / WEIGHTS)}
         (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-        (temporary / METADATA).write_text(json.dumps(metadata or {}, indent=2) + "\n")
+        (temporary / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
         for name in (WEIGHTS, METADATA, CONFIG):
             shutil.move(temporary / name, directory / name)
 
 
-def _repack(path, dtype):
-    """Rewrites a weights file without the optimiser, floats stored as `dtype`."""
-    packed = path.with_name("packed.h5")
-    with h5py.File(path) as source, h5py.File(packed, "w") as target:
-        target.attrs.update(source.attrs)
+def upload_preset(directory, address):
+    """Uploads a preset to the Hugging Face hub, with a model card made of its metadata.
 
-        def copy(name, item):
-            if name.split("/")[0] == "optimizer":
-                return
-            if isinstance(item, h5py.Group):
-                target.require_group(name).attrs.update(item.attrs)
-            else:
-                values = item[()]
-                if item.dtype.kind == "f":
-                    # Loading casts back. By NumPy: HDF5's own conversion to float16
-                    # halves what rounds up to a power of two.
-                    values = values.astype(dtype)
-                # Without loss, and read without being told; numbers cannot be.
-                compress = (
-                    {"compression": "gzip", "shuffle": True} if values.ndim else {}
-                )
-                target.create_dataset(name, data=values, **compress)
+    The repository is created where there is none. Log in first, with `hf auth login` or
+    the environment variable `HF_TOKEN`.
 
-        source.visititems(copy)
-    packed.replace(path)
+    Args:
+        directory: path of the preset, or the name of a bundled one.
+        address: `hf://user/name`, or `hf://user/name@branch` for an existing branch.
 
+    Returns:
+        str. The commit's address on the web.
 
-def _download(name):
-    try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise ImportError(
-            f"{HUB_PREFIX} presets need huggingface_hub: pip install keras-regen[hub]"
-        ) from error
-    try:
-        return pathlib.Path(
-            snapshot_download(name, allow_patterns=[CONFIG, WEIGHTS, METADATA])
-        )
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"The preset {HUB_PREFIX}{name} could not be downloaded: {error}"
-        ) from error
+    Raises:
+        ValueError: if there is no such preset, its weights are damaged, or it cannot be
+            uploaded.
+        ImportError: without huggingface_hub.
+    """
+    directory = preset_directory(directory)
+    _check_weights(directory)
+    config = json.loads((directory / CONFIG).read_text())
+    name = address.partition("@")[0]
+    card = hub.model_card(name, config, preset_metadata(directory))
+    return hub.upload_directory(directory, address, card, f"Preset {directory.name}")

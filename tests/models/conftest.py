@@ -22,13 +22,15 @@ def make_regen(k=4, dtype=None, **kwargs):
         ),
         DiTDecoder(
             k,
-            units=16,
-            depth=2,
-            num_heads=2,
-            siren_features=8,
+            **{
+                "units": 16,
+                "depth": 2,
+                "num_heads": 2,
+                "siren_features": 8,
+                **decoder,
+            },
             dtype=dtype,
             name="decoder",
-            **decoder,
         ),
         **kwargs,
     )
