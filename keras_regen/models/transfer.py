@@ -1,4 +1,4 @@
-"""Weights of a trained model in a model of another compression."""
+"""Weights of a trained model for a model with another compression or decoder."""
 
 import numpy as np
 from keras import ops
@@ -7,36 +7,36 @@ from keras_regen.layers import CausalConv3D, PatchOutput, ResidualBlock3D
 
 
 def transfer_weights(source, target):
-    """Gives a model what it has in common with one that is trained.
+    """Copies the weights that a trained and an untrained model have in common.
 
-    Weights go where the path and the shape are the same. Stages of the encoder that the
-    source lacks, as those of a larger k, begin as the identity on the frames that they
-    keep, so that the content latents are the source's at once; output patches that
-    overlap begin as those that do not.
+    Weights are copied where the path and the shape are the same. Stages that only the
+    target's encoder has, because of a larger k, become the identity on the frames that
+    they keep, so that the content latents equal the source's from the start. Output
+    patches that overlap start with the weights of patches that do not, and zeros.
 
     Args:
         source: a trained `VideoAutoencoder`.
-        target: an untrained one.
+        target: an untrained `VideoAutoencoder`.
 
     Returns:
-        float. The share of the target's parameters that were given.
+        float. The share of the target's parameters that were copied.
 
     Raises:
         ValueError: if the two have nothing in common.
     """
     count = total = 0
-    # Part by part: their layers may have the same names.
-    for ours, theirs in (
-        (target.encoder, source.encoder),
-        (target.decoder, source.decoder),
+    # Encoder and decoder apart: paths in both may be the same.
+    for trained, untrained in (
+        (source.encoder, target.encoder),
+        (source.decoder, target.decoder),
     ):
-        given = {weight.path: weight for weight in theirs.weights}
-        for weight in ours.weights:
+        weights = {weight.path: weight for weight in trained.weights}
+        for weight in untrained.weights:
             size = int(np.prod(weight.shape))
             total += size
-            other = given.get(weight.path)
-            if other is not None and tuple(other.shape) == tuple(weight.shape):
-                weight.assign(ops.convert_to_numpy(other))
+            given = weights.get(weight.path)
+            if given is not None and tuple(given.shape) == tuple(weight.shape):
+                weight.assign(ops.convert_to_numpy(given))
                 count += size
     count += _extend_patches(source.decoder, target.decoder)
     if not count:
@@ -52,41 +52,51 @@ def transfer_weights(source, target):
 
 
 def _extend_patches(source, target):
-    """Gives output patches that overlap those that do not, with zeros around them.
+    """Copies output patches without overlap into larger ones, with zeros around them.
+
+    Args:
+        source: the trained decoder.
+        target: the untrained decoder.
 
     Returns:
-        int. The number of parameters given.
+        int. Number of parameters copied: 0 unless only the target's patches overlap and
+        both decoders have the same width.
     """
-    layers = [_patch_output(source), _patch_output(target)]
-    if None in layers or layers[0].overlap or not layers[1].overlap:
+    small, large = _patch_output(source), _patch_output(target)
+    if small is None or large is None or small.overlap or not large.overlap:
         return 0
-    ours, theirs = layers[1], layers[0]
-    shapes = [(layer.patch_size + 2 * layer.overlap,) * 2 for layer in layers]
-    margins = [(0, 0), *[(ours.overlap, ours.overlap)] * 2, (0, 0)]
+    if small.units != large.units:
+        return 0
+    around = (large.overlap, large.overlap)
     count = 0
-    for mine, other in zip(
-        ours.projection.weights, theirs.projection.weights, strict=True
+    # The kernel, `(units, patch)`, and the bias, `(patch,)`.
+    for given, weight in zip(
+        small.projection.weights, large.projection.weights, strict=True
     ):
-        value = ops.convert_to_numpy(other)
-        value = value.reshape(-1, *shapes[0], theirs.channels)
-        mine.assign(np.pad(value, margins).reshape(mine.shape))
-        count += value.size
+        patches = ops.convert_to_numpy(given)
+        count += patches.size
+        patches = patches.reshape(
+            -1, small.patch_size, small.patch_size, small.channels
+        )
+        patches = np.pad(patches, [(0, 0), around, around, (0, 0)])
+        weight.assign(patches.reshape(weight.shape))
     return count
 
 
 def _patch_output(decoder):
-    layers = [x for x in decoder.layers if isinstance(x, PatchOutput)]
+    """Returns the `PatchOutput` of a decoder, None for a convolutional one."""
+    layers = [layer for layer in decoder.layers if isinstance(layer, PatchOutput)]
     return layers[0] if layers else None
 
 
 def _make_identity(layer):
-    """Makes a stage's layer the identity on the last frame that each output sees."""
+    """Makes a layer of a stage the identity on the last frame that each output sees."""
     if isinstance(layer, ResidualBlock3D):
         last = layer.convs[-1]
         last.kernel.assign(np.zeros(last.kernel.shape, "float32"))
     elif isinstance(layer, CausalConv3D):
         _, height, width, channels, filters = layer.kernel.shape
-        # Only a stage that changes time alone can be one.
+        # Only a stage that halves time alone can be the identity.
         if channels == filters and height == width == 1:
             kernel = np.zeros(layer.kernel.shape, "float32")
             kernel[-1, 0, 0] = np.eye(channels)
