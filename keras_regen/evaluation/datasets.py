@@ -1,4 +1,4 @@
-"""The videos of a data set, as they lie on disk."""
+"""The videos of a data set on disk."""
 
 import dataclasses
 import os
@@ -14,8 +14,8 @@ MCL_JCV_FILE = re.compile(
     r"(videoSRC\d+)_(\d+)x(\d+)_(\d+(?:\.\d+)?)(?:_qp_(\d+))?\.\w+", re.I
 )
 DAVIS_FPS = 24.0
-# The first that are there: of the 2017 edition, of the 2016 one inside it, and of the
-# 2016 one on its own.
+# The first one that exists is used: the 2017 edition, the 2016 edition inside it, then
+# the 2016 edition on its own.
 DAVIS_LISTS = ("2017/val.txt", "2016/val.txt", "480p/val.txt", "1080p/val.txt")
 DAVIS_SIZES = ("480p", "Full-Resolution", "1080p")
 
@@ -25,9 +25,9 @@ class Item:
     """A video of a data set.
 
     Args:
-        name: str, unlike the others' names.
+        name: str, unique in its data set.
         path: str, for `keras_regen.video.VideoReader`.
-        fps: float or None, where the file says it.
+        fps: float or None. Frames per second; None to read it from the file.
     """
 
     name: str
@@ -36,27 +36,27 @@ class Item:
 
 
 def open_dataset(path, name=None):
-    """The videos of a data set, sorted by name.
+    """Finds the videos of a data set, sorted by name.
 
-    - `"mcl_jcv"`: MCL-JCV, and VideoSet, whose files are named alike: an item for each
-      source number found in the folder, however deep. Of several files of one source
-      the largest frames are taken, of those the least quantisation (none, or the lowest
-      `qp`), and of those `.yuv` rather than H.264. Files named otherwise are left out.
-    - `"davis"`: DAVIS 2017 or 2016, the folder with `JPEGImages` and `ImageSets` or the
-      one above it: the sequences of the validation list, at 480p if there. For all
-      sequences open the folder `JPEGImages/480p` itself, as `"videos"`.
-    - `"videos"`: whatever `keras_regen.data.VideoClips` takes as its source: a folder,
-      a video, a pattern, a `.csv` or a list of these.
+    - `"mcl_jcv"`: MCL-JCV, or VideoSet, whose files have the same names. There is an
+      item for each source number in the folder and its subfolders. If a source has
+      several files, the largest frames win, then the least quantisation (none, or the
+      lowest `qp`), then `.yuv` over H.264. Files with other names are ignored.
+    - `"davis"`: DAVIS 2017 or 2016, either the folder with `JPEGImages` and `ImageSets`
+      or its parent. The items are the sequences of the validation list, at 480p if
+      available. For all sequences, open the folder `JPEGImages/480p` as `"videos"`.
+    - `"videos"`: any source of `keras_regen.data.VideoClips`: a folder, a video, a
+      pattern, a `.csv` or a list of these.
 
     Args:
         path: path of the data set; for `"videos"` also a pattern or a list.
-        name: str or None, one of the above. Defaults to `None`: by what is there.
+        name: str or None, one of the above. Defaults to `None`, found from the files.
 
     Returns:
         List of `Item`s: `.name`, `.path` and `.fps`.
 
     Raises:
-        ValueError: if there are no videos, or one that is listed is missing.
+        ValueError: if there are no videos, or a listed video is missing.
     """
     if name is not None and name not in NAMES:
         raise ValueError(
@@ -68,7 +68,7 @@ def open_dataset(path, name=None):
 
 
 def dataset_name(path):
-    """What `open_dataset` takes a path for: `"mcl_jcv"`, `"davis"` or `"videos"`."""
+    """Returns the kind of data set at a path: `"mcl_jcv"`, `"davis"` or `"videos"`."""
     if not isinstance(path, (str, os.PathLike)) or not os.path.isdir(path):
         return VIDEOS
     if _davis_root(path):
@@ -78,9 +78,10 @@ def dataset_name(path):
     except ValueError:
         return VIDEOS
     files = [os.path.basename(video) for video in videos if os.path.isfile(video)]
-    # A folder of anything else too is a folder of videos.
-    alike = all(file.lower().startswith("videosrc") for file in files)
-    return MCL_JCV if alike and any(map(MCL_JCV_FILE.fullmatch, files)) else VIDEOS
+    # With any other file, it is a folder of videos.
+    all_sources = all(file.lower().startswith("videosrc") for file in files)
+    is_mcl_jcv = all_sources and any(map(MCL_JCV_FILE.fullmatch, files))
+    return MCL_JCV if is_mcl_jcv else VIDEOS
 
 
 # === MCL-JCV ===
@@ -99,7 +100,7 @@ def _open_mcl_jcv(path):
         best[name] = min(best.get(name, (rank, item)), (rank, item))
     if not best:
         raise ValueError(
-            "MCL-JCV must have videos named as videoSRC01_1920x1080_30.yuv. "
+            "MCL-JCV must have videos with names like videoSRC01_1920x1080_30.yuv. "
             f"Received: path={path}"
         )
     return [best[name][1] for name in sorted(best)]
@@ -138,7 +139,7 @@ def _open_davis(path):
 
 
 def _davis_list(root):
-    """Names of the validation sequences, sorted."""
+    """Returns the names of the validation sequences, sorted."""
     files = [root / "ImageSets" / name for name in DAVIS_LISTS]
     file = next((file for file in files if file.is_file()), None)
     if file is None:
@@ -146,7 +147,7 @@ def _davis_list(root):
             f"DAVIS must have a list ImageSets/{' or '.join(DAVIS_LISTS)}. "
             f"Received: path={root}"
         )
-    # A name a line; in the 2016 edition an image and its mask, with their folders.
+    # Each line is a name or, in the 2016 edition, the paths of an image and its mask.
     first = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
     names = {
         pathlib.PurePosixPath(word).parent.name if "/" in word else word
@@ -161,7 +162,7 @@ def _davis_list(root):
 
 
 def _open_videos(source):
-    # A weight of 0 leaves a video out, as in training.
+    # A weight of 0 excludes a video, as in training.
     paths = [path for path, weight in find_videos(source).items() if weight]
     missing = [path for path in paths if not os.path.exists(path)]
     if missing or not paths:

@@ -1,5 +1,6 @@
 """Scoring embedders on the videos of a data set."""
 
+import hashlib
 import json
 import pathlib
 import time
@@ -9,34 +10,94 @@ import PIL.Image
 
 import keras_regen
 from keras_regen.atomic_output import AtomicOutput
-from keras_regen.evaluation.score_store import ScoreStore
 from keras_regen.evaluation.summary import summarize, summarize_video
 
-# The longest side of the frames that a contact sheet shows.
+# The longest side of the frames on a contact sheet.
 THUMBNAIL = 192
+ARRAYS = ("frames", "features", "reference_features")
+
+
+class ScoreStore:
+    """Scores on disk: a file for each video and embedder, named by a digest of its key.
+
+    Args:
+        directory: path. Created with the first file.
+    """
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+
+    def __contains__(self, key):
+        return self._path(key).is_file()
+
+    def write(self, key, clips, reason, frames, features, reference_features):
+        """Writes the scores of a video's clips, whole or not at all.
+
+        Args:
+            key: dict for JSON. Everything that the scores depend on.
+            clips: list of dict for JSON.
+            reason: str or None. Why there are no clips.
+            frames: uint8 array of shape `(N, 2, h, w, 3)`.
+            features: float32 array of shape `(N, D)`.
+            reference_features: as `features`.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        path = self._path(key)
+        AtomicOutput.remove_leftovers(path)
+        with AtomicOutput(path, "scores") as output:
+            np.savez_compressed(
+                output.temporary,
+                json=json.dumps({"clips": clips, "reason": reason, "key": key}),
+                frames=frames,
+                features=features,
+                reference_features=reference_features,
+            )
+
+    def read(self, key):
+        """Returns what `write` stored, as a dict.
+
+        Raises:
+            ValueError: if the file is damaged.
+        """
+        path = self._path(key)
+        try:
+            with np.load(path) as stored:
+                arrays = {name: stored[name] for name in ARRAYS}
+                return {**json.loads(str(stored["json"])), **arrays}
+        except (OSError, ValueError, KeyError) as error:
+            raise ValueError(
+                f"The scores cannot be read; delete the file. Received: path={path}, "
+                f"and {error}"
+            ) from error
+
+    def _path(self, key):
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode())
+        return self.directory / f"{digest.hexdigest()[:24]}.npz"
 
 
 class Evaluation:
-    """Every embedder on every clip of every video, by one protocol.
+    """Scores every embedder on every clip of every video, by one protocol.
 
-    What is done is kept in `<stem of output>.parts/`, a file for each video and
-    embedder, so a run that was interrupted, or is given more embedders or videos, goes
-    on from there. Embedders of one name are told apart by what they are: a preset that
-    was trained on is scored anew.
+    Finished scores are kept in `<stem of output>.parts/`, a file for each video and
+    embedder. A run that was interrupted, or has more embedders or videos than before,
+    continues from them. A preset that was trained further is scored again under the
+    same name.
 
     Args:
-        embedders: list of `Embedder`s, of different names.
+        embedders: list of `Embedder`s with different names.
         items: list of `Item`s, from `open_dataset`.
         protocol: a `Protocol`.
         output: path of the report to write, `.json`.
         features: `metrics.Features` or None. The network of the Frechet video distance.
-            Defaults to `None`, without it.
-        perceptual: callable or None. Distance of the frames of two videos, such as
-            `metrics.st_lpips`. Defaults to `None`, without it.
-        max_clips: int or None. At most so many clips of a video, from its start.
+            Defaults to `None`, no distance.
+        perceptual: callable or None. A distance between the frames of two videos, such
+            as `metrics.st_lpips`. Defaults to `None`, no distance.
+        max_clips: int or None. The maximum number of clips from the start of a video.
+            Defaults to `None`, all clips.
 
     Raises:
-        ValueError: if there are no embedders or videos, or two of one name.
+        ValueError: if there are no embedders or videos, or two embedders have the same
+            name.
 
     Example:
 
@@ -78,18 +139,18 @@ class Evaluation:
         self.perceptual = perceptual
         self.max_clips = max_clips
         self._store = ScoreStore(self.output.with_suffix(".parts"))
-        # Features of the clips of one video, which all embedders are compared with.
+        # Features of the original clips of the current video, shared by all embedders.
         self._references = {}
 
     def __len__(self):
-        """How many pairs of an embedder and a video there are."""
+        """The number of pairs of an embedder and a video."""
         return len(self.embedders) * len(self.items)
 
     def run(self):
-        """Scores what is not scored yet.
+        """Scores all pairs that have no scores yet.
 
         Yields:
-            Pairs of str `(embedder, video)`, each when it is done; at once, if it was.
+            Pairs of str `(embedder, video)`, as soon as their scores are on disk.
         """
         self.output.parent.mkdir(parents=True, exist_ok=True)
         for item in self.items:
@@ -101,12 +162,12 @@ class Evaluation:
                 yield embedder.name, item.name
 
     def report(self):
-        """Writes the report; scores first what `run` has not.
+        """Scores all pairs that `run` has not scored, and writes the report.
 
         Returns:
-            Dict, as in the JSON file: `protocol` and `data`; `embedders`, a row each;
-            `videos`, a row for each video and embedder, with its `clips`; and
-            `skipped`, the videos that have none and why.
+            Dict, as in the JSON file: `protocol` and `data`; `embedders`, a row for
+            each embedder; `videos`, a row for each video and embedder, with its
+            `clips`; and `skipped`, the videos without clips and the reasons.
         """
         for _ in self.run():
             pass
@@ -138,11 +199,14 @@ class Evaluation:
         return json.loads(text)
 
     def frames(self, embedder):
-        """Thumbnails to look at: of every clip of an embedder, its middle frame.
+        """Returns thumbnails of the middle frame of every clip.
+
+        Args:
+            embedder: `Embedder`.
 
         Returns:
-            List of `(video, number of the clip, scores, frame, decoded frame)`, the
-            scores a dict, the frames uint8.
+            List of `(video, number of the clip, scores, frame, decoded frame)`. Scores
+            are a dict, frames are uint8.
         """
         found = []
         for item in self.items:
@@ -159,7 +223,7 @@ class Evaluation:
     # === One video ===
 
     def _scores(self, item, embedder):
-        """The scores of all clips, their features and frames, or why there are none."""
+        """Scores all clips. Returns the arguments of `ScoreStore.write`."""
         clips, features, reference_features, frames = [], [], [], []
         reader = iter(self.protocol.clips(item.path, item.fps, self.max_clips))
         reason = "it is too short for a clip of the protocol"
@@ -167,7 +231,7 @@ class Evaluation:
             try:
                 clip = next(reader, None)
             except ValueError as error:
-                # What comes before damage would stand for a video that is not whole.
+                # The clips before the damage would not represent the whole video.
                 clips, reason = [], str(error)
                 break
             if clip is None:
@@ -213,7 +277,7 @@ class Evaluation:
         return self.features(clip[None])[0]
 
     def _key(self, item, embedder):
-        """All that the scores depend on."""
+        """Returns everything that the scores depend on, a dict for JSON."""
         path = pathlib.Path(item.path)
         return {
             "video": [item.name, item.fps, str(path.resolve()), path.stat().st_mtime],

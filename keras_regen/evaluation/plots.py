@@ -1,22 +1,22 @@
-"""Pictures of an evaluation."""
+"""Plots of an evaluation."""
 
 import numpy as np
 
 from keras_regen.figures import new_figure, save_figure
 
-# Clips of an embedder on a contact sheet: so many of the worst and of the best.
+# The numbers of worst and of best clips of an embedder on a contact sheet.
 EXTREMES = 4
 
 
 def plot_rate_distortion(rows, path):
-    """Draws PSNR and SSIM of every embedder over the bits that it keeps.
+    """Draws PSNR and SSIM of every embedder against its bits per pixel.
 
     Args:
-        rows: list of dict, the `embedders` of a report.
+        rows: list of dict, `embedders` of a report.
         path: path of the picture, `.png`.
 
     Raises:
-        ImportError: without matplotlib.
+        ImportError: if matplotlib is not installed.
     """
     panels = [name for name in ("psnr", "ssim") if all(name in row for row in rows)]
     figure = new_figure(5.5 * len(panels), 4)
@@ -44,20 +44,19 @@ def plot_rate_distortion(rows, path):
 
 
 def plot_contact_sheet(embedders, path):
-    """Draws the clips that each embedder keeps worst and best, by PSNR.
+    """Draws the clips of lowest and highest PSNR of each embedder.
 
     Args:
-        embedders: dict from str, the name of an embedder, to what `Evaluation.frames`
-            gives for it.
+        embedders: dict from the name of an embedder to its `Evaluation.frames`.
         path: path of the picture, `.png`.
 
     Raises:
-        ImportError: without matplotlib.
+        ImportError: if matplotlib is not installed.
     """
     sheets = {}
     for name, clips in embedders.items():
         ranked = sorted(clips, key=lambda clip: clip[2]["psnr"])
-        # Few clips are shown once.
+        # With few clips, none is shown twice.
         best = ranked[EXTREMES:][-EXTREMES:]
         sheets[name] = ranked[:EXTREMES] + best
     columns = max(map(len, sheets.values()))

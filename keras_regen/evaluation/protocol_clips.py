@@ -1,4 +1,4 @@
-"""The clips of a video that a protocol scores."""
+"""Reading the clips of a video that a protocol scores."""
 
 import itertools
 import math
@@ -16,26 +16,27 @@ FILTERS = {
 
 
 class ProtocolClips:
-    """Iterable of the clips of a video, read in the memory of one clip.
+    """Iterates over the clips of a video, with one clip in memory.
 
     Args:
         protocol: `Protocol`.
         path: path of a video.
-        fps: float or None. In place of what the file says. Defaults to `None`.
-        max_clips: int or None. At most so many, from the start. Defaults to `None`.
+        fps: float or None. Replaces the frame rate of the file. Defaults to `None`.
+        max_clips: int or None. The maximum number of clips, from the start. Defaults to
+            `None`, all clips.
 
-    Attributes, of the last iteration:
+    Attributes, set by the last iteration:
         fps: float. Frames per second of the clips.
         num_clips: int. Clips read.
         num_repeated: int. Frames of the last clip that repeat the video's last frame.
-        num_dropped: int. Frames at the end that were too few for a clip. With
-            `num_clips` 0 the video is too short.
+        num_dropped: int. Frames at the end that were too few for a clip. If `num_clips`
+            is 0, the video is too short.
 
     Returns:
-        Iterating yields uint8 arrays of shape `(T, H, W, 3)`, all of one size.
+        Iterating yields uint8 arrays of shape `(T, H, W, 3)`, all of the same size.
 
     Raises:
-        ValueError: if the video cannot be read, from where it cannot.
+        ValueError: during iteration, if the video cannot be read.
     """
 
     def __init__(self, protocol, path, fps=None, max_clips=None):
@@ -87,7 +88,7 @@ class ProtocolClips:
         return max(1, round(fps / self.protocol.max_fps))
 
     def _prepare(self, frame):
-        """A frame resized, and cropped in the centre."""
+        """Resizes a frame and crops its centre."""
         frame = to_uint8(frame)
         height, width = self._size(*frame.shape[:2])
         if (height, width) != frame.shape[:2]:
@@ -96,13 +97,13 @@ class ProtocolClips:
             frame = np.asarray(image)
         if self.protocol.crop is None:
             return frame
-        # Halves are rounded to even, as torchvision's CenterCrop does.
+        # Rounds halves to even, like torchvision's CenterCrop.
         crop_height, crop_width = self.protocol.crop
         top, left = round((height - crop_height) / 2), round((width - crop_width) / 2)
         return frame[top : top + crop_height, left : left + crop_width]
 
     def _size(self, height, width):
-        """Size that frames are resized to, which covers the crop."""
+        """Returns the size to resize frames to, which covers the crop."""
         crop_height, crop_width = self.protocol.crop or (1, 1)
         scale = max(
             self.protocol.short_side / min(height, width),
@@ -111,7 +112,7 @@ class ProtocolClips:
         )
         if scale > 1 and not self.protocol.enlarge:
             return height, width
-        # torchvision rounds down, mediapy to the nearest; 1e-6 is for lost digits.
+        # torchvision rounds down, mediapy to the nearest; 1e-6 absorbs rounding errors.
         half = 1e-6 if self.protocol.resize == "bilinear" else 0.5
         return (
             max(crop_height, math.floor(height * scale + half)),

@@ -1,25 +1,26 @@
-"""How videos are scored: protocols by name.
+"""Protocols that say how videos are scored, by name.
 
-They follow what others published, as far as it says:
+They follow published evaluations, as far as these are described:
 
 - `regen`: the paper's size, 512x512 (Zhang et al. 2025, arXiv 2503.08665, the table at
-  4x). It does not say how videos are resized and cut, how many frames a clip has, nor
-  how PSNR and SSIM are averaged, so all but the size is this project's choice: 33
-  frames, the least that is whole for causal models of 4, 8, 16 and 32 frames.
+  4x). The paper does not say how videos are resized and cut, how many frames a clip
+  has, or how PSNR and SSIM are averaged, so this project chose everything except the
+  size. 33 frames is the shortest clip without padding for causal models of 4, 8, 16 and
+  32 frames.
 - `vidtok`: the table of https://github.com/microsoft/VidTok, by its files
   `scripts/inference_evaluate.py`, `vidtok/data/vidtok.py` and `vidtok/modules/util.py`
-  at d6ad92d. They resize floats, and compare the model's floats; here both have 256
-  levels, as videos do. 1e-8 in the mean square error limits their PSNR to 80 dB, and
-  lowers it a little from about 50 on; here it is cut at 80. Before their SSIM frames of
-  384 pixels and more are averaged down; here, with a larger `size`, they are not. How
-  their Frechet distance resizes is not published.
+  at d6ad92d. VidTok resizes and compares floats; here both videos have 256 levels.
+  VidTok adds 1e-8 to the mean square error, which limits PSNR to 80 dB and lowers it a
+  little above about 50 dB; here PSNR is cut at 80 dB. Before SSIM, VidTok shrinks
+  frames of 384 pixels and more by averaging; here a larger `size` is not shrunk. How
+  its Frechet distance resizes is not published.
 - `tokenbench`: `token_bench/metrics_cli.py` of https://github.com/NVlabs/TokenBench at
-  dcbb7d5, for videos that its `token_bench/video/preprocessing_script.py` made. It
-  compares MP4 files, written with loss (`cosmos_tokenizer/video_cli.py` of
+  dcbb7d5, for videos from its `token_bench/video/preprocessing_script.py`. TokenBench
+  compares lossy MP4 files (`cosmos_tokenizer/video_cli.py` of
   https://github.com/NVIDIA/Cosmos-Tokenizer, in windows of 17 frames); here nothing is
-  compressed. Videos of more than 30 frames a second are cut at 10 seconds there, and at
-  300 frames here. Until 27 December 2024 the script subtracted in 8 bits, which wraps:
-  errors of 16 levels and more counted for less.
+  compressed. TokenBench cuts videos of more than 30 frames per second at 10 seconds;
+  here all are cut at 300 frames. Until 27 December 2024 its script subtracted 8-bit
+  integers, whose wrap-around hid part of the errors of 16 levels and more.
 """
 
 import dataclasses
@@ -42,30 +43,29 @@ CHOICES = {
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """Which clips of a video are scored, and by what.
+    """Which clips of a video are scored, and how.
 
     Args:
         name: str.
-        short_side: int. Pixels that the shorter side of a frame is resized to; the
-            aspect is kept.
-        crop: pair of ints (height, width) taken from the centre, or None.
-        enlarge: bool. Whether frames smaller than that are enlarged.
-        resize: `"bilinear"` or `"lanczos"`: Pillow's filters, antialiased.
+        short_side: int. Pixels of the shorter side of a frame after resizing, which
+            keeps the aspect ratio.
+        crop: pair of ints (height, width), cut from the centre, or None.
+        enlarge: bool. Whether smaller frames are enlarged.
+        resize: `"bilinear"` or `"lanczos"`: the filter of Pillow, antialiased.
         num_frames: int. Frames of a clip.
-        which_clips: `"consecutive"`, all that a video has, one after the other; or
-            `"first"`.
-        short: what becomes of the frames left at the end of a video, too few for a
-            clip: `"drop"`, so that a shorter video has no clip; `"repeat"`, the last
-            frame fills the clip; or `"keep"`, a shorter clip.
-        max_fps: float or None. Every n-th frame is taken, `n = round(fps / max_fps)`
-            and at least 1; every frame, if None.
-        psnr: `"frame"`, the mean over the PSNR of frames, or `"clip"`, the PSNR of the
-            mean square error of the clip.
-        psnr_limit: float. The most that a frame, or clip, counts, in dB.
+        which_clips: `"consecutive"`, all clips without overlap; or `"first"`.
+        short: how to treat remaining frames that are too few for a clip: `"drop"` them,
+            so that a shorter video has no clip; `"repeat"` the last frame to fill the
+            clip; or `"keep"` a shorter clip.
+        max_fps: float or None. Every n-th frame is used, `n = round(fps / max_fps)` but
+            at least 1; every frame, if None.
+        psnr: `"frame"`, the mean PSNR of frames; or `"clip"`, the PSNR of the mean
+            square error of the clip.
+        psnr_limit: float. The maximum PSNR of a frame or clip, in dB.
         ssim: `"gaussian"` or `"uniform"`, the window. See `keras_regen.metrics.ssim`.
         fvd_resize: how frames become 224x224 for the Frechet video distance:
             `"stretch"`, or `"crop"`, the centre after the shorter side is resized.
-        changed: tuple of str, the arguments that `override` changed.
+        changed: tuple of str. The arguments that `override` changed.
     """
 
     name: str
@@ -100,15 +100,15 @@ class Protocol:
             )
 
     def override(self, size=None, num_frames=None):
-        """The protocol with another size or length of clips, which `changed` tells.
+        """Returns the protocol with another size or length of clips.
 
         Args:
-            size: int or pair of ints (height, width). Frames are resized to cover it,
-                enlarged if need be, and cropped. Defaults to the protocol's.
-            num_frames: int. Defaults to the protocol's.
+            size: int or pair of ints (height, width). Frames are resized to cover it
+                and cropped, and small frames are enlarged. Defaults to no change.
+            num_frames: int. Defaults to no change.
 
         Returns:
-            `Protocol`; this one if nothing changes.
+            `Protocol` whose `changed` lists the changes; this one without changes.
         """
         values = {}
         if size is not None:
@@ -123,30 +123,30 @@ class Protocol:
         return dataclasses.replace(self, **values, changed=changed)
 
     def to_dict(self):
-        """The protocol as a dict for JSON, to stand beside its scores."""
+        """Returns the protocol as a dict for JSON, to store with scores."""
         return dataclasses.asdict(self)
 
     def clips(self, path, fps=None, max_clips=None):
-        """Reads the clips of a video, in the memory of one.
+        """Reads the clips of a video, with one clip in memory.
 
         Args:
-            path: path of a video, as `keras_regen.video.VideoReader` takes it.
-            fps: float or None. In place of what the file says. Defaults to `None`.
-            max_clips: int or None. At most so many, from the start. Defaults to `None`.
+            path: path of a video for `keras_regen.video.VideoReader`.
+            fps: see `ProtocolClips`.
+            max_clips: see `ProtocolClips`.
 
         Returns:
-            `ProtocolClips`, an iterable of uint8 arrays of shape `(T, H, W, 3)`, which
-            counts what it read, repeated and dropped.
+            `ProtocolClips`, an iterable of uint8 arrays of shape `(T, H, W, 3)`. It
+            counts clips, repeated frames and dropped frames.
         """
         return ProtocolClips(self, path, fps, max_clips)
 
     def scores(self, reference, video):
-        """Scores of a clip.
+        """Scores a clip.
 
         Args:
             reference: uint8 array of shape `(T, H, W, 3)`.
-            video: array of that shape, uint8 or float in [-1, 1], which is rounded to
-                256 levels.
+            video: array of the same shape, uint8 or float in [-1, 1]. Floats are
+                rounded to 256 levels.
 
         Returns:
             Dict of floats: `psnr` in dB, `ssim` and, with two frames or more,
@@ -180,7 +180,7 @@ PROTOCOLS = {
             short="drop",
             max_fps=None,
             psnr="frame",
-            # Two equal frames would outweigh many that are not.
+            # A pair of equal frames would outweigh many others.
             psnr_limit=60.0,
             ssim="gaussian",
             fvd_resize="stretch",
@@ -211,7 +211,7 @@ PROTOCOLS = {
             short="keep",
             max_fps=None,
             psnr="clip",
-            # 20 log10(255 / eps), eps that of float32.
+            # 20 log10(255 / eps), with eps of float32.
             psnr_limit=186.6,
             ssim="uniform",
             fvd_resize="crop",
@@ -221,10 +221,10 @@ PROTOCOLS = {
 
 
 def get_protocol(name):
-    """The protocol of a name: `"regen"`, `"vidtok"` or `"tokenbench"`.
+    """Returns a protocol by name: `"regen"`, `"vidtok"` or `"tokenbench"`.
 
     Raises:
-        ValueError: if there is none.
+        ValueError: if there is no such protocol.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""From the scores of clips to a row of a table."""
+"""Summaries of the scores of clips, as rows of a table."""
 
 import numpy as np
 
@@ -8,18 +8,18 @@ SCORES = ("psnr", "ssim", "temporal_consistency", "st_lpips")
 
 
 def summarize(parts, features=None):
-    """The row of an embedder, over all clips of all videos.
+    """Returns the row of an embedder, over all clips of all videos.
 
     Args:
-        parts: list of dict, one for each video, as `ScoreStore.read` gives them.
+        parts: list of dict from `ScoreStore.read`, one for each video.
         features: str or None. The name of the network of the features.
 
     Returns:
         Dict: `num_videos` and `num_clips`; `num_frames`, `height` and `width` of a
-        clip, pairs of the least and the most where clips differ; the means of the
-        scores over all clips; `bits_per_pixel` and `compression`, pixel values for one
+        clip, or pairs of the minimum and maximum if clips differ; the means of the
+        scores over all clips; `bits_per_pixel` and `compression`, pixel values for each
         latent value (None without latents), over all clips together;
-        `seconds_per_frame`, the median of the clips; and, with features,
+        `seconds_per_frame`, the median over clips; and, with features,
         `frechet_video_distance`, a dict of its `value`, of `features`, `num_clips` and
         `is_biased`.
     """
@@ -31,7 +31,7 @@ def summarize(parts, features=None):
 
 
 def summarize_video(embedder, video, part):
-    """The row of one video: as `summarize`, without the distance, and its clips."""
+    """Returns the row of one video, with its clips and without the distance."""
     return {
         "embedder": embedder,
         "video": video,
@@ -52,7 +52,7 @@ def _summary(clips):
     return {
         "num_clips": len(clips),
         **{k: _extent(column[k]) for k in ("num_frames", "height", "width")},
-        # A clip of one frame has no changes of frames.
+        # A clip of one frame has no temporal consistency.
         **{
             k: float(np.mean([x for x in column[k] if x is not None]))
             for k in SCORES

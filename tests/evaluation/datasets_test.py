@@ -42,7 +42,7 @@ class TestMclJcv:
         with VideoReader(items[1].path) as reader:
             assert (reader.fps, len(list(reader))) == (25.0, 1)
 
-    def test_the_least_quantised(self, tmp_path):
+    def test_the_least_quantised_file_is_used(self, tmp_path):
         names = [f"videoSRC03_16x16_24_qp_{qp:02}.264" for qp in (51, 0, 10)]
         touch(tmp_path, *(f"videoSRC03_16x16_24/{name}" for name in names))
         touch(tmp_path, "videoSRC03_16x16_24/videoSRC03_16x16_24_qp_20.yuv")
@@ -118,7 +118,7 @@ class TestDavis:
             ("\n", "The list of sequences is empty"),
         ],
     )
-    def test_what_is_missing(self, tmp_path, listed, message):
+    def test_missing_sequences(self, tmp_path, listed, message):
         self.make(tmp_path, listed)
         (tmp_path / "JPEGImages/480p/empty").mkdir()
         with pytest.raises(ValueError, match=f"{message}.*Received: "):

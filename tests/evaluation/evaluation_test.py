@@ -19,7 +19,7 @@ PROTOCOL = get_protocol("vidtok").override(size=16, num_frames=4)
 
 
 class Darker:
-    """Loses so many levels of brightness, and counts what it is asked for."""
+    """Loses some levels of brightness, and records the videos it gets."""
 
     def __init__(self, name, levels):
         self.name = name
@@ -40,7 +40,7 @@ class Darker:
 
 
 class Codec(Darker):
-    """Has bits but no values."""
+    """An embedder with bits but no values."""
 
     def reconstruct(self, video):
         return Reconstruction(super().reconstruct(video).video, None, 320)
@@ -48,7 +48,7 @@ class Codec(Darker):
 
 @pytest.fixture
 def items(tmp_path):
-    # 6 frames are a clip of 4 and one that is filled up.
+    # 6 frames are a clip of 4 frames and a padded clip.
     for name, frames in (("a", 6), ("b", 4)):
         write(tmp_path / f"{name}.mp4", moving_ramp(frames, 16, 16))
     return [Item(name, str(tmp_path / f"{name}.mp4")) for name in "ab"]
@@ -113,18 +113,18 @@ def test_an_interrupted_run_goes_on(items, tmp_path):
     second = Darker("dark", 3)
     Evaluation([second], items, PROTOCOL, tmp_path / "r.json").report()
     assert second.seen == 1
-    # Another model of the same name is scored anew.
+    # Another model of the same name is scored again.
     third = Darker("dark", 4)
     Evaluation([third], items, PROTOCOL, tmp_path / "r.json").report()
     assert third.seen == 3
-    # And so is a video that changed.
+    # A video that changed is scored again too.
     write(items[1].path, moving_ramp(8, 16, 16))
     fourth = Darker("dark", 4)
     Evaluation([fourth], items, PROTOCOL, tmp_path / "r.json").report()
     assert fourth.seen == 2
 
 
-def test_damage_on_disk_is_told(items, tmp_path):
+def test_a_damaged_file_is_an_error(items, tmp_path):
     evaluation = Evaluation([Darker("dark", 3)], items, PROTOCOL, tmp_path / "r.json")
     evaluation.report()
     part = next((tmp_path / "r.parts").iterdir())
@@ -133,7 +133,7 @@ def test_damage_on_disk_is_told(items, tmp_path):
         evaluation.report()
 
 
-def test_what_cannot_be_scored_is_told(items, tmp_path):
+def test_videos_that_cannot_be_scored_are_reported(items, tmp_path):
     (tmp_path / "text.mp4").write_text("no video")
     protocol = get_protocol("regen").override(size=16, num_frames=5)
     items = [*items, Item("text", str(tmp_path / "text.mp4"))]
@@ -147,7 +147,7 @@ def test_what_cannot_be_scored_is_told(items, tmp_path):
     assert "too short" in skipped["b"] and "not a video" in skipped["text"]
 
 
-def test_the_perceptual_distance_and_the_most_clips(items, tmp_path):
+def test_perceptual_distance_and_max_clips(items, tmp_path):
     def levels(reference, video):
         return np.abs(reference.astype(float) - video).mean(axis=(1, 2, 3))
 
@@ -180,7 +180,7 @@ def test_bad_arguments(items, tmp_path):
             Evaluation(embedders, videos, PROTOCOL, tmp_path / "r.json")
 
 
-def test_pictures(items, tmp_path):
+def test_plots(items, tmp_path):
     embedders = [Darker("dark", 3), Codec("darker", 9)]
     evaluation = Evaluation(embedders, items, PROTOCOL, tmp_path / "r.json")
     report = evaluation.report()

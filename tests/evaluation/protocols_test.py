@@ -10,7 +10,7 @@ from tests.video.videos import moving_ramp
 
 
 def save(path, video):
-    """An array on disk, which is read as it is."""
+    """Writes an array to disk, which is read unchanged."""
     np.save(path, video)
     return path
 
@@ -40,7 +40,7 @@ class TestClips:
     )
     def test_which(self, tmp_path, name, expected, repeated, dropped):
         clips = small(name).clips(save(tmp_path / "video.npy", numbered(10)))
-        # A second pass counts afresh.
+        # A second pass starts the counts again.
         for _ in range(2):
             assert numbers(clips) == expected
             assert clips.num_clips == len(expected)
@@ -62,7 +62,7 @@ class TestClips:
             assert len(list(clips)) == 2
             assert clips.num_repeated == clips.num_dropped == 0
 
-    def test_at_most_so_many(self, tmp_path):
+    def test_max_clips(self, tmp_path):
         path = save(tmp_path / "video.npy", numbered(10))
         clips = small("vidtok").clips(path, max_clips=2)
         assert numbers(clips) == [[0, 1, 2, 3], [4, 5, 6, 7]]
@@ -99,7 +99,7 @@ class TestFrames:
     @pytest.mark.parametrize("name", ["regen", "vidtok"])
     @pytest.mark.parametrize("size", [(36, 64), (64, 36), (20, 20), (16, 100)])
     def test_short_side_then_centre(self, tmp_path, name, size):
-        """A ramp stays a ramp, with its middle in the middle."""
+        """A ramp stays a ramp, and its middle stays in the middle."""
         height, width = size
         y, x = np.mgrid[:height, :width] + 0.5
         ramp = np.stack([2 * x, 2 * y, 0 * x], axis=-1)
@@ -108,8 +108,7 @@ class TestFrames:
         assert clip.shape == (1, 16, 16, 3)
         scale = min(height, width) / 16
         expected = (np.arange(16) - 7.5) * scale * 2
-        # Half a level of rounding twice, and half a pixel where nothing is in the
-        # middle.
+        # Two roundings of half a level, and half a pixel for even sizes.
         tolerance = 1.1 + scale
         row, column = clip[0, 8, :, 0].astype(float), clip[0, :, 8, 1].astype(float)
         inner = slice(2, -2)
@@ -210,7 +209,7 @@ class TestScores:
 
 
 class TestProtocol:
-    def test_override_tells(self):
+    def test_override_lists_its_changes(self):
         protocol = get_protocol("vidtok")
         assert protocol.changed == () and protocol.to_dict()["changed"] == ()
         assert protocol.override() == protocol.override(256, 17) == protocol

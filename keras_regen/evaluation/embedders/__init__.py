@@ -1,13 +1,15 @@
-"""Whatever turns videos into latents and back, behind one interface."""
+"""Embedders: video autoencoders and codecs behind one interface."""
 
+from keras_regen.evaluation.embedders.checkpoint_embedders import (
+    OmniTokenizerEmbedder,
+    VidTokEmbedder,
+    WFVAEEmbedder,
+)
 from keras_regen.evaluation.embedders.diffusers_embedder import (
     FAMILIES,
     DiffusersEmbedder,
 )
 from keras_regen.evaluation.embedders.embedder import Embedder, Reconstruction
-from keras_regen.evaluation.embedders.omni_tokenizer_embedder import (
-    OmniTokenizerEmbedder,
-)
 from keras_regen.evaluation.embedders.registry import load_embedder
 from keras_regen.evaluation.embedders.torch_embedder import (
     LatentGrid,
@@ -15,8 +17,6 @@ from keras_regen.evaluation.embedders.torch_embedder import (
     import_torch,
 )
 from keras_regen.evaluation.embedders.video_codec_embedder import VideoCodecEmbedder
-from keras_regen.evaluation.embedders.vidtok_embedder import VidTokEmbedder
-from keras_regen.evaluation.embedders.wf_vae_embedder import WFVAEEmbedder
 from keras_regen.evaluation.embedders.x264 import X264
 from keras_regen.evaluation.embedders.zonal_dct import ZonalDct
 

@@ -29,8 +29,8 @@ def _cosmos_grid(module):
 
 def _cogvideox_grid(module):
     config = module.config
-    # It decodes two latent frames at a time. Of an even number all are taken to stand
-    # for as many frames, the first too: only every other number comes back as it was.
+    # It decodes latent frames in pairs. If their number is even, the first one decodes
+    # to as many frames as the others, so only odd numbers keep the original length.
     step = module.num_latent_frames_batch_size * config.temporal_compression_ratio
     return LatentGrid(
         config.latent_channels,
@@ -64,24 +64,23 @@ FAMILIES = {
 class DiffusersEmbedder(TorchEmbedder):
     """An autoencoder of diffusers: CogVideoX, Cosmos, EasyAnimate, Hunyuan, LTX or Wan.
 
-    The latents are the mode of the posterior, not a sample, so it repeats exactly.
-    Tiling is off.
+    The latents are the mode of the posterior, so results are repeatable. Tiling is off.
 
     Args:
-        model_or_path: a model of `FAMILIES`; the path of a directory with its
+        model_or_path: a model of a class in `FAMILIES`; the path of a directory with
             `config.json`; or an id on the hub, `user/name` or `user/name/subfolder`.
-        family: str or None. The model's class, a key of `FAMILIES`. Defaults to what
-            `config.json` says.
+        family: str or None. The model's class, a key of `FAMILIES`. Defaults to the
+            class in `config.json`.
         name: str or None. Defaults to the last part of the path or id.
-        decode_timestep: float. The time that a decoder with `timestep_conditioning`
-            (LTX) is told. No noise is added to its latents. Defaults to `0.05`.
+        decode_timestep: float. The time for a decoder with `timestep_conditioning`
+            (LTX). No noise is added to the latents. Defaults to `0.05`.
         chunk_frames: see `TorchEmbedder`.
         torch_dtype: see `TorchEmbedder`.
         device: see `TorchEmbedder`.
 
     Raises:
-        ImportError: without diffusers.
-        ValueError: if the model is of another class, or cannot be loaded.
+        ImportError: if diffusers is not installed.
+        ValueError: if the model has another class or cannot be loaded.
     """
 
     def __init__(
@@ -121,7 +120,7 @@ class DiffusersEmbedder(TorchEmbedder):
         times = ()
         if self.module.config.get("timestep_conditioning"):
             times = (latents.new_tensor([self.decode_timestep]),)
-        # LTX may have noise injected into its layers, drawn from the global state.
+        # Layers of LTX may draw noise from the global random state.
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(0)
             return self.module.decode(latents, *times).sample

@@ -1,4 +1,4 @@
-"""The interface."""
+"""The interface of embedders."""
 
 import dataclasses
 import math
@@ -12,13 +12,14 @@ BITS_PER_VALUE = 16
 
 @dataclasses.dataclass(frozen=True)
 class Reconstruction:
-    """A video that went through an embedder, and what was kept of it on the way.
+    """A decoded video, and the size of its latents.
 
     Args:
-        video: uint8 array of shape `(T, H, W, 3)`, that of the original.
-        num_values: int or None. Latent values that were kept; tokens, where they are
-            discrete; None where there are neither.
-        num_bits: int. Bits that were kept: 16 a value, log2 of the codebook a token.
+        video: uint8 array of the shape of the original, `(T, H, W, 3)`.
+        num_values: int or None. The number of latent values or discrete tokens, or None
+            if there are neither.
+        num_bits: int. The number of bits: 16 for a value, log2 of the size of the
+            codebook for a token.
     """
 
     video: np.ndarray
@@ -27,30 +28,30 @@ class Reconstruction:
 
 
 class Embedder(typing.Protocol):
-    """What can be evaluated.
+    """The interface of a model that can be evaluated.
 
-    One of discrete tokens has an attribute `bits_per_value` too, log2 of its codebook.
-    One that can be another by the same name, as a model that is trained on, has an
-    attribute `identity` that tells: a value for JSON.
+    Two attributes are optional. `bits_per_value`: log2 of the size of the codebook, for
+    discrete tokens. `identity`: a JSON value that differs between models of the same
+    name, such as a model before and after training.
     """
 
     name: str
 
     def reconstruct(self, video) -> Reconstruction:
-        """Encodes and decodes a uint8 `(T, H, W, 3)`, of any size from 1 up."""
+        """Encodes and decodes a uint8 video `(T, H, W, 3)` of any size."""
 
     def num_values(self, num_frames, height, width) -> int | None:
-        """Latent values, or tokens, of a video of so many frames and pixels."""
+        """Returns the number of latent values or tokens for a shape of video."""
 
 
 def num_latent_bits(embedder, num_frames, height, width):
-    """Bits of the latents of a video of so many frames and pixels, rounded up."""
+    """Returns the number of bits of the latents for a shape of video, rounded up."""
     bits_per_value = getattr(embedder, "bits_per_value", BITS_PER_VALUE)
     return math.ceil(embedder.num_values(num_frames, height, width) * bits_per_value)
 
 
 def as_stored(latents):
-    """A float array rounded to float16, which is what its bits are counted for.
+    """Rounds a float array to float16, whose bits are counted.
 
     Raises:
         ValueError: if a value is not finite in float16.
@@ -59,7 +60,7 @@ def as_stored(latents):
         stored = latents.astype("float16")
     if not np.isfinite(stored).all():
         raise ValueError(
-            "Latents must be finite in float16, in which they are stored. "
+            "Latents are stored as float16, so they must be finite in float16. "
             f"Received: values from {latents.min()} to {latents.max()}"
         )
     return stored

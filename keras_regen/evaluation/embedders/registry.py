@@ -1,12 +1,12 @@
 """Embedders by name, for the command line."""
 
-from keras_regen.evaluation.embedders.diffusers_embedder import DiffusersEmbedder
-from keras_regen.evaluation.embedders.omni_tokenizer_embedder import (
+from keras_regen.evaluation.embedders.checkpoint_embedders import (
     OmniTokenizerEmbedder,
+    VidTokEmbedder,
+    WFVAEEmbedder,
 )
+from keras_regen.evaluation.embedders.diffusers_embedder import DiffusersEmbedder
 from keras_regen.evaluation.embedders.video_codec_embedder import VideoCodecEmbedder
-from keras_regen.evaluation.embedders.vidtok_embedder import VidTokEmbedder
-from keras_regen.evaluation.embedders.wf_vae_embedder import WFVAEEmbedder
 from keras_regen.evaluation.embedders.x264 import X264
 from keras_regen.evaluation.embedders.zonal_dct import ZonalDct
 
@@ -31,17 +31,16 @@ def load_embedder(
 ):
     """Loads an embedder.
 
-    Every option may be given whatever the embedder is: those that do not concern it are
-    not used.
+    Options that do not concern the embedder are ignored.
 
     Args:
         spec: str. The name of a bundled preset, a preset's directory or
             `hf://user/name`; `diffusers:PATH_OR_ID`; `vidtok:CONFIG,CHECKPOINT`;
-            `wfvae:DIRECTORY`; `omnitokenizer:CHECKPOINT`; or, of as many values or bits
-            as `match`, `dct` and `x264`.
-        match: `Embedder` or None. What `dct` and `x264` are matched with.
-        steps: int. A preset's sampling steps. Defaults to `1`.
-        seed: int. A preset's noise. Defaults to `0`.
+            `wfvae:DIRECTORY`; `omnitokenizer:CHECKPOINT`; `dct` or `x264`.
+        match: `Embedder` or None. Sets the number of values of `dct` and of bits of
+            `x264`.
+        steps: int. Sampling steps, for presets. Defaults to `1`.
+        seed: int. Seed of the noise, for presets. Defaults to `0`.
         max_memory: see `VideoCodec`, for presets.
         num_frames: int. Frames of a block of `dct`. Defaults to `9`.
         chunk_frames: see `TorchEmbedder`, for models of PyTorch.
@@ -49,7 +48,7 @@ def load_embedder(
         device: see `TorchEmbedder`, for models of PyTorch.
 
     Raises:
-        ValueError: if `spec` is none of these, or it cannot be loaded.
+        ValueError: if `spec` is none of these or cannot be loaded.
         ImportError: if a package that it needs is not installed.
     """
     if spec in ("dct", "x264"):
@@ -76,7 +75,7 @@ def load_embedder(
 
 
 def _load_codec(preset, max_memory):
-    # They import Keras, whose backend is chosen first.
+    # These import Keras, whose backend must be chosen first.
     from keras_regen.codec import VideoCodec
     from keras_regen.models import load_model
 

@@ -1,4 +1,4 @@
-"""What the PyTorch models have in common."""
+"""The base class of embedders that run in PyTorch."""
 
 import abc
 import dataclasses
@@ -20,19 +20,19 @@ from keras_regen.weights_digest import weights_digest
 
 @dataclasses.dataclass(frozen=True)
 class LatentGrid:
-    """What videos a model takes, and where their latents lie.
+    """The video shapes that a model takes, and the grid of its latents.
 
     Args:
-        channels: int. Latent values of one position; 1 where it is a token.
-        temporal_compression: int. Frames that one position stands for.
-        spatial_compression: int. Pixels that it stands for, along either side.
-        causal: bool. Whether the first frame has latents of its own, so that there are
-            1 + n * `temporal_compression` frames. Defaults to `True`.
-        frame_step: int or None. Numbers of frames that the model takes lie so far
-            apart. Defaults to `temporal_compression`.
-        side_step: int or None. The sides that it takes are multiples of this. Defaults
-            to `spatial_compression`.
-        square: bool. Whether it takes squares only. Defaults to `False`.
+        channels: int. Latent values at one position; 1 if it is a token.
+        temporal_compression: int. Frames for one position.
+        spatial_compression: int. Pixels for one position, along height and width.
+        causal: bool. Whether the first frame has its own latents, so that the model
+            takes 1 + n * `temporal_compression` frames. Defaults to `True`.
+        frame_step: int or None. The step between numbers of frames that the model
+            takes. Defaults to `temporal_compression`.
+        side_step: int or None. Height and width must be multiples of this. Defaults to
+            `spatial_compression`.
+        square: bool. Whether it only takes square frames. Defaults to `False`.
     """
 
     channels: int
@@ -44,7 +44,7 @@ class LatentGrid:
     square: bool = False
 
     def padded_shape(self, num_frames, height, width):
-        """The least `(T, H, W)` that the model takes and the video fits into."""
+        """Returns the smallest `(T, H, W)` for the model that contains the video."""
         step = self.frame_step or self.temporal_compression
         num_frames = -(-(num_frames - self.causal) // step) * step + self.causal
         if self.square:
@@ -53,7 +53,7 @@ class LatentGrid:
         return num_frames, -(-height // step) * step, -(-width // step) * step
 
     def num_values(self, num_frames, height, width):
-        """Latent values, or tokens, of a video."""
+        """Returns the number of latent values or tokens of a video."""
         frames, height, width = self.padded_shape(num_frames, height, width)
         frames = (frames - self.causal) // self.temporal_compression + self.causal
         sides = height * width // self.spatial_compression**2
@@ -63,27 +63,27 @@ class LatentGrid:
 class TorchEmbedder(abc.ABC):
     """A PyTorch module over `(B, C, T, H, W)` as an embedder.
 
-    Videos are filled up with their last frame and with their edges to what the module
-    takes; that is cropped away again. It counts as latents all the same: the module
-    cannot do without. Latents are rounded to float16, tokens stay as they are.
+    Pads videos to a shape that the module takes, by repeating the last frame and the
+    edges, and crops the output. The latents of the padding count, since the module
+    needs them. Latents are rounded to float16; tokens are not changed.
 
     Args:
         name: str.
-        module: `torch.nn.Module`, which is moved to the device and set to evaluation.
+        module: `torch.nn.Module`. It is moved to the device and set to evaluation mode.
         grid: `LatentGrid`.
         bits_per_value: float. Bits of a latent value or token. Defaults to `16`.
-        chunk_frames: int or None. Frames that are coded at a time, each chunk on its
-            own. Defaults to all, which takes memory that grows with the video.
-        torch_dtype: str or `torch.dtype` or None. What the module computes in.
-            Defaults to that of its weights.
-        device: str or `torch.device` or None. Defaults to `"cuda"` where there is one.
+        chunk_frames: int or None. Frames of a chunk; chunks are coded independently.
+            Defaults to all frames, for which memory grows with the video.
+        torch_dtype: str or `torch.dtype` or None. The dtype of the computation.
+            Defaults to the dtype of the weights.
+        device: str or `torch.device` or None. Defaults to `"cuda"` if available.
 
     Raises:
-        ImportError: without PyTorch.
+        ImportError: if PyTorch is not installed.
         ValueError: if `chunk_frames` is not positive.
     """
 
-    # Values of the module's videos are from minus this to this.
+    # The module's videos have values in [-value_limit, value_limit].
     value_limit = 1.0
 
     def __init__(
@@ -122,11 +122,11 @@ class TorchEmbedder(abc.ABC):
 
     @abc.abstractmethod
     def encode(self, video):
-        """Latents or, of an integer dtype, tokens of a tensor `(1, 3, T, H, W)`."""
+        """Returns the latents, or integer tokens, of a tensor `(1, 3, T, H, W)`."""
 
     @abc.abstractmethod
     def decode(self, latents):
-        """The tensor `(1, 3, T, H, W)` that latents or tokens stand for."""
+        """Returns the decoded tensor `(1, 3, T, H, W)` of latents or tokens."""
 
     def reconstruct(self, video):
         """See `Embedder`."""
@@ -147,7 +147,7 @@ class TorchEmbedder(abc.ABC):
         )
 
     def _reconstruct(self, video):
-        """The decoded video, and its number of latent values."""
+        """Returns the decoded video and its number of latent values."""
         torch = import_torch()
         shape = video.shape[:3]
         padded = self.grid.padded_shape(*shape)
@@ -164,7 +164,7 @@ class TorchEmbedder(abc.ABC):
             decoded = self.decode(latents)
         if tuple(decoded.shape) != (1, 3, *padded):
             raise ValueError(
-                f"{self.name} must decode to the shape that it encodes, "
+                f"{self.name} must decode to the shape that it encoded, "
                 f"{(1, 3, *padded)}. Received: {tuple(decoded.shape)}"
             )
         array = decoded[0].float().cpu().numpy() / self.value_limit
@@ -174,7 +174,7 @@ class TorchEmbedder(abc.ABC):
 
 
 def import_torch():
-    """PyTorch, or an ImportError that says what to install."""
+    """Imports PyTorch, or raises an ImportError that says what to install."""
     try:
         return importlib.import_module("torch")
     except ImportError as error:
@@ -184,7 +184,7 @@ def import_torch():
 
 
 def as_torch_dtype(dtype):
-    """A `torch.dtype` or None, of one or of its name."""
+    """Returns the `torch.dtype` of a name; keeps a `torch.dtype` or None."""
     torch = import_torch()
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
     if not (dtype is None or isinstance(found, torch.dtype)):
@@ -193,18 +193,3 @@ def as_torch_dtype(dtype):
             f"Received: torch_dtype={dtype!r}"
         )
     return found
-
-
-def import_peer(module, repository):
-    """A module of a model's own repository.
-
-    Raises:
-        ImportError: if it cannot be imported, saying where it is to be had.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(
-            f"This model needs {module}: clone https://github.com/{repository}, "
-            f"install what it requires and put it on PYTHONPATH. Received: {error}"
-        ) from error

@@ -1,4 +1,4 @@
-"""This package's models."""
+"""Models of this package as embedders."""
 
 import dataclasses
 import functools
@@ -20,8 +20,8 @@ class VideoCodecEmbedder:
         codec: a `VideoCodec`.
         num_steps: int. Sampling steps. Defaults to `1`.
         seed: int. Seed of the noise canvas. Defaults to `0`.
-        name: str or None. Defaults to that of the preset, which is its run's if it is
-            the `preset` of one, or of the model's class.
+        name: str or None. Defaults to the name of the preset, or of the run if it is
+            the `preset` of a run, or of the model's class without a preset.
 
     Example:
 

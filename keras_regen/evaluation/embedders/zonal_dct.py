@@ -1,4 +1,4 @@
-"""The anchor of transform coding: the best fixed zone of a 3D DCT."""
+"""The baseline from transform coding: the best fixed zone of a 3D DCT."""
 
 import numpy as np
 
@@ -10,26 +10,25 @@ from keras_regen.evaluation.embedders.embedder import (
 from keras_regen.pixels import to_uint8
 
 BLOCK = 8
-# Orthonormal: luminance and two differences of colour.
+# Orthonormal: luminance and two colour differences.
 COLOUR = np.array([[1, 1, 1], [1, 0, -1], [-1, 2, -1]]) / np.sqrt([[3], [2], [6]])
 
 
 class ZonalDct:
     """Keeps as many 3D DCT coefficients of every block as `match` keeps values.
 
-    Blocks are 8x8 pixels by `num_frames` frames, in orthonormal luminance and colour;
-    those at the end are filled up with the last frame, row or column. The zone is one
-    for all blocks: the coefficients of most energy in this very video, unquantised, so
-    no fixed zone does better. What knows its videos must beat it to have learnt
-    something.
+    Blocks have 8x8 pixels and `num_frames` frames, in orthonormal luminance and colour
+    differences. The last frame, row or column pads incomplete blocks. All blocks share
+    one zone: the coefficients with the most energy in this video, unquantised, so no
+    fixed zone is better. A model that has learnt anything about videos must beat it.
 
     Args:
-        match: `Embedder`, whose number of values is never exceeded.
+        match: `Embedder` that sets the number of values, which is never exceeded.
         num_frames: int. Frames of a block. Defaults to `9`.
         name: str. Defaults to `"dct"`.
 
     Raises:
-        ValueError: if `num_frames` is not positive.
+        ValueError: if `num_frames` is less than 1.
     """
 
     def __init__(self, match, num_frames=9, name="dct"):
@@ -58,7 +57,7 @@ class ZonalDct:
             np.pad(video, [*pads, (0, 0)], mode="edge"), padded[0] // self.num_frames
         )
         zone = self._zone(groups, self._values_per_block(*shape))
-        # Transformed once more: all coefficients are eight times as large as the video.
+        # The coefficients are computed again: storing them takes eight times the video.
         decoded = np.concatenate(
             [to_uint8(self._inverse(self._forward(group) * zone)) for group in groups]
         )
@@ -86,7 +85,7 @@ class ZonalDct:
         return [-(-n // step) * step for n, step in zip(shape, steps, strict=True)]
 
     def _zone(self, groups, size):
-        """The `size` coefficients of a block that have most energy, as a mask."""
+        """Returns a mask of the `size` coefficients with the most energy."""
         energy = sum(
             np.einsum("yxtijk,yxtijk->tijk", c, c) for c in map(self._forward, groups)
         )
@@ -95,7 +94,7 @@ class ZonalDct:
         return zone.reshape(energy.shape)
 
     def _forward(self, frames):
-        """Coefficients `(rows, columns, T, 8, 8, 3)` of uint8 `(T, H, W, 3)`."""
+        """Transforms uint8 frames to coefficients `(rows, columns, T, 8, 8, 3)`."""
         count, height, width, _ = frames.shape
         blocks = (frames / 127.5 - 1).reshape(
             count, height // BLOCK, BLOCK, width // BLOCK, BLOCK, 3
@@ -105,7 +104,7 @@ class ZonalDct:
         )
 
     def _inverse(self, coefficients):
-        """The frames of coefficients, in [-1, 1] but for what is missing."""
+        """Transforms coefficients to frames, roughly in [-1, 1]."""
         frames = np.einsum(
             "yxtijk,tf,ia,jb,kc->fyaxbc", coefficients, *self._transforms, optimize=True
         )
@@ -114,7 +113,7 @@ class ZonalDct:
 
 
 def _dct_matrix(size):
-    """Orthonormal: a row for each frequency."""
+    """Returns the orthonormal DCT matrix, with a row for each frequency."""
     n = np.arange(size)
     matrix = np.cos(np.pi * (n[None] + 0.5) * n[:, None] / size) * np.sqrt(2 / size)
     matrix[0] /= np.sqrt(2)

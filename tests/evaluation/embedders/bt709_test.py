@@ -2,12 +2,12 @@ import av
 import numpy as np
 import pytest
 
-from keras_regen.evaluation.embedders.bt709 import to_planes, to_rgb
+from keras_regen.evaluation.embedders.x264 import to_planes, to_rgb
 from tests.evaluation.embedders.videos import noise, ramp
 
 
 def test_colours_by_hand():
-    # Black, white, and the primaries' corners, of ITU-R BT.709-6, table 4.
+    # Black, white and the primary colours, from ITU-R BT.709-6, table 4.
     colours = [(0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 0, 255)]
     expected = [(16, 128, 128), (235, 128, 128), (63, 102, 240), (32, 240, 118)]
     planes = to_planes(np.array([colours], "uint8"))
@@ -31,7 +31,7 @@ def test_round_trip_of_smooth_colours(shape):
     assert np.abs(difference.mean(axis=(0, 1))).max() < 0.6
 
 
-def test_chroma_of_half_the_resolution_is_means():
+def test_half_resolution_chroma_is_the_mean():
     (frame,) = noise(1, 8, 16)
     planes = to_planes(frame)
     assert planes.shape == (12, 16)

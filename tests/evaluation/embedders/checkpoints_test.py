@@ -25,7 +25,7 @@ SHAPES = [(1, 1, 1), (6, 9, 18), (9, 16, 16)]
 
 
 class StandIn(torch.nn.Module):
-    """A module of one weight."""
+    """A module with one weight."""
 
     def __init__(self):
         super().__init__()
@@ -34,7 +34,7 @@ class StandIn(torch.nn.Module):
 
 
 def flat_video(num_frames, height, width):
-    """Of one colour, which any position can keep."""
+    """A video of one colour, which any latent position can keep."""
     return np.broadcast_to(noise(1, 1, 1), (num_frames, height, width, 3)).copy()
 
 
@@ -82,7 +82,7 @@ class VidTok(StandIn):
             assert z.dtype == torch.int32
             z = self.table
         video = upsampled(z, 4, 8)
-        # Frames that fill up in front must be those that are cropped.
+        # The frames padded at the start must be the cropped ones.
         if self.is_causal:
             video[:, :, :3] = torch.nan
         return video[:, :, 3:] if self.is_causal and self.crops else video
@@ -90,7 +90,7 @@ class VidTok(StandIn):
 
 @pytest.fixture
 def vidtok(monkeypatch):
-    """Puts the stand-in where the repository would be, and shows its configuration."""
+    """Replaces the repository by the stand-in, and returns its configuration."""
 
     def install(causal=True, discrete=False, crops=True):
         encoder = argparse.Namespace(params=argparse.Namespace(z_channels=3))

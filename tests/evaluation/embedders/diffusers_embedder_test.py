@@ -22,8 +22,7 @@ LTX = {
     "layers_per_block": (1,) * 5,
     "decoder_layers_per_block": (1,) * 5,
 }
-# What each is called by, its class, configuration and true compression in time and
-# space.
+# The name of each, its class, configuration and true compression in time and space.
 MODELS = {
     "cogvideox": (
         "AutoencoderKLCogVideoX",
@@ -79,7 +78,7 @@ def make_model(name):
     family, config, _ = MODELS[name]
     model = getattr(diffusers, family)(**config).eval()
     for name, parameter in model.named_parameters():
-        # How much noise is injected, which is none at first.
+        # The strength of injected noise, which is zero at first.
         if name.endswith(("per_channel_scale1", "per_channel_scale2")):
             torch.nn.init.ones_(parameter)
     return model
@@ -107,7 +106,7 @@ def test_reconstruct(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_it_is_the_models_own_round_trip(name):
-    # Of a size that needs no filling up: it pads and crops no more than it must.
+    # A size without padding, for which the embedder must not pad or crop.
     _, _, (frames, pixels) = MODELS[name]
     video = noise(1 + 2 * frames, pixels, 2 * pixels)
     model = make_model(name)

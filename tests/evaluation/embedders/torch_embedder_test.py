@@ -6,19 +6,21 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from keras_regen.evaluation.embedders import LatentGrid, TorchEmbedder  # noqa: E402
+from keras_regen.evaluation.embedders.checkpoint_embedders import (  # noqa: E402
+    import_peer,
+)
 from keras_regen.evaluation.embedders.torch_embedder import (  # noqa: E402
     as_torch_dtype,
-    import_peer,
 )
 from tests.evaluation.embedders.videos import noise  # noqa: E402
 
 GRID = LatentGrid(3, 4, 8)
-# More tokens than float16 tells apart.
+# More tokens than float16 can distinguish.
 LEVELS = 32001
 
 
 class Keeping(torch.nn.Module):
-    """Keeps every pixel, as values or as tokens, and what it was shown."""
+    """Keeps every pixel, as values or as tokens, and records its inputs."""
 
     def __init__(self):
         super().__init__()
@@ -51,7 +53,7 @@ def test_nothing_is_lost(shape, tokens):
     np.testing.assert_array_equal(embedder.reconstruct(video).video, video)
 
 
-def test_what_the_module_sees():
+def test_inputs_of_the_module():
     embedder = KeepingEmbedder()
     video = noise(6, 9, 17)
     video[0, 0, 0] = (0, 255, 51)
@@ -102,7 +104,7 @@ def test_grid(grid, shape, padded, num_values):
     assert grid.num_values(*shape) == num_values
 
 
-def test_chunks_are_coded_on_their_own():
+def test_chunks_are_independent():
     embedder = KeepingEmbedder(chunk_frames=5)
     video = noise(11, 8, 8)
     reconstruction = embedder.reconstruct(video)
@@ -150,7 +152,7 @@ def test_another_shape_is_an_error():
         Shortening().reconstruct(noise(5, 8, 8))
 
 
-def test_identity_is_of_the_weights():
+def test_identity_depends_on_the_weights():
     embedder, other = KeepingEmbedder(), KeepingEmbedder()
     assert embedder.identity == other.identity
     with torch.no_grad():

@@ -55,7 +55,7 @@ def test_a_reconstruction_is_a_record(codec):
         reconstruction.num_bits = 0
 
 
-def test_identity_tells_what_changes_the_outcome(codec):
+def test_identity_depends_on_everything_that_changes_the_result(codec):
     model = codec.model
     embedders = [
         VideoCodecEmbedder(codec),
@@ -67,7 +67,7 @@ def test_identity_tells_what_changes_the_outcome(codec):
     found = [json.dumps(embedder.identity) for embedder in embedders]
     assert len(set(found)) == len(found)
     assert json.dumps(VideoCodecEmbedder(VideoCodec(model)).identity) == found[0]
-    # What is matched with a model is another's too.
+    # An embedder that matches a model changes with the model.
     anchors = [ZonalDct(embedders[0]), ZonalDct(embedders[0], 5), X264(embedders[0])]
     assert len({json.dumps(anchor.identity) for anchor in anchors}) == 3
     assert ZonalDct(embedders[4]).identity != anchors[0].identity

@@ -3,8 +3,7 @@ import numpy as np
 import pytest
 
 from keras_regen.evaluation.embedders import X264
-from keras_regen.evaluation.embedders.bt709 import to_planes
-from keras_regen.evaluation.embedders.x264 import _encode, _num_bits
+from keras_regen.evaluation.embedders.x264 import _encode, _num_bits, to_planes
 from keras_regen.metrics import psnr
 from keras_regen.video import VideoReader, bundled_clip
 from tests.evaluation.embedders.videos import Sized, ramp
@@ -38,7 +37,7 @@ def test_quality_grows_with_size():
     assert scores == sorted(scores) and scores[-1] > scores[0] + 3
 
 
-def test_least_quality_that_is_still_too_large():
+def test_the_lowest_quality_may_exceed_the_match():
     reconstruction = X264(Sized(1)).reconstruct(VIDEO)
     assert reconstruction.num_bits == _num_bits(encode(VIDEO, 51)) > 16
     assert reconstruction.video.shape == VIDEO.shape
@@ -50,7 +49,7 @@ def test_any_size(shape):
     embedder = X264(Sized(10**6))
     reconstruction = embedder.reconstruct(video)
     assert reconstruction.video.shape == video.shape
-    # Without loss but for rounding, and for chroma where the sides are even.
+    # Lossless except for rounding and, with even sides, chroma.
     difference = np.abs(reconstruction.video.astype(int) - video)
     assert difference.max() <= 3
     assert embedder.num_values(*shape) is None

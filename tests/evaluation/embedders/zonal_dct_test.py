@@ -25,20 +25,20 @@ def test_all_coefficients_are_the_video(shape):
 
 
 def test_one_coefficient_of_flat_blocks():
-    # The mean of each is all that there is; grey needs one coefficient, not three.
+    # Each block is only its mean; grey needs one coefficient, not three.
     video = np.repeat(np.repeat(noise(2, 2, 3)[..., :1], 8, axis=1), 8, axis=2)
     video = np.repeat(video, 3, axis=-1)
     embedder = ZonalDct(Sized(12), num_frames=1)
     np.testing.assert_array_equal(embedder.reconstruct(video).video, video)
 
 
-def test_blocks_at_the_end_are_filled_up_with_what_is_there():
+def test_incomplete_blocks_repeat_the_edge():
     video = np.full((3, 9, 17, 3), 40, "uint8")
     embedder = ZonalDct(Sized(12), num_frames=2)
     np.testing.assert_array_equal(embedder.reconstruct(video).video, video)
 
 
-def test_the_zone_is_the_one_of_most_energy():
+def test_the_zone_has_the_most_energy():
     x = np.cos(np.pi * 5 * (np.arange(8) + 0.5) / 8)
     column = np.rint(127.5 + 100 * x)[None, None, :, None]
     video = np.broadcast_to(column, (2, 8, 8, 3)).astype("uint8")
