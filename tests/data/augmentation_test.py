@@ -28,7 +28,7 @@ def augment(augmentation, frames, seed):
 
 
 @pytest.mark.parametrize("name", LAYERS)
-def test_alike_in_all_frames_and_by_the_seed(name):
+def test_same_in_all_frames_and_for_the_same_seed(name):
     augmentation = LayerAugmentation([LAYERS[name]()])
     still = moving_ramp(1, 16, 24).repeat(3, axis=0)
     results = [augment(augmentation, still, seed) for seed in range(8)]
@@ -36,7 +36,7 @@ def test_alike_in_all_frames_and_by_the_seed(name):
     for result in results:
         np.testing.assert_array_equal(result, result[:1].repeat(3, axis=0))
     assert len({r.tobytes() for r in results}) > 1
-    # Neither the layer's own seed nor what came before counts.
+    # The layer's own seed and earlier calls make no difference.
     again = LayerAugmentation([LAYERS[name]()])
     for seed in (5, 2):
         np.testing.assert_array_equal(augment(again, still, seed), results[seed])
@@ -51,7 +51,7 @@ def test_values_stay_in_the_range_of_uint8():
     np.testing.assert_array_equal(augment(nothing, video, 0), video)
 
 
-def test_one_after_the_other():
+def test_layers_are_applied_in_order():
     video = moving_ramp(2, 16, 24)
     both = LayerAugmentation(
         [layers.RandomBrightness((0.1, 0.1)), layers.RandomBrightness((0.1, 0.1))]
@@ -93,7 +93,7 @@ def test_not_in_a_forked_process(monkeypatch):
         augment(augmentation, moving_ramp(1, 16, 16), 0)
 
 
-# PyTorch warns of what Keras does in AugMix.
+# Keras's AugMix causes a warning of PyTorch.
 @pytest.mark.filterwarnings("ignore:Tensor.T is deprecated")
 @pytest.mark.parametrize(
     ("layer", "message"),
@@ -106,7 +106,7 @@ def test_not_in_a_forked_process(monkeypatch):
         (lambda: lambda image: image, "a sequence of Keras layers"),
     ],
 )
-def test_layers_that_do_not_fit(layer, message):
+def test_unsuitable_layers(layer, message):
     with pytest.raises(ValueError, match=message):
         LayerAugmentation([layer()])
 

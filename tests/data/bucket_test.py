@@ -23,7 +23,7 @@ def axes(shape):
         [(64, 64), (64, 128), (128, 128), (64, 192)],
     ],
 )
-def test_the_first_two_show_every_axis_that_varies(sizes, image_share):
+def test_first_two_batches_differ_in_every_axis_that_varies(sizes, image_share):
     buckets = [Bucket(*size, batch_size=2) for size in sizes]
     shapes = BatchShapes(buckets, image_share)
     everything = list(zip(*map(axes, shapes.shares), strict=True))

@@ -17,7 +17,7 @@ def paths(tmp_path):
     return [str(write(tmp_path / f"{i}.npy", video)) for i in range(4)]
 
 
-def test_the_one_used_longest_ago_is_closed(paths):
+def test_least_recently_used_reader_is_closed(paths):
     pool = ReaderPool(2)
     readers = {}
     for i in (0, 1, 0, 2):
@@ -32,28 +32,28 @@ def test_the_one_used_longest_ago_is_closed(paths):
     assert pool.num_open == 0
 
 
-def test_bounded_while_threads_wait(paths):
+def test_threads_wait_at_the_limit(paths):
     pool = ReaderPool(3)
-    lock, lent, most = threading.Lock(), [], []
+    lock, lent, counts = threading.Lock(), [], []
 
     def work(i):
         with pool.reader(paths[i % 4]) as reader:
             with lock:
-                # Nobody else has it.
+                # No other thread has it.
                 assert reader not in lent
                 lent.append(reader)
-                most.append(len(lent))
+                counts.append(len(lent))
             list(reader.frames([0, 2], reader.index()))
             with lock:
                 lent.remove(reader)
 
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
         list(threads.map(work, range(200)))
-    assert max(most) <= pool.num_open <= 3
+    assert max(counts) <= pool.num_open <= 3
     pool.close()
 
 
-def test_after_an_error_it_is_not_used_again(paths):
+def test_reader_is_dropped_after_an_error(paths):
     pool = ReaderPool(1)
     with pytest.raises(ZeroDivisionError), pool.reader(paths[0]) as first:
         raise ZeroDivisionError
@@ -72,7 +72,7 @@ def test_copies_are_empty(paths, monkeypatch):
         pass
     copy = pickle.loads(pickle.dumps(pool))
     assert (copy.max_open, copy.num_open) == (5, 0)
-    # As in a process forked off while another thread held the lock.
+    # As in a process that was forked while another thread held the lock.
     pool._changed.acquire()
     monkeypatch.setattr(os, "getpid", lambda: -1)
     with pool.reader(paths[0]) as reader:
@@ -82,7 +82,7 @@ def test_copies_are_empty(paths, monkeypatch):
 
 
 class TestCache:
-    def test_filled_and_never_beyond(self, paths):
+    def test_limit_in_bytes(self, paths):
         size = 3 * 16 * 16 * 3
         cache = FrameCache(2 * size + 10)
         kept = []
@@ -97,11 +97,11 @@ class TestCache:
         assert cache.frames(paths[3], None, None) is None
         assert pickle.loads(pickle.dumps(cache)).num_bytes == 0
 
-    def test_off(self, paths):
+    def test_no_memory(self, paths):
         cache = pickle.loads(pickle.dumps(FrameCache(0)))
         assert cache.frames(paths[0], None, None) is None
 
-    def test_what_breaks_frees_its_place(self, paths):
+    def test_broken_video_frees_its_bytes(self, paths):
         access = open_access(paths[0])
         index = access.index()
         with open(paths[0], "rb+") as file:

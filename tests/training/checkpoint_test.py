@@ -29,8 +29,8 @@ def fit(regen, checkpoint, epochs):
     )
 
 
-def test_going_on_is_as_if_nothing_had_happened(tmp_path):
-    # Draws in the encoder as well as times and noise.
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    # With "kl" the encoder draws random numbers too.
     whole = Checkpoint(tmp_path / "whole.h5")
     fit(compiled(regularization="kl"), whole, 4)
 
@@ -61,7 +61,7 @@ def test_only_the_chief_writes(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_write_leaves_the_last_one(tmp_path, monkeypatch):
+def test_a_failed_write_keeps_the_last_checkpoint(tmp_path, monkeypatch):
     path = tmp_path / "checkpoint.h5"
     checkpoint, regen = Checkpoint(path), compiled()
     fit(regen, checkpoint, 1)
@@ -77,7 +77,7 @@ def test_a_failed_write_leaves_the_last_one(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.h5"]
 
 
-def test_of_another_model(tmp_path):
+def test_checkpoint_of_another_model(tmp_path):
     path = tmp_path / "checkpoint.h5"
     fit(compiled(), Checkpoint(path), 1)
     with pytest.raises(ValueError, match=r"variables of the model.*Received: path="):

@@ -5,18 +5,18 @@ import pytest
 from keras_regen.training import TrainingConfig
 
 
-def test_what_is_saved_is_loaded(tmp_path):
+def test_save_and_load(tmp_path):
     config = TrainingConfig(
         data=["a", "b"], resolution=[64, 96], steps=200, remat=True, learning_rate=3e-4
     )
     config.save(tmp_path / "config.toml")
     assert TrainingConfig.load(tmp_path / "config.toml") == config
-    # Every setting is there, those that were left at their defaults too.
+    # The file has every setting, also those at their defaults.
     text = (tmp_path / "config.toml").read_text()
     assert all(f"{f.name} = " in text for f in dataclasses.fields(TrainingConfig))
 
 
-def test_overrides_have_the_last_word(tmp_path):
+def test_overrides(tmp_path):
     (tmp_path / "c.toml").write_text('data = ["a"]\nsteps = 300\nlearning_rate = 1\n')
     config = TrainingConfig.load(tmp_path / "c.toml", steps=400)
     assert (config.steps, config.learning_rate, config.data) == (400, 1.0, ["a"])
@@ -65,7 +65,7 @@ def test_bad_settings(settings, message):
         TrainingConfig(**{"data": ["a"], **settings})
 
 
-def test_what_may_change_in_a_run():
+def test_settings_that_may_change_when_resuming():
     config = TrainingConfig(data=["a"])
     dataclasses.replace(config, workers=7).check_continues(config)
     with pytest.raises(ValueError, match=r"seed=1, not 0; |steps=200, not 10000"):

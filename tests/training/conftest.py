@@ -17,14 +17,14 @@ TOY = {
 
 @pytest.fixture(autouse=True)
 def toy_architecture(monkeypatch):
-    """An architecture that compiles in seconds, by the name of `toy`."""
+    """Adds an architecture named `toy` that compiles in seconds."""
     monkeypatch.setitem(ARCHITECTURES, "toy", TOY)
     monkeypatch.setitem(CONV_DECODERS, "toy", {4: ((8,), (1,))})
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    """Three short videos."""
+    """Returns a folder of three short videos."""
     folder = tmp_path_factory.mktemp("videos")
     for i, frames in enumerate((12, 9, 20)):
         write(folder / f"{i}.mp4", moving_ramp(frames + i, 32, 40)[i:])

@@ -19,7 +19,7 @@ def only(backend):
 
 
 def run(folder, *command, **variables):
-    """Runs Python in a process of its own."""
+    """Runs Python in a new process."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(ROOT),
@@ -47,8 +47,8 @@ def test_jax_devices_train_as_one(tmp_path):
     check_equal(tmp_path, "data", "single")
     check_equal(tmp_path, "model", "single")
 
-    # Replicas of the data have all weights. Where weights are shared out, on 2x4
-    # devices, each device has an eighth of the kernels.
+    # With data parallelism each device has all weights. On 2x4 devices that share the
+    # model, each has an eighth of each kernel.
     whole = np.load(tmp_path / "data_shards.npz")
     shared = np.load(tmp_path / "model_shards.npz")
     assert whole["block_0/qkv/kernel"].tolist() == [16, 48]
@@ -86,7 +86,7 @@ def test_torch_processes_train_as_one(tmp_path):
     check_equal(tmp_path, "2_1_half", "2_0_half", atol=0.0)
 
 
-def test_one_device_is_left_alone(monkeypatch):
+def test_nothing_changes_on_one_device(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     with distribution.scope():
         regen = make_regen()
@@ -101,7 +101,7 @@ def test_one_device_is_left_alone(monkeypatch):
         assert distribution.local_batch_size(3) == 3
 
 
-def test_replicas_have_seeds_of_their_own():
+def test_replicas_have_different_seeds():
     assert distribution.replica_seed(7, 0) == 7
     seeds = {distribution.replica_seed(s, r) for s in (0, 1, -1) for r in range(1, 9)}
     assert len(seeds) == 24 and all(0 <= seed < 2**31 for seed in seeds)

@@ -20,20 +20,20 @@ def fit(clips, optimizer, **kwargs):
     return regen, before
 
 
-def test_a_step_that_is_not_finite_is_skipped():
+def test_a_step_with_nan_gradients_is_skipped():
     clips = moving_squares(16)
     clips[4:8] = np.nan
     optimizer = GradientGuard(keras.optimizers.AdamW(1e-2, use_ema=True))
     regen, before = fit(clips, optimizer, epochs=2)
     assert int(optimizer.skipped) == 2 and int(optimizer.skipped_in_a_row) == 0
-    # Neither the schedule nor anything else saw it.
+    # The skipped steps do not count in the schedule.
     assert int(optimizer.iterations) == 6
     after = weights_of(regen)
     assert all(np.all(np.isfinite(w)) for w in after)
     assert any(np.any(a != b) for a, b in zip(after, before, strict=True))
 
 
-def test_nothing_but_the_skipped_steps_is_different():
+def test_finite_steps_are_unchanged():
     clips = moving_squares(12)
     guarded, _ = fit(clips, GradientGuard(keras.optimizers.SGD(0.1)))
     plain, _ = fit(clips, keras.optimizers.SGD(0.1))
@@ -41,7 +41,7 @@ def test_nothing_but_the_skipped_steps_is_different():
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
-def test_a_run_of_them_ends_the_training():
+def test_many_skipped_steps_in_a_row_stop_the_training():
     clips = moving_squares(16)
     clips[4:] = np.nan
     optimizer = GradientGuard(keras.optimizers.SGD(0.1))
@@ -49,7 +49,7 @@ def test_a_run_of_them_ends_the_training():
         fit(clips, optimizer, epochs=3, callbacks=[SkippedSteps(3)])
 
 
-def test_the_count_is_logged_and_the_scale_set_back():
+def test_the_count_is_logged_and_the_scale_is_reset():
     clips = moving_squares(8)
     clips[:4] = np.nan
     optimizer = GradientGuard(keras.optimizers.SGD(0.1))

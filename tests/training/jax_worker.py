@@ -1,4 +1,4 @@
-"""Trains on one of eight CPU devices, on all, and on 2x4 that share the weights."""
+"""Trains on one of eight CPU devices, on all of them, and on 2x4 that share weights."""
 
 import os
 import sys
@@ -15,7 +15,7 @@ from tests.training.toy import Clips, toy_regen, train
 
 
 def shardings(regen):
-    """Where each weight lies; each of its slots must lie alike."""
+    """Returns the shape of a shard of each weight; slots must be sharded equally."""
     slots = regen.optimizer.inner_optimizer
     found = {}
     for variable, *others in zip(

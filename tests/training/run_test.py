@@ -40,7 +40,7 @@ def history(run):
 
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
-    """A whole run: its directory and the model."""
+    """Returns the directory and the model of a complete run."""
     with pytest.MonkeyPatch.context() as patch:
         from tests.training.conftest import ARCHITECTURES, TOY
 
@@ -49,7 +49,7 @@ def run(folder, tmp_path_factory):
         return directory, train(config(folder, validation=[str(folder)]), directory)
 
 
-def test_what_a_run_leaves(run, folder):
+def test_files_of_a_run(run, folder):
     directory, _ = run
     assert {p.name for p in directory.iterdir()} == {
         "checkpoint.h5",
@@ -86,7 +86,7 @@ def test_the_preset(run, folder):
     assert np.all(np.array(statistics["std"]) > 0)
 
 
-def test_a_finished_run_stays(run, folder):
+def test_a_finished_run_does_not_change(run, folder):
     directory, regen = run
     leftover = directory / ".checkpoint-0123abcd.h5"
     leftover.write_bytes(b"half a checkpoint")
@@ -128,7 +128,7 @@ def test_the_second_stage_leaves_the_encoder(run, folder, tmp_path):
 
 
 @pytest.mark.parametrize("decoder", ["conv", "in_context"])
-def test_decoders_to_compare_with(decoder, folder, tmp_path):
+def test_other_decoders(decoder, folder, tmp_path):
     settings = {"decoder": decoder, "margin": 0, "steps": 4, "samples": 1}
     trained = train(config(folder, **settings), tmp_path / "run")
     preset = load_model(tmp_path / "run" / "preset")
@@ -138,14 +138,14 @@ def test_decoders_to_compare_with(decoder, folder, tmp_path):
     np.testing.assert_array_equal(preset.reconstruct(clip), trained.reconstruct(clip))
     (row,) = history(tmp_path / "run")
     assert row["psnr"] > 0
-    # Only a diffusion has a loss for each of its times.
+    # Only a diffusion model has a loss at each diffusion time.
     assert ("loss_at_0.94" in row) == (decoder == "in_context")
 
 
-def test_a_run_begins_with_a_preset_of_another_k(run, folder, tmp_path, capsys):
+def test_a_run_starts_from_a_preset_of_another_k(run, folder, tmp_path, capsys):
     directory, _ = run
     settings = {"init": str(directory / "preset"), "temporal_compression": 8}
-    # Steps that change nothing.
+    # A learning rate of 0 leaves the weights unchanged.
     frozen = {"learning_rate": 0.0, "steps": 4, "samples": 0, "ema_momentum": 0.0}
     regen = train(config(folder, **settings, **frozen), tmp_path / "second")
     assert "% of the weights are from" in capsys.readouterr().out
@@ -159,7 +159,7 @@ def test_a_run_begins_with_a_preset_of_another_k(run, folder, tmp_path, capsys):
 
 
 def test_options_of_the_optimisation(folder, tmp_path):
-    # Keras has it for backends that compile.
+    # On PyTorch Keras has no `steps_per_execution`.
     steps_per_execution = 1 if keras.backend.backend() == "torch" else 2
     regen = train(
         config(
@@ -214,7 +214,7 @@ class TestKilled:
             text=True,
         )
 
-    def test_the_same_command_goes_on(self, folder, tmp_path):
+    def test_the_same_command_resumes(self, folder, tmp_path):
         whole, killed = tmp_path / "whole", tmp_path / "killed"
         process = self.command(folder, whole)
         stdout, stderr = process.communicate()

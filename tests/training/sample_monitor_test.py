@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_regen.metrics import psnr
-from keras_regen.training import SampleMonitor, averaged_weights, plot_history
+from keras_regen.training import SampleMonitor, averaged_weights
 from tests.models.conftest import awaken, make_regen
 from tests.models.regen_test import moving_squares
 
@@ -16,14 +16,14 @@ def clips(count=3):
 
 
 def events(directory):
-    """Steps and values that TensorBoard would show, by name."""
+    """Returns the steps and values in TensorBoard's log, by name."""
     from tensorboardX.proto.event_pb2 import Event
 
     found = {}
     for path in sorted(directory.iterdir()):
         data = path.read_bytes()
         while data:
-            # A record is its length, two checksums and an event.
+            # A record has a length, an event, and a checksum of each.
             length = int.from_bytes(data[:8], "little")
             event = Event.FromString(data[12 : 12 + length])
             for value in event.summary.value:
@@ -36,7 +36,7 @@ def test_what_is_logged(tmp_path):
     keras.utils.set_random_seed(0)
     regen = awaken(make_regen())
     regen.compile(keras.optimizers.SGD(0.0))
-    watch = SampleMonitor(tmp_path, clips(), batch_size=2, step=10)
+    monitor = SampleMonitor(tmp_path, clips(), batch_size=2, step=10)
     record = []
     regen.fit(
         moving_squares(8),
@@ -44,7 +44,7 @@ def test_what_is_logged(tmp_path):
         epochs=2,
         verbose=0,
         callbacks=[
-            watch,
+            monitor,
             keras.callbacks.LambdaCallback(
                 on_epoch_end=lambda epoch, logs: record.append(dict(logs))
             ),
@@ -65,7 +65,7 @@ def test_what_is_logged(tmp_path):
     _, value = shown["clip_1"][-1]
     clip = iio.imread(io.BytesIO(value.image.encoded_image_string), index=None)
     assert clip.shape[:3] == (5, 16, 32)
-    # The original, as far as a GIF keeps it.
+    # The original, with the colours of a GIF.
     assert psnr(clip[..., :16, :3], clips()[1]).min() > 25
     _, value = shown["image_1"][-1]
     still = iio.imread(io.BytesIO(value.image.encoded_image_string))
@@ -75,7 +75,7 @@ def test_what_is_logged(tmp_path):
     )
 
 
-def test_the_averages_are_what_is_watched():
+def test_averaged_weights_are_restored():
     regen = awaken(make_regen())
     regen.compile(keras.optimizers.SGD(0.5, use_ema=True, ema_momentum=0.9))
     seen = {}
@@ -93,17 +93,17 @@ def test_the_averages_are_what_is_watched():
         moving_squares(8),
         batch_size=4,
         verbose=0,
-        # A second epoch trains on from what was put back.
+        # The second epoch continues with the restored weights.
         epochs=2,
         callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=look)],
     )
     np.testing.assert_array_equal(seen["before"], seen["after"])
 
 
-def test_a_loss_at_one_time_is_the_loss_of_training():
+def test_loss_at_one_time_is_the_training_loss():
     regen = awaken(make_regen(weighting="sample"))
     video = moving_squares(2)
-    # At t = 0 the clip itself goes in, without noise.
+    # At t = 0 the decoder gets the clip itself, without noise.
     output = regen.decoder.predict_on_batch(
         {
             "video": video,
@@ -122,13 +122,3 @@ def test_a_loss_at_one_time_is_the_loss_of_training():
 def test_bad_clips(tmp_path, bad):
     with pytest.raises(ValueError, match="Received: shape"):
         SampleMonitor(tmp_path, bad)
-
-
-def test_plot(tmp_path):
-    history = [
-        {"loss": 0.5, "psnr": 12.0, "loss_at_0.06": 0.4, "loss_at_0.94": 0.9},
-        {"loss": float("nan"), "psnr": 13.0, "loss_at_0.06": 0.3, "loss_at_0.94": 0.8},
-    ]
-    plot_history(history, 10, tmp_path / "plot.png")
-    picture = iio.imread(tmp_path / "plot.png")
-    assert picture.shape[1] > 1000 and np.ptp(picture) > 200

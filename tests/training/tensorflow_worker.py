@@ -32,7 +32,7 @@ def main(folder):
         draws = strategy.experimental_local_results(draws)
         np.savez(f"{folder}/draws.npz", *[draw.numpy() for draw in draws])
 
-        # One chunk in, one chunk out, as many as the replicas are.
+        # The number of replicas does not change the shapes.
         clips = Clips()[0][:1]
         assert regen.encode(clips).shape == (1, 2, 2, 2, 8)
         assert regen.reconstruct(clips).shape == clips.shape

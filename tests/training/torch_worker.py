@@ -1,4 +1,4 @@
-"""Trains as one of two processes that torchrun has started, or alone."""
+"""Trains as one of two processes of torchrun, or alone."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ def main(folder):
 
         regen = toy_regen(noise=False)
         if rank == 1:
-            # The weights of the first process are the ones that are trained.
+            # Training must start from the weights of the first process.
             regen.set_weights([0.5 * weight for weight in regen.get_weights()])
         out = train(regen, Clips(rank, size))
         np.savez(f"{folder}/{size}_{rank}.npz", **out)
@@ -29,7 +29,7 @@ def main(folder):
         draw = keras.random.normal((8,), seed=regen.seed_generator)
         np.save(f"{folder}/{size}_{rank}_draw.npy", keras.ops.convert_to_numpy(draw))
 
-        # Half precision, whose losses are scaled.
+        # Half precision, with scaled losses.
         half = toy_regen("mixed_float16", noise=False)
         out = train(half, Clips(rank, size))
         np.savez(f"{folder}/{size}_{rank}_half.npz", **out)

@@ -1,4 +1,4 @@
-"""What the workers of the distribution tests train."""
+"""The model, data and training of the workers in the distribution tests."""
 
 import keras
 import numpy as np
@@ -12,12 +12,12 @@ BATCH, STEPS = 8, 3
 
 
 def toy_regen(dtype=None, noise=True):
-    """A toy whose every axis four devices can share.
+    """Makes a tiny model whose axes can all be divided among four devices.
 
     Args:
         dtype: dtype policy.
-        noise: bool. Without it the decoder is blind to what it denoises, always at
-            t = 1, so the loss depends on the clips alone.
+        noise: bool. Without it t is always 1 and the decoder ignores the noisy video,
+            so that the loss depends only on the clips.
     """
     keras.utils.set_random_seed(0)
     encoder = VideoEncoder(
@@ -33,7 +33,7 @@ def toy_regen(dtype=None, noise=True):
         name="decoder",
     )
     regen = Regen(encoder, decoder, time_distribution=UniformTimes(0.5 if noise else 1))
-    # What starts at zero would keep most gradients at zero.
+    # Weights that start at zero would make most gradients zero.
     rng = np.random.default_rng(0)
     for variable in regen.trainable_variables:
         if not variable.numpy().any():
@@ -46,14 +46,15 @@ def toy_regen(dtype=None, noise=True):
 
 
 class Clips(keras.utils.PyDataset):
-    """A share of `STEPS` batches of clips, no two of them alike.
+    """A process's share of `STEPS` batches of clips, all different.
 
-    In the second batch the last clip is broken: that step must be skipped.
+    The last clip of the second batch is NaN, so that step must be skipped.
     """
 
     def __init__(self, rank=0, world_size=1):
         super().__init__()
-        # Brighter from clip to clip: no half of a batch has the gradient of the whole.
+        # Each clip is brighter than the last, so that half a batch has another gradient
+        # than the whole.
         scale = np.linspace(0.1, 1.0, BATCH * STEPS).reshape(-1, 1, 1, 1, 1)
         clips = (scale * random(BATCH * STEPS, 3, 16, 16, 3)).astype("float32")
         clips[2 * BATCH - 1] = np.nan
@@ -68,7 +69,7 @@ class Clips(keras.utils.PyDataset):
 
 
 class Losses(keras.callbacks.Callback):
-    """The loss of every step."""
+    """Records the loss of every step."""
 
     def on_train_begin(self, logs=None):
         self.values = []
@@ -79,9 +80,9 @@ class Losses(keras.callbacks.Callback):
 
 
 def optimizer(scale=1.0):
-    """One that clips by the norm of the whole gradient, and skips what is not finite.
+    """Makes an optimiser that clips the global norm and skips NaN gradients.
 
-    A large epsilon: where the gradient is nearly zero its sign means nothing.
+    Epsilon is large, since the sign of a gradient near zero is arbitrary.
     """
     adamw = keras.optimizers.AdamW(
         1e-2, epsilon=1e-3, global_clipnorm=0.1, use_ema=True, ema_momentum=0.5

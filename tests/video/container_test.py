@@ -2,19 +2,18 @@ import av
 import numpy as np
 import pytest
 
-from keras_regen.data import VideoClips
 from keras_regen.data.crop import Crop, Cropper
 from keras_regen.video import VideoReader, open_access
-from tests.video.videos import moving_ramp, read
+from tests.video.videos import read
 
-# (R, G, B) of colour bars, and their BT.709 and BT.601 codes in limited range.
+# Colour bars in (R, G, B), and in (Y, Cb, Cr) of BT.709 and BT.601 in limited range.
 COLOURS = [(255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0)]
 BT709 = [(235, 128, 128), (63, 102, 240), (173, 42, 26), (32, 240, 118), (219, 16, 138)]
 BT601 = [(235, 128, 128), (81, 90, 240), (145, 54, 34), (41, 240, 110), (210, 16, 146)]
 
 
 def bars(codes, height, width):
-    """A frame of upright bars: planes Y, Cb and Cr."""
+    """Returns a frame of vertical bars: planes Y, Cb and Cr."""
     planes = []
     for plane, (rows, columns) in enumerate(
         [(height, width), *[(height // 2, width // 2)] * 2]
@@ -53,7 +52,7 @@ def assert_is_bars(frame):
 
 
 def grey_frames(num_frames, height, width):
-    """Frames of different grey, with neutral colours."""
+    """Returns grey frames, each of another brightness."""
     half = (-(-height // 2), -(-width // 2))
     return [
         [
@@ -84,7 +83,7 @@ def test_size_and_frame_rate_come_from_the_name(tmp_path, size):
         ("clip_16x16_23.976.yuv", 23.976),
         ("Beauty_16x16_120fps_420_8bit_YUV.yuv", 120.0),
         ("clip_400x16_24.yuv", 24.0),
-        # Nothing tells: what is taken for images.
+        # Neither name nor file has a frame rate, so it is that of images.
         ("clip_16x16.YUV", 25.0),
     ],
 )
@@ -137,12 +136,12 @@ def test_untagged_colours_are_guessed_by_size(tmp_path, write, codes, height, wi
     access = open_access(path)
     [frame] = access.frames([1], access.index())
     assert_is_bars(Cropper()(frame, Crop(height, width)))
-    # Converted and scaled in one go.
+    # Converted and scaled in one step.
     assert_is_bars(Cropper()(frame, Crop(height // 2, width // 2)))
     access.close()
 
 
-def test_the_index_of_raw_video_reads_nothing(tmp_path, monkeypatch):
+def test_index_of_raw_video_decodes_nothing(tmp_path, monkeypatch):
     path = write_raw(tmp_path / "video_48x32_25.yuv", grey_frames(40, 32, 48))
     access = open_access(path)
     monkeypatch.setattr(access, "_index_packets", None)
@@ -151,22 +150,3 @@ def test_the_index_of_raw_video_reads_nothing(tmp_path, monkeypatch):
     list(access.frames([30], index))
     assert access.num_decoded == 1
     access.close()
-
-
-def test_clips_of_raw_video(tmp_path):
-    ramp = moving_ramp(9, 32, 32)
-    for name in ("a_32x32_25.yuv", "b_32x32_25.264"):
-        with av.open(str(tmp_path / name), "w") as container:
-            codec = "rawvideo" if name.endswith(".yuv") else "libx264"
-            stream = container.add_stream(codec, 25)
-            stream.height, stream.width, stream.pix_fmt = 32, 32, "yuv420p"
-            for array in ramp:
-                frame = av.VideoFrame.from_ndarray(array, format="rgb24")
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode(None))
-    clips = VideoClips(tmp_path, 4, 32, batch_size=4, sampling="dense", workers=1)
-    [(batch,)] = [clips[i] for i in range(len(clips))]
-    assert batch.shape == (4, 4, 32, 32, 3) and not clips.skipped
-    for clip, start in zip(batch, (0, 4, 0, 4), strict=True):
-        error = clip.astype(int) - ramp[start : start + 4]
-        assert np.abs(error).mean() < 8

@@ -1,5 +1,4 @@
 import fractions
-import struct
 
 import av
 import numpy as np
@@ -7,14 +6,14 @@ import pytest
 
 from keras_regen.data.crop import Crop, Cropper
 from keras_regen.video import UnreadableError, open_access
-from tests.video.videos import moving_ramp, read, write
+from tests.video.videos import moving_ramp, read, rotate, write
 
 X264 = {"x264-params": "keyint=10:bframes=3:scenecut=0"}
 OPEN_GOP = {"x264-params": "keyint=10:bframes=3:scenecut=0:open-gop=1"}
 
 
 def noisy(num_frames=45, height=32, width=48):
-    """Frames that no codec gets by with leaving out."""
+    """Returns frames that no codec can skip."""
     noise = np.random.default_rng(0).integers(-20, 20, (num_frames, height, width, 3))
     return np.clip(moving_ramp(num_frames, height, width) + noise, 0, 255).astype(
         "uint8"
@@ -22,7 +21,7 @@ def noisy(num_frames=45, height=32, width=48):
 
 
 def encode(path, codec, options=None, timestamps=None):
-    """A file with several keyframes."""
+    """Writes a file with several keyframes."""
     video = noisy()
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, 25, options=options or {})
@@ -35,16 +34,6 @@ def encode(path, codec, options=None, timestamps=None):
             frame.time_base = fractions.Fraction(1, 25)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    return path
-
-
-def rotate(path):
-    """Writes a quarter turn into the header of an MP4."""
-    data = bytearray(path.read_bytes())
-    matrix = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
-    start = data.index(b"tkhd") + 44
-    data[start : start + 36] = matrix
-    path.write_bytes(data)
     return path
 
 
@@ -82,14 +71,14 @@ MAKERS = {
 
 
 @pytest.mark.parametrize("name", MAKERS)
-def test_any_order_gives_what_reading_in_order_gives(tmp_path, name):
+def test_any_order_gives_the_same_frames(tmp_path, name):
     path = MAKERS[name](tmp_path / name)
     expected = read(path)
     access = open_access(path)
     index = access.index()
     assert (index.num_frames, index.damage) == (len(expected), None)
     rng = np.random.default_rng(0)
-    # Anywhere, apart and in a row, across keyframes and to the last frame.
+    # Scattered and consecutive frames, across keyframes and up to the last frame.
     clips = [np.sort(rng.choice(45, 4, replace=False)) for _ in range(12)]
     clips += [np.arange(start, start + 6) for start in (39, 8, 17, 0, 25)]
     for positions in clips:
@@ -109,18 +98,18 @@ def test_seeks_instead_of_decoding_from_the_start(tmp_path, name):
     assert access.num_decoded == 0
     key = index.keyframes[-1]
     list(access.frames([key + 2], index))
-    # Leading frames of an open group may come out with the keyframe.
+    # An open group of pictures may yield leading frames with the keyframe.
     assert access.num_decoded <= 6
     before = access.num_decoded
     list(access.frames([key + 3, key + 4], index))
     assert access.num_decoded == before + 2
-    # Back again.
+    # A frame further back.
     list(access.frames([1], index))
     assert access.num_decoded <= before + 2 + 2
     access.close()
 
 
-def test_a_short_way_over_a_keyframe_is_decoded_on(tmp_path):
+def test_no_seek_to_a_keyframe_close_ahead(tmp_path):
     access = open_access(MAKERS["closed.mp4"](tmp_path / "closed.mp4"))
     index = access.index()
     positions = np.arange(5, 30)
@@ -130,7 +119,7 @@ def test_a_short_way_over_a_keyframe_is_decoded_on(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["closed.mp4", "counted.avi", "array.npy"])
-def test_the_index_does_not_depend_on_what_was_read(tmp_path, name):
+def test_index_is_the_same_after_reading(tmp_path, name):
     access = open_access(MAKERS[name](tmp_path / name))
     index = access.index()
     for positions in ([20], [44]):
@@ -141,8 +130,8 @@ def test_the_index_does_not_depend_on_what_was_read(tmp_path, name):
     access.close()
 
 
-def test_a_seek_that_leads_too_far(tmp_path):
-    """As in containers whose index is by the time of decoding."""
+def test_seek_past_the_frame(tmp_path):
+    """Containers indexed by decoding time can seek too far."""
     access = open_access(MAKERS["closed.mp4"](tmp_path / "closed.mp4"))
     index = access.index()
     expected = read(tmp_path / "closed.mp4")
@@ -165,7 +154,7 @@ def test_a_seek_that_leads_too_far(tmp_path):
 
 
 class TestDamage:
-    def test_damage_does_not_depend_on_what_was_read(self, tmp_path):
+    def test_damage_is_the_same_after_reading(self, tmp_path):
         path = MAKERS["closed.mp4"](tmp_path / "closed.mp4")
         whole = read(path)
         with av.open(str(path)) as container:
@@ -190,9 +179,9 @@ class TestDamage:
         assert index.num_frames == 45
         fresh = []
         for position in range(45):
-            with_nothing_before = open_access(path)
-            fresh.append(attempt(with_nothing_before, position))
-            with_nothing_before.close()
+            new_access = open_access(path)
+            fresh.append(attempt(new_access, position))
+            new_access.close()
         good = [frame is not None for frame in fresh]
         assert all(good[:8]) and all(good[20:]) and not all(good)
         for position in [*range(45), *range(44, -1, -1), 5, 12, 21, 9, 20, 19, 30]:
@@ -203,7 +192,7 @@ class TestDamage:
         access.close()
 
     @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".gif"])
-    def test_truncated_files_have_the_frames_before_the_end(self, tmp_path, suffix):
+    def test_truncated_file_keeps_the_frames_before_the_cut(self, tmp_path, suffix):
         path = write(tmp_path / f"video{suffix}", noisy())
         whole = read(path)
         path.write_bytes(path.read_bytes()[: int(0.6 * path.stat().st_size)])
@@ -215,50 +204,13 @@ class TestDamage:
         np.testing.assert_array_equal(upright(frame), whole[7])
         access.close()
 
-    def test_nothing_to_read(self, tmp_path):
+    def test_missing_and_invalid_files(self, tmp_path):
         with pytest.raises(UnreadableError, match="there is no such file"):
             open_access(tmp_path / "nothing.mp4")
         path = tmp_path / "noise.mp4"
         path.write_bytes(bytes(range(256)) * 20)
         with pytest.raises(UnreadableError, match="it is not a video"):
             open_access(path)
-
-
-class TestCrop:
-    def test_covers_and_keeps_aspect(self):
-        assert Crop(64, 64).resized(128, 256) == (64, 128)
-        assert Crop(64, 64, zoom=1.5).resized(128, 256) == (96, 192)
-        # Never beyond its own size, except to cover.
-        assert Crop(64, 64, zoom=9.0).resized(128, 256) == (128, 256)
-        assert Crop(64, 64, zoom=9.0).resized(32, 128) == (64, 256)
-        assert Crop(64, 64).resized(63, 63) == (64, 64)
-
-    @pytest.mark.parametrize("name", ["closed.mp4", "array.npy"])
-    def test_resized_as_pillow_would(self, tmp_path, name):
-        video = moving_ramp(1, 64, 96).repeat(45, axis=0)
-        path = write(tmp_path / name, video)
-        access = open_access(path)
-        [frame] = access.frames([3], access.index())
-        result = Cropper()(frame, Crop(32, 32)).astype(int)
-        mean = video[3].reshape(32, 2, 48, 2, 3).mean(axis=(1, 3))[:, 8:40]
-        assert np.abs(result - mean).mean() < 3
-        access.close()
-
-    def test_antialiased(self):
-        stripes = np.zeros((64, 64, 3), "uint8")
-        stripes[:, ::2] = 255
-        result = Cropper()(stripes, Crop(16, 16)).astype(int)
-        assert np.abs(result - 127.5).max() < 25
-
-    def test_turned_before_it_is_cut(self, tmp_path):
-        path = rotate(write(tmp_path / "video.mp4", moving_ramp(3, 32, 64)))
-        access = open_access(path)
-        [frame] = access.frames([1], access.index())
-        result = Cropper()(frame, Crop(32, 32, top=0.0)).astype(int)
-        assert np.abs(result - read(path)[1][:32]).mean() < 2
-        half = Cropper()(frame, Crop(32, 16)).astype(int)
-        assert half.shape == (32, 16, 3)
-        access.close()
 
 
 def test_floats_have_256_levels(tmp_path):

@@ -27,7 +27,7 @@ def test_folder(tmp_path):
     assert names(tmp_path, tmp_path / "frames") == ["frames"]
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path):
+def test_links_are_followed_once(tmp_path):
     touch(tmp_path, "there/a.mp4", "here/b.mp4")
     (tmp_path / "here" / "link").symlink_to(tmp_path / "there")
     (tmp_path / "there" / "back").symlink_to(tmp_path / "here")
@@ -39,7 +39,7 @@ def test_pattern(tmp_path):
     assert names(tmp_path, str(tmp_path / "*.mp4")) == ["b.mp4"]
     assert names(tmp_path, str(tmp_path / "**/*.mp4")) == ["a/c.mp4", "b.mp4"]
     assert names(tmp_path, str(tmp_path / "fr*")) == ["frames"]
-    # A name that only looks like a pattern.
+    # A file name that looks like a pattern.
     touch(tmp_path, "[1].mp4")
     assert names(tmp_path, str(tmp_path / "[1].mp4")) == ["[1].mp4"]
 
@@ -75,7 +75,7 @@ def test_csv(tmp_path):
         (None, "No such file"),
     ],
 )
-def test_csv_that_is_wrong(tmp_path, text, message):
+def test_bad_csv(tmp_path, text, message):
     if text is not None:
         (tmp_path / "list.csv").write_text(text)
     with pytest.raises(ValueError, match=message):
@@ -83,7 +83,7 @@ def test_csv_that_is_wrong(tmp_path, text, message):
 
 
 @pytest.mark.parametrize("source", ["", "*.mp4", []])
-def test_nothing(tmp_path, source):
+def test_no_videos(tmp_path, source):
     touch(tmp_path, "notes.txt")
     source = str(tmp_path / source) if source != [] else []
     with pytest.raises(ValueError, match=r"There must be a video.*Received: source="):

@@ -10,7 +10,7 @@ from tests.video.videos import moving_ramp, read, write
 
 
 class TestReader:
-    def test_frames_after_a_first_look(self):
+    def test_iterating_continues(self):
         with VideoReader(bundled_clip()) as reader:
             first = next(iter(reader))
             rest = list(reader)
@@ -24,7 +24,8 @@ class TestReader:
             assert (reader.fps, reader.num_frames) == (25.0, 60)
             frames = np.stack(list(reader)).astype(int)
         assert frames.shape == (60, 128, 228, 3)
-        # Something moves, and nothing cuts. The film's 24 frames/s repeat one a second.
+        # There is motion but no cut. The film has 24 frames/s, so one frame a second
+        # repeats.
         change = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
         assert 1 < np.median(change) and change.max() < 20
 
@@ -79,7 +80,7 @@ class TestReader:
         assert f"frame {seen}" in str(caught.value)
         assert str(path) in str(caught.value)
 
-    def test_damaged_picture_is_not_passed_on(self, tmp_path):
+    def test_damaged_frame_is_not_returned(self, tmp_path):
         path = tmp_path / "damaged.mp4"
         data = bytearray(bundled_clip().read_bytes())
         for i in range(len(data) // 2, len(data), 500):
@@ -90,7 +91,7 @@ class TestReader:
 
 
 class TestDamage:
-    """Files that break half way."""
+    """Files that are damaged in the middle."""
 
     SUFFIXES = (".mp4", ".mkv", ".webm", ".gif", ".npy")
 
@@ -105,7 +106,7 @@ class TestDamage:
         with VideoReader(path, partial=True) as reader:
             part = np.stack(list(reader))
         assert 0 < len(part) < 60
-        # B-frames in between may be lost; what is shown first is not.
+        # B-frames near the cut may be lost, but not the first frames.
         first = len(part) // 2
         np.testing.assert_array_equal(part[:first], whole[:first])
         message = f"it is damaged at frame {len(part)}: "
@@ -113,7 +114,7 @@ class TestDamage:
         with pytest.raises(ValueError, match=message):
             read(path)
 
-    def test_image_missing_its_end(self, tmp_path):
+    def test_truncated_image(self, tmp_path):
         path = write(tmp_path / "frames", moving_ramp(5, 32, 48))
         image = path / "000003.png"
         image.write_bytes(image.read_bytes()[:100])
@@ -130,7 +131,7 @@ class TestDamage:
             assert len(list(reader)) == 20
         assert reader.damage is None
 
-    def test_nothing_before_the_damage(self, tmp_path):
+    def test_damage_at_the_first_frame(self, tmp_path):
         path = write(tmp_path / "frames", moving_ramp(2, 32, 48))
         (path / "000000.png").write_bytes(b"nothing")
         with pytest.raises(ValueError, match="damaged at frame 0"):
@@ -138,7 +139,7 @@ class TestDamage:
 
 
 class TestImages:
-    def test_the_last_number_counts(self, tmp_path):
+    def test_images_are_ordered_by_their_last_number(self, tmp_path):
         video = moving_ramp(12, 16, 16)
         for number, frame in enumerate(video):
             iio.imwrite(tmp_path / f"shot2_{number}_left.png", frame)
@@ -163,13 +164,13 @@ class TestImages:
             (["a1.png", "b1.png"], r"a1\.png and b1\.png have one number"),
         ],
     )
-    def test_directories_that_are_no_video(self, tmp_path, names, message):
+    def test_directories_that_are_not_videos(self, tmp_path, names, message):
         for name in names:
             iio.imwrite(tmp_path / name, np.zeros((8, 8, 3), "uint8"))
         with pytest.raises(ValueError, match=message):
             VideoReader(tmp_path)
 
-    def test_sizes_that_differ(self, tmp_path):
+    def test_images_of_different_sizes(self, tmp_path):
         iio.imwrite(tmp_path / "0.png", np.zeros((8, 8, 3), "uint8"))
         iio.imwrite(tmp_path / "1.png", np.zeros((8, 9, 3), "uint8"))
         with pytest.raises(ValueError, match="frame 1: it is 8x9 pixels after"):
@@ -191,7 +192,7 @@ class TestImages:
         (np.zeros((3, 8, 8, 4)).T, "Fortran"),
     ],
 )
-def test_arrays_that_are_no_video(tmp_path, array, message):
+def test_arrays_that_are_not_videos(tmp_path, array, message):
     np.save(tmp_path / "video.npy", array)
     with pytest.raises(ValueError, match=message):
         VideoReader(tmp_path / "video.npy")

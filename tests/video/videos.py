@@ -1,4 +1,6 @@
-"""Videos to write and read."""
+"""Making, writing and reading videos for tests."""
+
+import struct
 
 import numpy as np
 
@@ -6,7 +8,7 @@ from keras_regen.video import VideoReader, VideoWriter
 
 
 def moving_ramp(num_frames, height, width):
-    """Smooth colours that differ from frame to frame, which codecs keep well."""
+    """Returns uint8 frames of smooth moving colours, which codecs keep well."""
     t, y, x, c = np.meshgrid(
         np.arange(num_frames),
         np.arange(height),
@@ -28,3 +30,13 @@ def write(path, video, fps=25):
 def read(path):
     with VideoReader(path) as reader:
         return np.stack(list(reader))
+
+
+def rotate(path):
+    """Writes a clockwise quarter turn, as phones do, into the header of an MP4."""
+    data = bytearray(path.read_bytes())
+    matrix = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    start = data.index(b"tkhd") + 44
+    data[start : start + 36] = matrix
+    path.write_bytes(data)
+    return path

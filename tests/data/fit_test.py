@@ -1,10 +1,10 @@
-"""Whatever Keras's `fit` takes, trains."""
+"""Training on `VideoClips`, and on every other input that Keras's `fit` takes."""
 
 import keras
 import numpy as np
 import pytest
 
-from keras_regen.data import VideoClips
+from keras_regen.data import Bucket, VideoClips
 from keras_regen.video import bundled_clip
 from tests.models.conftest import make_regen
 
@@ -21,13 +21,46 @@ def fit(data, **kwargs):
     regen = make_regen()
     before = [weight.numpy().copy() for weight in regen.trainable_variables]
     regen.compile(optimizer="adam")
-    # Keras warns that it does not shuffle these itself.
+    # With `shuffle=True` Keras warns that it does not shuffle these inputs.
     history = regen.fit(data, shuffle=False, verbose=0, **kwargs)
     assert np.isfinite(history.history["loss"][0])
     assert any(
         np.any(old != new.numpy())
         for old, new in zip(before, regen.trainable_variables, strict=True)
     )
+
+
+def test_mixed_shapes():
+    clips = VideoClips(
+        bundled_clip(),
+        num_frames=5,
+        size=[Bucket(16, 16, 2), Bucket(24, 32, 1)],
+        margin=1,
+        image_share=0.3,
+        steps_per_epoch=5,
+        workers=2,
+    )
+    shapes = {clips[i][0].shape[1:4] for i in range(5)}
+    assert len(shapes) >= 3
+    regen = make_regen()
+    regen.compile(optimizer="adam")
+    history = regen.fit(clips, epochs=2, verbose=0)
+    # For an unbuilt model Keras would read, and count, an epoch more.
+    assert clips.epoch == 2
+    assert np.all(np.isfinite(history.history["loss"]))
+
+
+def test_evaluate_and_validation():
+    dense = VideoClips(bundled_clip(), 5, 16, batch_size=5, sampling="dense")
+    assert [len(chunk) for (chunk,) in dense] == [5, 5, 2]
+    regen = make_regen()
+    regen.compile(optimizer="adam")
+    assert regen.evaluate(dense, verbose=0) == regen.evaluate(dense, verbose=0)
+    clips = VideoClips(
+        bundled_clip(), 5, 16, batch_size=2, steps_per_epoch=2, workers=1
+    )
+    history = regen.fit(clips, validation_data=dense, verbose=0)
+    assert np.isfinite(history.history["val_loss"][0])
 
 
 def test_tf_data(batches):
@@ -59,22 +92,22 @@ def test_grain(batches, kind):
         data = grain.MapDataset.source(samples).batch(2)
         if kind == "iter":
             data = data.to_iter_dataset()
-    # Keras does not ask grain for the number of batches.
+    # Keras does not read the number of batches from grain.
     fit(data, steps_per_epoch=len(batches))
 
 
 def test_keras_cv(batches):
-    """A layer of KerasCV in a tf.data pipeline, on the TensorFlow backend."""
+    """A KerasCV layer works in a tf.data pipeline, on the TensorFlow backend."""
     if keras.backend.backend() != "tensorflow":
-        pytest.skip("KerasCV's augmentation is TensorFlow's")
+        pytest.skip("KerasCV augments only on TensorFlow")
     tf = pytest.importorskip("tensorflow")
     keras_cv = pytest.importorskip("keras_cv")
     flip = keras_cv.layers.RandomFlip("horizontal", rate=1.0)
     x = np.concatenate([chunk for chunk, _ in batches])
     dataset = tf.data.Dataset.from_tensor_slices(x)
 
-    # The frames of a clip as a batch of images would each be drawn for: as channels of
-    # one image they are alike.
+    # As a batch of images the frames of a clip would be augmented differently, so they
+    # become channels of one image.
     def augment(clip):
         frames, height, width, channels = clip.shape
         image = tf.reshape(tf.transpose(clip, (1, 2, 0, 3)), (height, width, -1))
