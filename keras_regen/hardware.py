@@ -1,4 +1,4 @@
-"""What a model is trained on."""
+"""The devices that the backend computes on."""
 
 import platform
 
@@ -6,7 +6,7 @@ import keras
 
 
 def hardware():
-    """The devices that Keras uses, in words: their number and name."""
+    """Returns the number and name of the devices, as text."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax

@@ -1,14 +1,17 @@
-"""What tells one model's weights from another's."""
+"""Digests of weights, to recognise them."""
 
 import hashlib
 
 
 def weights_digest(arrays, prefix=b""):
-    """SHA-256, hexadecimal, of the float32 values of arrays in order.
+    """Returns the SHA-256 digest of the float32 values of arrays, in their order.
 
     Args:
         arrays: iterable of NumPy arrays.
-        prefix: bytes that the digest depends on too. Defaults to none.
+        prefix: bytes. The digest depends on them too. Defaults to none.
+
+    Returns:
+        str, hexadecimal.
     """
     digest = hashlib.sha256(prefix)
     for array in arrays:

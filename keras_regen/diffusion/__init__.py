@@ -1,4 +1,4 @@
-"""The diffusion: paths, predictions, weights, times, noise and the sampler."""
+"""Diffusion: paths, predictions, loss weights, times, noise and the sampler."""
 
 from keras_regen.diffusion.noise import NOISE_BLOCK, NOISE_TIME_RESOLUTION, noise_canvas
 from keras_regen.diffusion.path import CosinePath, LinearPath, Path
@@ -71,10 +71,14 @@ _BY_NAME = {
 
 
 def get(kind, identifier):
-    """The object of base class `kind` that a name, or the object itself, stands for.
+    """Returns the part of the diffusion that a name stands for.
+
+    Args:
+        kind: class: `Path`, `Prediction`, `Weighting` or `TimeDistribution`.
+        identifier: an object of this class, which is returned as it is, or a name.
 
     Raises:
-        ValueError: if the name is unknown or the object is of another kind.
+        ValueError: if the name is unknown or the object has another class.
     """
     names = _BY_NAME[kind]
     if isinstance(identifier, kind):

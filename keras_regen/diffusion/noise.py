@@ -2,24 +2,26 @@
 
 import numpy as np
 
+# Side of the blocks that are drawn together, in pixels.
 NOISE_BLOCK = 64
-# Fractions of a frame that have noise of their own.
+# Times in one frame that have different noise.
 NOISE_TIME_RESOLUTION = 65536
 
 
 def noise_canvas(seed, times, rows, columns, channels=3):
-    """Standard normal noise that depends on (seed, time, row, column, channel) alone.
+    """Draws standard normal noise that depends on its position alone.
 
-    Every decode crops one infinite canvas, so chunks, tiles and frames in between see
-    the noise of their own place whatever is decoded beside them, on every backend.
-    Blocks of 64x64 pixels of one frame come from a counter-based generator whose raw
-    output NumPy guarantees; the normal variables are Box and Muller's.
+    Each value is a function of (seed, time, row, column, channel), the same on every
+    backend. Decodes crop one infinite canvas, so the noise of a chunk, a tile or a
+    frame between two others does not depend on what else is decoded. A counter-based
+    generator, whose raw output NumPy guarantees, draws blocks of 64x64 pixels of one
+    frame, and the Box-Muller transform makes them normal.
 
     Args:
         seed: int in [0, 2**64). Picks the canvas.
         times: float array of shape `(F,)`. Absolute times in frames; may be negative.
         rows: tuple of int `(start, stop)`, in absolute pixels, at least 0.
-        columns: tuple of int `(start, stop)`, likewise.
+        columns: tuple of int `(start, stop)`, in absolute pixels, at least 0.
         channels: int. Defaults to `3`.
 
     Returns:
@@ -49,39 +51,33 @@ def noise_canvas(seed, times, rows, columns, channels=3):
     ticks = np.rint(np.asarray(times, "float64") * NOISE_TIME_RESOLUTION).astype(
         "int64"
     )
-    first_row, first_column = rows[0] // NOISE_BLOCK, columns[0] // NOISE_BLOCK
-    last_row, last_column = -(-rows[1] // NOISE_BLOCK), -(-columns[1] // NOISE_BLOCK)
+    block_rows = range(rows[0] // NOISE_BLOCK, -(-rows[1] // NOISE_BLOCK))
+    block_columns = range(columns[0] // NOISE_BLOCK, -(-columns[1] // NOISE_BLOCK))
     canvas = np.empty(
         (
             len(ticks),
-            (last_row - first_row) * NOISE_BLOCK,
-            (last_column - first_column) * NOISE_BLOCK,
+            len(block_rows),
+            NOISE_BLOCK,
+            len(block_columns),
+            NOISE_BLOCK,
             channels,
         ),
         "float32",
     )
     for i, tick in enumerate(ticks):
-        for row in range(first_row, last_row):
-            for column in range(first_column, last_column):
-                y, x = (
-                    (row - first_row) * NOISE_BLOCK,
-                    (column - first_column) * NOISE_BLOCK,
-                )
-                canvas[i, y : y + NOISE_BLOCK, x : x + NOISE_BLOCK] = _block(
-                    seed, int(tick), row, column, channels
-                )
-    top, left = (
-        rows[0] - first_row * NOISE_BLOCK,
-        columns[0] - first_column * NOISE_BLOCK,
-    )
-    return canvas[
-        :, top : top + rows[1] - rows[0], left : left + columns[1] - columns[0]
-    ]
+        for j, row in enumerate(block_rows):
+            for k, column in enumerate(block_columns):
+                canvas[i, j, :, k] = _block(seed, int(tick), row, column, channels)
+    height, width = len(block_rows) * NOISE_BLOCK, len(block_columns) * NOISE_BLOCK
+    canvas = canvas.reshape(len(ticks), height, width, channels)
+    top, left = rows[0] % NOISE_BLOCK, columns[0] % NOISE_BLOCK
+    height, width = rows[1] - rows[0], columns[1] - columns[0]
+    return canvas[:, top : top + height, left : left + width]
 
 
 def _block(seed, tick, row, column, channels):
     # The lowest word of the counter runs through the block; the others are its address.
-    # A list of such numbers NumPy would round to float64.
+    # As an array: NumPy would round a list of numbers this large to float64.
     counter = np.array([0, tick % 2**64, row, column], "uint64")
     generator = np.random.Philox(key=seed, counter=counter)
     raw = generator.random_raw(NOISE_BLOCK * NOISE_BLOCK * channels // 2)

@@ -12,27 +12,27 @@ from keras_regen.configurable import Configurable
 class Path(Configurable, abc.ABC):
     """`x_t = alpha(t) * x_0 + sigma(t) * noise`, t in [0, 1] from data to noise.
 
-    A path is four functions of t, each with a closed form. Adding one is one class.
+    A path is four functions of t in closed form. A new path is one class.
     """
 
     @abc.abstractmethod
     def alpha(self, t):
-        """The factor of the sample."""
+        """Returns the factor of the sample."""
 
     @abc.abstractmethod
     def sigma(self, t):
-        """The factor of the noise."""
+        """Returns the factor of the noise."""
 
     @abc.abstractmethod
     def alpha_derivative(self, t):
-        """The derivative of `alpha` in t."""
+        """Returns the derivative of `alpha` in t."""
 
     @abc.abstractmethod
     def sigma_derivative(self, t):
-        """The derivative of `sigma` in t."""
+        """Returns the derivative of `sigma` in t."""
 
     def interpolate(self, sample, noise, t):
-        """x_t, for `t` broadcastable to `sample`."""
+        """Computes x_t, for `t` broadcastable to `sample`."""
         return self.alpha(t) * sample + self.sigma(t) * noise
 
 

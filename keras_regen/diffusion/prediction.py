@@ -1,4 +1,4 @@
-"""What the network predicts, and what its prediction says of the data and the noise."""
+"""Predictions: the training target, and the sample and noise that it implies."""
 
 import abc
 
@@ -11,25 +11,25 @@ from keras_regen.configurable import Configurable
 class Prediction(Configurable, abc.ABC):
     """A linear combination of sample and noise that the network is trained to predict.
 
-    Every prediction is `a(t) * sample + b(t) * noise` for coefficients that depend on
+    Every prediction is `a(t) * sample + b(t) * noise` with coefficients that depend on
     the path. Together with `x_t = alpha * sample + sigma * noise` it can be solved for
-    both. Adding one is one class with `coefficients`.
+    the sample and the noise. A new prediction is one class with `coefficients`.
     """
 
-    # The time from which sampling starts.
+    # The time at which sampling starts.
     max_time = 1.0
 
     @abc.abstractmethod
     def coefficients(self, path, t):
-        """The pair (a, b)."""
+        """Returns the pair (a, b)."""
 
     def target(self, path, sample, noise, t):
-        """The training target, for `t` broadcastable to `sample`."""
+        """Computes the training target, for `t` broadcastable to `sample`."""
         a, b = self.coefficients(path, t)
         return a * sample + b * noise
 
     def solve(self, path, prediction, x_t, t):
-        """The sample and the noise that a prediction at (x_t, t) implies."""
+        """Returns the sample and the noise that a prediction at (x_t, t) implies."""
         a, b = self.coefficients(path, t)
         alpha, sigma = path.alpha(t), path.sigma(t)
         determinant = a * sigma - b * alpha
@@ -38,7 +38,7 @@ class Prediction(Configurable, abc.ABC):
         return sample, noise
 
     def sample_gain(self, path, t):
-        """Size of the prediction's error for a unit error in the implied sample."""
+        """Returns the prediction's error for a unit error of the implied sample."""
         a, b = self.coefficients(path, t)
         return ops.abs(a - b * path.alpha(t) / ops.maximum(path.sigma(t), 1e-4))
 
@@ -47,9 +47,9 @@ class Prediction(Configurable, abc.ABC):
 class Epsilon(Prediction):
     """The noise: the paper's objective.
 
-    Its sample is `(x_t - sigma * noise) / alpha`, which pure noise leaves undefined.
-    Sampling starts where alpha is still 0.063, about the terminal signal of the
-    schedules that latent diffusion models of images are trained with.
+    The implied sample is `(x_t - sigma * noise) / alpha`, undefined for pure noise.
+    Sampling starts where alpha is 0.063, about the terminal signal in the schedules of
+    latent diffusion models of images.
 
     Reference:
         Ho et al. 2020, *Denoising Diffusion Probabilistic Models*, equation 14; Lin et

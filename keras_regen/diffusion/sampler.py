@@ -11,16 +11,16 @@ from keras_regen.diffusion.noise import noise_canvas
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
-    """How a decoder samples a video.
+    """The choices in sampling a video.
 
     Args:
         num_steps: int. Sampling steps. Defaults to `1`.
         seed: int. Seed of the noise canvas. Defaults to `0`.
-        noise_scale: float. Standard deviation of the noise, 0 or more; 1 is what models
-            are trained with. Defaults to `1`.
+        noise_scale: float. Standard deviation of the noise, 0 or more; models are
+            trained with 1. Defaults to `1`.
 
     Raises:
-        ValueError: if `num_steps` is less than 1 or `noise_scale` is negative or not
+        ValueError: if `num_steps` is less than 1, or `noise_scale` is negative or not
             finite.
     """
 
@@ -35,12 +35,12 @@ class Sampling:
             )
         if not 0 <= self.noise_scale < float("inf"):
             raise ValueError(
-                "`noise_scale` must be 0 or more. "
+                "`noise_scale` must be finite, 0 or more. "
                 f"Received: noise_scale={self.noise_scale}"
             )
 
     def noise(self, times, rows, columns):
-        """The noise to sample from: a part of `noise_canvas`, scaled.
+        """Returns the noise to start from: a part of `noise_canvas`, scaled.
 
         Args:
             times: as for `noise_canvas`.
@@ -48,26 +48,26 @@ class Sampling:
             columns: as for `noise_canvas`.
 
         Returns:
-            float32 array, as of `noise_canvas`.
+            float32 array, as for `noise_canvas`.
         """
         canvas = noise_canvas(self.seed, times, rows, columns)
         return canvas * np.float32(self.noise_scale)
 
 
 def sampling_times(num_steps, max_time=1.0):
-    """`num_steps + 1` times, evenly spaced from `max_time` down to 0, float32."""
+    """Returns `num_steps + 1` float32 times, evenly spaced from `max_time` to 0."""
     return np.linspace(max_time, 0.0, num_steps + 1, dtype="float32")
 
 
 def sample(predict, noise, path, prediction, num_steps=1):
     """Integrates the probability flow from noise to data.
 
-    Each step solves the prediction for the sample and the noise, and mixes them again
-    at the next time: DDIM, which on the linear path is Euler's method.
+    Each step solves the prediction for the sample and the noise and mixes them again
+    for the next time. This is DDIM; on the linear path it is Euler's method.
 
     Args:
-        predict: callable `(x_t, t) -> prediction`, with `x_t` a float32 tensor of the
-            shape of `noise` and `t` a scalar one.
+        predict: callable `(x_t, t) -> prediction`, with float32 tensors: `x_t` of the
+            shape of `noise`, and `t` a scalar.
         noise: float32 array of any shape, standard normal.
         path: a `Path`.
         prediction: a `Prediction`.
@@ -96,7 +96,7 @@ def sample(predict, noise, path, prediction, num_steps=1):
 
 
 def sample_in_loop(predict, noise, path, prediction, num_steps):
-    """`sample` as one loop of a graph, for any number of steps.
+    """Computes `sample` as a loop in the graph, for any number of steps.
 
     Args:
         predict: callable `(x_t, t) -> prediction`, with `t` a tensor of shape `(B,)`.
@@ -120,7 +120,7 @@ def sample_in_loop(predict, noise, path, prediction, num_steps):
         )
         output = predict(x, t)
         t, next_t = ops.reshape(t, per_sample), ops.reshape(next_t, per_sample)
-        # Samples that have all their steps stay as they are.
+        # Samples that have taken all their steps stay as they are.
         return ops.where(t > 0.0, _step(output, x, path, prediction, t, next_t), x)
 
     return ops.fori_loop(0, ops.max(num_steps), body, noise)

@@ -12,8 +12,8 @@ from keras_regen.configurable import Configurable
 class TimeDistribution(Configurable, abc.ABC):
     """A distribution over (0, 1), with a share of exactly t = 1.
 
-    One-step sampling asks the network for one thing only, its prediction at t = 1,
-    which a continuous distribution never trains.
+    One-step sampling needs only the prediction at t = 1, and times from a continuous
+    distribution never train it.
 
     Args:
         terminal_share: float in [0, 1]. Share of samples at exactly t = 1. Defaults to
@@ -30,10 +30,10 @@ class TimeDistribution(Configurable, abc.ABC):
 
     @abc.abstractmethod
     def quantile(self, u):
-        """The inverse of the cumulative distribution, without the terminal share."""
+        """Inverts the cumulative distribution, without the terminal share."""
 
     def __call__(self, u):
-        """Times for uniform numbers `u` in [0, 1): the last share of them is t = 1."""
+        """Maps uniform numbers `u` in [0, 1) to times: the largest become t = 1."""
         share = self.terminal_share
         if share == 1:
             return ops.ones_like(u)

@@ -10,10 +10,11 @@ from keras_regen.diffusion.prediction import Sample, Velocity
 
 
 class Weighting(Configurable, abc.ABC):
-    """The space in which the squared error counts, whatever the network predicts.
+    """The space in which the loss measures the squared error.
 
-    An error in one space is an error in another times a function of time, so every
-    choice is a weight on the error of the prediction.
+    It may differ from what the network predicts: an error in one space is an error in
+    the other times a function of time, so the choice is a weight on the error of the
+    prediction.
 
     Args:
         max_weight: float. Upper bound of the weight. Defaults to `400.0`.
@@ -24,10 +25,10 @@ class Weighting(Configurable, abc.ABC):
 
     @abc.abstractmethod
     def space(self, prediction):
-        """The `Prediction` whose squared error is the loss."""
+        """Returns the `Prediction` whose squared error is the loss."""
 
     def weight(self, path, prediction, t):
-        """The weight, of the shape of `t`."""
+        """Computes the weight, of the shape of `t`."""
         gain = self.space(prediction).sample_gain(path, t)
         own_gain = ops.maximum(prediction.sample_gain(path, t), 1e-4)
         return ops.minimum(ops.square(gain / own_gain), self.max_weight)
@@ -53,7 +54,7 @@ class SampleWeighting(Weighting):
 class VelocityWeighting(Weighting):
     """The error of the velocity.
 
-    The default clip of 400 is that of 1 / t**2 at t = 0.05.
+    The default upper bound of 400 is 1 / t**2 at t = 0.05.
 
     Reference:
         Li and He 2025, *Back to Basics: Let Denoising Generative Models Denoise*,

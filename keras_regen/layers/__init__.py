@@ -1,4 +1,4 @@
-"""The layers that the models are assembled from."""
+"""The layers of the models."""
 
 from keras_regen.layers.attention import dot_product_attention, logits_held
 from keras_regen.layers.causal_conv3d import CausalConv3D

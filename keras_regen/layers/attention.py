@@ -1,22 +1,25 @@
-"""Attention with bounded memory, in the form that each backend computes fastest."""
+"""Attention with bounded memory, in the form that is fastest on each backend."""
 
 import keras
 from keras import ops
 
-# Queries of one block: 2048 x 17,408 logits of one head are 143 MB in float32. On two
-# CPU cores the fastest; XLA's products need longer blocks than TensorFlow's.
+# Queries in one block: the fastest on two CPU cores, where XLA's matrix products need
+# longer blocks than TensorFlow's. 2048 x 17,408 float32 logits of one head are 143 MB.
 QUERY_BLOCK = {"jax": 2048, "tensorflow": 1024, "torch": 2048}
-# Not worth a loop.
-FEW_LOGITS = 2**20
+# With at most this many logits a loop does not pay.
+MAX_LOGITS_AT_ONCE = 2**20
 
 
 def attention_form(dtype):
-    """How attention is computed here.
+    """Returns how the backend computes attention.
+
+    Args:
+        dtype: str. The dtype of the inputs.
 
     Returns:
-        `"fused"`: by a kernel that never holds the logits; `"heads"`: one block of
-        queries of one head after the other; `"blocks"`: all heads of one block of
-        queries after the other.
+        `"fused"`: a kernel that never holds the logits; `"heads"`: a loop over heads
+        and blocks of queries; `"blocks"`: a loop over blocks of queries, all heads
+        together.
     """
     backend = keras.backend.backend()
     if backend == "torch":
@@ -28,16 +31,16 @@ def attention_form(dtype):
     import jax
 
     if jax.default_backend() == "gpu" and dtype != "float32":
-        # cuDNN's kernel. Keras's choice on TPUs is a kernel that masks what comes
-        # later.
+        # cuDNN's kernel. Not on TPUs, where Keras would use a kernel with a causal
+        # mask.
         return "fused"
-    # A loop over heads would undo their distribution.
+    # A loop over heads would undo their distribution over devices.
     alone = keras.distribution.distribution() is None
     return "heads" if jax.default_backend() == "cpu" and alone else "blocks"
 
 
 def logits_held(dtype, batch, num_heads, length):
-    """Logits that `dot_product_attention` holds at once, in values, at most."""
+    """Returns the maximum number of logits that `dot_product_attention` holds."""
     form = attention_form(dtype)
     if form == "fused":
         return 0
@@ -49,10 +52,11 @@ def dot_product_attention(query, key, value):
     """Scaled dot-product attention of every token to every token.
 
     PyTorch, and JAX in half precision on GPUs, have fused kernels that never hold the
-    logits. Elsewhere they would be an N x N matrix for each head, so there the queries
-    go in blocks of at most `QUERY_BLOCK`, computed again on the way back, and memory
-    grows linearly with N in training too. On CPUs each head goes alone: products of two
-    matrices run at full speed there, and logits of one head stay in the cache.
+    logits. Elsewhere the logits would be an N x M matrix for each head, so the queries
+    are processed in blocks of at most `QUERY_BLOCK`, which the backward pass computes
+    again: memory grows linearly with N in training too. On CPUs each head is processed
+    alone: there the product of two matrices runs at full speed, and the logits of one
+    head stay in the cache.
 
     Args:
         query: float tensor of shape `(B, N, heads, head_dim)`.
@@ -68,7 +72,7 @@ def dot_product_attention(query, key, value):
     dtype = keras.backend.standardize_dtype(query.dtype)
     form = attention_form(dtype)
     if keras.backend.backend() == "jax" and not isinstance(query.shape[1], int):
-        # A symbol: exported, for other devices than this one too.
+        # A symbolic length: the export may run on other devices.
         form = "blocks"
     if form == "fused":
         return _fused_attention(query, key, value)
@@ -80,9 +84,10 @@ def dot_product_attention(query, key, value):
 
 
 def compute_dtype(dtype, form):
-    """The dtype to attend in: JAX on CPUs widens half precision for each product."""
+    """Returns the dtype to attend in: float32 where half precision is slower."""
     jax_on_cpu = keras.backend.backend() == "jax" and form == "heads"
-    # There is no product of float16 into float32 on the CPU either.
+    # JAX on CPUs casts half precision up for each product, and CPUs have no product of
+    # float16 that sums in float32.
     return "float32" if dtype == "float16" or jax_on_cpu else dtype
 
 
@@ -91,7 +96,7 @@ def _fused_attention(query, key, value):
         return ops.dot_product_attention(query, key, value)
     import torch
 
-    # Keras would put the queries in the order of the keys too, and get the result so.
+    # Keras would make the queries contiguous too, and so the result.
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
     return torch.nn.functional.scaled_dot_product_attention(
         query, key.contiguous(), value.contiguous()
@@ -99,16 +104,16 @@ def _fused_attention(query, key, value):
 
 
 def attention_by_blocks(query, key, value):
-    """All heads of one block of queries after the other."""
+    """Attends block by block of queries, all heads together."""
     attend = keras.remat(_attention_with_logits)
     return _in_blocks(lambda block: attend(block, key, value), query, axis=1)
 
 
 def attention_by_heads(query, key, value):
-    """One block of queries of one head after the other."""
+    """Attends head by head, and block by block of queries."""
     batch, length, heads, head_dim = ops.shape(query)
     logits = batch * heads * length * ops.shape(key)[1]
-    if isinstance(logits, int) and logits <= FEW_LOGITS:
+    if isinstance(logits, int) and logits <= MAX_LOGITS_AT_ONCE:
         return _attention_with_logits(query, key, value)
     query, key, value = (
         ops.reshape(
@@ -128,9 +133,12 @@ def attention_by_heads(query, key, value):
 
 
 def _in_blocks(attend, query, axis):
-    """`attend` of one block after the other: side by side XLA would hold them all."""
+    """Calls `attend` for one block of queries at a time.
+
+    `ops.map` keeps XLA from computing, and holding, all of them at once.
+    """
     length, block = ops.shape(query)[axis], QUERY_BLOCK[keras.backend.backend()]
-    # Neither None, TensorFlow's, nor a symbol, JAX's, which exports have.
+    # In graphs of unknown length it is a tensor on TensorFlow, a symbol on JAX.
     if isinstance(length, int) and length <= block:
         return attend(query)
     num_blocks = length // block + 1
@@ -151,13 +159,13 @@ def _attention_with_logits(query, key, value):
 
 
 def _attention_of_head(query, key, value):
-    """Attention of scaled queries, `(N, D)`, to `(M, D)`."""
+    """Attends with scaled queries `(N, D)` to keys and values `(M, D)`."""
     logits = ops.matmul(query, ops.transpose(key))
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # Its kernel sums in float32 whatever it is given.
+        # Its softmax sums in float32 in every dtype.
         return ops.matmul(tf.nn.softmax(logits), value)
-    # XLA does better to divide the product, which is smaller.
+    # On XLA dividing the product, which is smaller than the weights, is faster.
     weights = ops.exp(logits - ops.stop_gradient(ops.max(logits, -1, keepdims=True)))
     return ops.matmul(weights, value) / ops.sum(weights, axis=-1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Causal upsampling."""
+"""Causal upsampling by depth to space."""
 
 import keras
 from keras import ops
@@ -12,14 +12,13 @@ from keras_regen.layers.patches import unpatchify
 class CausalUpsample3D(ConfiguredLayer):
     """A causal convolution whose channels become frames and pixels: depth to space.
 
-    The inverse of a strided `CausalConv3D` in shape. In time, the first frame stands
-    for itself alone, so T frames become `T * time_stride - (time_stride - 1)`, and one
-    frame stays one.
+    In shape it is the inverse of a strided `CausalConv3D`: the first frame gives one
+    frame and each later one `time_stride` frames, so an image stays an image.
 
     Args:
         filters: int. Number of output channels.
         kernel_size: tuple of 3 ints `(time, height, width)`.
-        strides: tuple of 2 ints `(time, space)`, how much larger each becomes.
+        strides: tuple of 2 ints `(time, space)`, the factors of upsampling.
 
     Input shape:
         `(B, T, H, W, C)`.

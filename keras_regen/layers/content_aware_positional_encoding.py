@@ -15,8 +15,8 @@ class ContentAwarePositionalEncoding(ConfiguredLayer):
 
     `C_e(x, y, t) = M_s(z_c(x, y) (+) M_t(t | z_m(x, y)))`: a SIREN `M_t` of the time,
     modulated at each location by the motion latent, is concatenated with the content
-    latent and projected by a linear `M_s`. It is the only positional signal of the
-    decoder, so any size, aspect ratio and set of times can be decoded.
+    latent and projected by a linear `M_s`. It is the decoder's only positional signal,
+    so any size, aspect ratio and set of times can be decoded.
 
     Args:
         units: int. Width of the transformer, D.
@@ -26,9 +26,9 @@ class ContentAwarePositionalEncoding(ConfiguredLayer):
 
     Call arguments:
         latents: float tensor of shape `(B, 2, h, w, C)`, content then motion; or
-            `(B, 1, h, w, C)`, an image's content, whose motion counts as zero.
-        times: float tensor of shape `(B, F)`, in frames from the chunk's first: 0 to k
-            are inside the chunk, fractions between frames, the rest beyond it.
+            `(B, 1, h, w, C)`, the content of an image, whose motion is taken as zero.
+        times: float tensor of shape `(B, F)`, in frames from the chunk's first: times
+            from 0 to k are inside the chunk, fractions are between frames.
 
     Output shape:
         `(B, F, h, w, units)`.
@@ -54,7 +54,7 @@ class ContentAwarePositionalEncoding(ConfiguredLayer):
         self.siren = ModulatedSiren(
             siren_features,
             siren_depth,
-            # Published, but no higher than k + 1 frames can determine.
+            # The published 30, but no higher than k + 1 frames can determine.
             first_omega=min(30.0, math.pi * temporal_compression / 2),
             hidden_omega=1.0,
             name="siren",
@@ -62,7 +62,7 @@ class ContentAwarePositionalEncoding(ConfiguredLayer):
         self.projection = keras.layers.Dense(
             units, dtype=self.dtype_policy, name="projection"
         )
-        # Autocasting would round the times to half precision.
+        # With autocasting the times would be rounded to half precision.
         self.autocast = False
 
     def build(self, latents_shape, times_shape):
@@ -72,7 +72,7 @@ class ContentAwarePositionalEncoding(ConfiguredLayer):
 
     def call(self, latents, times):
         content = ops.cast(latents[:, :1], "float32")
-        # An image has no second latent frame: the padding stands in for it.
+        # An image has no second latent frame: the padding is its motion.
         motion = ops.pad(latents, [[0, 0], [0, 1], [0, 0], [0, 0], [0, 0]])[:, 1]
         motion = ops.cast(motion, "float32")
         coordinates = 2.0 * ops.cast(times, "float32") / self.temporal_compression - 1.0

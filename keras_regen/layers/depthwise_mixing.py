@@ -9,11 +9,11 @@ from keras_regen.layers.kernels import add_depthwise_conv
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class DepthwiseMixing(ConfiguredLayer):
-    """Adds to each token a learned, per-channel sum over its spatial neighbours.
+    """Adds to each token a learned sum over its spatial neighbours, per channel.
 
-    Attention without positional encodings cannot tell the token next door from one far
-    away. This gives it the neighbourhood without giving it a position: zeros at
-    initialisation, the same weights everywhere, any size.
+    Attention without positional encodings cannot tell a neighbouring token from a
+    distant one. This layer tells it about the neighbours and not about the position:
+    the weights are the same everywhere, and zero at initialisation.
 
     Args:
         size: int, odd. Side of the square window, in tokens. Defaults to `3`.

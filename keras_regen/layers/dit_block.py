@@ -11,31 +11,30 @@ from keras_regen.layers.windows import windowed_attention
 
 
 def modulate(x, shift, scale):
-    """`x * (1 + scale) + shift`, with one shift and scale per sample. Gives `x` up."""
+    """Computes `x * (1 + scale) + shift`, per sample. May overwrite `x`."""
     scale, shift = scale[:, None, None, None], shift[:, None, None, None]
     return multiply_add(x, 1.0 + scale, shift)
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class DiTBlock(ConfiguredLayer):
-    """Full spatiotemporal self-attention and an MLP, modulated by adaLN-Zero.
+    """Self-attention over space and time and an MLP, modulated by adaLN-Zero.
 
-    Queries and keys are RMS-normalised, which keeps the logits bounded in half
-    precision.
+    Queries and keys are RMS-normalised, which bounds the logits in half precision.
 
     Args:
         units: int. Width, D.
         num_heads: int. Attention heads; must divide `units`.
-        mlp_ratio: int. Width of the MLP's hidden layer over `units`. Defaults to `4`.
-        mixing_size: int or None. Side of the depthwise window through which each token
-            sees its neighbours before the MLP; `None` leaves it out, as in the paper.
-            Defaults to `None`.
-        remat: bool. Whether training computes the block again on the way back instead
-            of keeping what it computed. Defaults to `False`.
-        window: tuple `(frames, rows, columns)` of int or None, in tokens: attention is
-            within windows of so many, None being the whole axis. Defaults to `None`,
-            to all tokens.
-        shifted: bool. Whether the windows lie half a window further. Defaults to
+        mlp_ratio: int. Width of the MLP's hidden layer divided by `units`. Defaults to
+            `4`.
+        mixing_size: int or None. Side of the window of a `DepthwiseMixing` before the
+            MLP; `None` leaves it out, as in the paper. Defaults to `None`.
+        remat: bool. Whether the backward pass computes the block again instead of
+            keeping its activations. Defaults to `False`.
+        window: tuple `(frames, rows, columns)` of int or None, in tokens, or None.
+            Attention is within windows of this size; None stands for a whole axis.
+            Defaults to `None`, attention to all tokens.
+        shifted: bool. Whether the windows are shifted by half a window. Defaults to
             `False`.
 
     Call arguments:
@@ -126,8 +125,8 @@ class DiTBlock(ConfiguredLayer):
 
     def call(self, x, conditioning):
         if self.remat:
-            # A function of its own each time: JAX keeps what it traced of a function,
-            # the weights of that moment included, for as long as an equal one lives.
+            # A new function for each call: JAX caches the trace of a function, with
+            # the weights of that moment, as long as the function lives.
             return keras.remat(lambda *inputs: self._transform(*inputs))(
                 x, conditioning
             )

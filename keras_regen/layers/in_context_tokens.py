@@ -1,4 +1,4 @@
-"""The latents as extra tokens."""
+"""In-context conditioning: the latents as extra tokens."""
 
 import keras
 from keras import ops
@@ -10,13 +10,16 @@ from keras_regen.layers.configured_layer import ConfiguredLayer
 class InContextTokens(ConfiguredLayer):
     """Appends the latents to the tokens as two more frames.
 
-    In-context conditioning, the alternative that the paper's ablation compares with the
-    content-aware positional encoding.
+    In-context conditioning, which the paper's ablation compares with the content-aware
+    positional encoding.
+
+    Args:
+        units: int. Width of a token, D.
 
     Call arguments:
         x: float tensor of shape `(B, F, h, w, D)`, the tokens.
         latents: float tensor of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)` for an
-            image, whose motion counts as zero.
+            image, whose motion is taken as zero.
 
     Output shape:
         `(B, F + 2, h, w, D)`.

@@ -1,21 +1,22 @@
-"""Arithmetic that no one form of which is fastest on every backend.
+"""Operations whose fastest implementation depends on the backend.
 
-Beside `attention`, the one file that knows what a backend does. What each form takes is
-in docs/performance.md.
+Only this module and `attention` branch on the backend. docs/performance.md has the
+times of each implementation.
 """
 
 import keras
 from keras import ops
 
-# Of an input, below which a convolution takes its temporal taps for channels.
-FEW_CHANNELS = 32
+# Inputs with fewer channels than this are convolved with the temporal taps folded into
+# the channel axis.
+MIN_CHANNELS = 32
 
 
 def dense(layer, x, gelu=False):
-    """A `Dense` layer of tokens, and the tanh approximation of GELU after it.
+    """Applies a `Dense` layer to tokens, and the tanh approximation of GELU after it.
 
-    As the layer itself, but with the bias, and on TensorFlow GELU too, in one pass with
-    the product.
+    The result is that of the layer, but the bias, and on TensorFlow GELU too, is part
+    of the matrix product.
 
     Args:
         layer: a built `keras.layers.Dense` with a bias and without an activation.
@@ -26,12 +27,12 @@ def dense(layer, x, gelu=False):
         Tensor of shape `(..., layer.units)`.
     """
     backend = keras.backend.backend()
-    # Quantised to int8 the layer multiplies in a way of its own.
+    # A layer quantised to int8 has its own product.
     if backend == "jax" or layer.quantization_mode:
         x = layer(x)
         return ops.gelu(x, approximate=True) if gelu else x
     *shape, channels = ops.shape(x)
-    # Not the layer's own call, which would cast.
+    # Not by the layer's own call, which would cast the result.
     x, kernel, bias = (
         ops.cast(value, layer.compute_dtype)
         for value in (ops.reshape(x, (-1, channels)), layer.kernel, layer.bias)
@@ -44,7 +45,7 @@ def dense(layer, x, gelu=False):
     else:
         import tensorflow as tf
 
-        # The three ops that TensorFlow's remapper makes one of.
+        # TensorFlow's remapper fuses these three operations.
         x = tf.nn.bias_add(tf.matmul(x, kernel), bias)
         x = tf.nn.gelu(x, approximate=True) if gelu else x
     return ops.reshape(x, (*shape, layer.units))
@@ -59,16 +60,16 @@ def _torch_dense(x, kernel, bias, gelu, in_bfloat16):
     if in_bfloat16 and x.device.type == "cpu" and not torch.compiler.is_compiling():
         onednn = torch.ops.mkldnn
         if torch.backends.mkldnn.is_available() and onednn._is_mkldnn_bf16_supported():
-            # What `torch.compile` makes of it: bias and GELU within the product.
+            # As `torch.compile` does: bias and GELU are part of the product.
             end = ("gelu", [], "tanh") if gelu else ("none", [], "")
             return onednn._linear_pointwise(x, kernel.t(), bias, *end)
     x = torch.addmm(bias, x, kernel)
-    # In place: new pages take as long as the product of half precision.
+    # In place: allocating memory takes as long as the product in half precision.
     return torch.ops.aten.gelu_(x, approximate="tanh") if gelu else x
 
 
 def _tensorflow_bfloat16_dense(x, kernel, bias):
-    """A convolution: to a product oneDNN adds the bias more slowly than to that."""
+    """Multiplies by a convolution, to which oneDNN adds the bias faster."""
     import tensorflow as tf
 
     @tf.custom_gradient
@@ -77,7 +78,7 @@ def _tensorflow_bfloat16_dense(x, kernel, bias):
         y = tf.nn.bias_add(y, bias)[0, :, 0]
 
         def gradient(dy):
-            # Those of the convolution take five times as long.
+            # The gradients of the convolution take five times as long.
             dx = tf.matmul(dy, kernel, transpose_b=True)
             return dx, tf.matmul(x, dy, transpose_a=True), tf.reduce_sum(dy, 0)
 
@@ -87,19 +88,20 @@ def _tensorflow_bfloat16_dense(x, kernel, bias):
 
 
 def normalize_queries_and_keys(query_norm, key_norm, query, key):
-    """The `RMSNormalization` layers of queries and of keys, which are given up.
+    """Applies the query and key norms. May overwrite its inputs.
 
-    On PyTorch, whose passes over memory cost most, queries are scaled for both, in
-    place where there is no gradient.
+    On PyTorch, where passes over memory cost most, both scales are applied to the
+    queries, and in place if no gradient is needed.
 
     Args:
         query_norm: a built `keras.layers.RMSNormalization` over the last axis.
-        key_norm: another.
+        key_norm: a built `keras.layers.RMSNormalization` over the last axis.
         query: float tensor of shape `(..., D)`.
         key: float tensor of shape `(..., D)`.
 
     Returns:
-        Pair of tensors, whose products are those of what the layers return.
+        Pair of tensors, query and key. Their products are the same as for the layers'
+        outputs.
     """
     if keras.backend.backend() != "torch":
         return query_norm(query), key_norm(key)
@@ -119,31 +121,31 @@ def normalize_queries_and_keys(query_norm, key_norm, query, key):
 
 
 def multiply_add(x, factor, term):
-    """`x * factor + term`, of the shape of `x`, which is given up, in one pass."""
+    """Computes `x * factor + term`, of the shape of `x`. May overwrite `x`."""
     if keras.backend.backend() == "torch":
         import torch
 
-        # In place where there is no gradient: new pages take longer than the sum.
+        # In place without a gradient: allocating memory takes longer than the sum.
         out = None if torch.is_grad_enabled() else x
         return torch.addcmul(term, x, factor, out=out)
     return x * factor + term
 
 
 def add_depthwise_conv(x, kernel):
-    """Tokens and the sum over their spatial neighbours, channel by channel.
+    """Adds to the tokens a depthwise convolution over their spatial neighbours.
 
     Args:
         x: float tensor of shape `(B, F, h, w, C)`.
         kernel: float tensor of shape `(size, size, C)`, `size` odd.
 
     Returns:
-        Tensor of the shape of `x`; what lies outside counts as zero.
+        Tensor of the shape of `x`. The border is padded with zeros.
     """
     backend = keras.backend.backend()
     shape = ops.shape(x)
     _, _, height, width, channels = shape
     if backend == "jax":
-        # XLA fuses shifts; its grouped convolutions are many times slower.
+        # XLA fuses shifted sums; its grouped convolutions are many times slower.
         size = kernel.shape[0]
         margin = [size // 2, size // 2]
         padded = ops.pad(x, [[0, 0], [0, 0], margin, margin, [0, 0]])
@@ -156,7 +158,7 @@ def add_depthwise_conv(x, kernel):
     if backend == "torch":
         import torch
 
-        # Channels last, in which Keras's convolution would not leave it.
+        # Keras's convolution would not keep the memory layout, channels last.
         y = torch.nn.functional.conv2d(
             frames.permute(0, 3, 1, 2),
             kernel.permute(2, 0, 1)[:, None],
@@ -172,7 +174,7 @@ def add_depthwise_conv(x, kernel):
 
 
 def causal_conv3d(x, kernel, bias, strides):
-    """3D convolution of the past and present, padded with zeros.
+    """Convolves in 3D over past and present frames, padded with zeros.
 
     Args:
         x: float tensor of shape `(B, T, H, W, C)`.
@@ -187,8 +189,8 @@ def causal_conv3d(x, kernel, bias, strides):
     backend = keras.backend.backend()
     taps, *sides, channels, filters = kernel.shape
     time_stride, *space_strides = strides
-    if taps > 1 and channels < FEW_CHANNELS and backend != "tensorflow":
-        # Too few for the kernels' vectors: the taps become channels.
+    if taps > 1 and channels < MIN_CHANNELS and backend != "tensorflow":
+        # Too few channels for vector instructions: the taps become channels.
         x = ops.concatenate(_taps(x, taps, time_stride), axis=-1)
         kernel = ops.transpose(kernel, (1, 2, 0, 3, 4))
         kernel = ops.reshape(kernel, (1, *sides, taps * channels, filters))
@@ -205,13 +207,13 @@ def causal_conv3d(x, kernel, bias, strides):
 
 
 def _jax_conv3d(x, kernel, strides):
-    """XLA's 3D convolutions are slow on CPUs, unlike those of two dimensions."""
+    """Convolves by 2D convolutions: XLA's 3D convolutions are slow on CPUs."""
     taps, *sides = kernel.shape[:3]
     time_stride, *space_strides = strides
     if sides != [1, 1]:
         parts = _taps(x, taps, time_stride)
         return sum(_conv2d(x, kernel[i], space_strides) for i, x in enumerate(parts))
-    # Of time and of all pixels.
+    # Over time alone: a 2D convolution with time as rows and all pixels as columns.
     x = _pad_past(x[:, :, :: space_strides[0], :: space_strides[1]], taps)
     batch, time, height, width, channels = ops.shape(x)
     x = ops.reshape(x, (batch, time, height * width, channels))
@@ -220,19 +222,19 @@ def _jax_conv3d(x, kernel, strides):
 
 
 def _taps(x, count, stride):
-    """What each temporal tap of a kernel sees."""
+    """Returns the input of each temporal tap of a kernel."""
     time = ops.shape(x)[1]
     x = _pad_past(x, count)
     return [x[:, i : i + time : stride] for i in range(count)]
 
 
 def _pad_past(x, taps):
-    """Zeros before the first frame, for a kernel of so many taps."""
+    """Pads with zeros before the first frame, for a kernel with this many taps."""
     return ops.pad(x, [[0, 0], [taps - 1, 0], [0, 0], [0, 0], [0, 0]])
 
 
 def _same_padding(size, kernel_size, stride):
-    """Zeros before and after, as "same" has them. Sizes may be symbols."""
+    """Returns the zeros before and after that "same" pads. Sizes may be symbols."""
     total = kernel_size - 1 - (size - 1) % stride
     if stride > kernel_size:
         total = ops.maximum(total, 0)
@@ -240,7 +242,7 @@ def _same_padding(size, kernel_size, stride):
 
 
 def _conv2d(x, kernel, strides, bias=None):
-    """Convolution of every frame of `(B, T, H, W, C)`."""
+    """Convolves every frame of `(B, T, H, W, C)`."""
     batch, time, height, width, channels = ops.shape(x)
     x = ops.reshape(x, (batch * time, height, width, channels))
     if kernel.shape[:2] == (1, 1) and keras.backend.backend() == "jax":
@@ -253,23 +255,23 @@ def _conv2d(x, kernel, strides, bias=None):
 
 
 def _add_bias(x, bias):
-    """Adds the bias to what a convolution returns."""
+    """Adds the bias to the result of a convolution."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        # Which becomes part of the convolution, as the padding does. Not a sum: with
-        # another sum after it TensorFlow's optimiser would lose the padding.
+        # TensorFlow's optimiser fuses this and the padding with the convolution. Not a
+        # sum: with another sum after it, the optimiser would drop the padding.
         return tf.nn.bias_add(x, bias)
     return x + bias
 
 
 def _torch_conv3d(x, kernel, bias, strides):
-    """By PyTorch itself: Keras's convolution would copy to channels first."""
+    """Convolves by PyTorch itself: Keras would copy to channels first."""
     import torch
 
     taps, *sides, channels, _ = kernel.shape
-    # Alike on both sides, which the convolution does itself: twice as slowly where the
-    # channels are no whole vectors.
+    # Equal padding on both sides the convolution can do itself, but it takes twice as
+    # long where the channels do not fill whole vectors.
     inside = channels % 16 == 0 and all(
         k % 2 and s == 1 for k, s in zip(sides, strides[1:], strict=True)
     )

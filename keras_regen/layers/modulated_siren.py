@@ -13,20 +13,19 @@ class ModulatedSiren(ConfiguredLayer):
     """A sine-activated MLP from a coordinate to features, modulated by a latent.
 
     Layer `l` computes `sin(omega * (1 + scale_l(z)) * (W_l x + b_l) + shift_l(z))`;
-    scale and shift are linear in the latent `z` at each location. Everything here, the
-    matrix products included, is float32 under every dtype policy: a sine of a rounded
-    phase is noise.
+    scale and shift are linear in the latent `z` at each location. The whole layer is
+    float32 under every dtype policy: the sine of a rounded phase is noise.
 
     Args:
         features: int. Width of every layer and of the output.
         depth: int. Number of sine layers, at least 1. Defaults to `3`.
         first_omega: float. Frequency of the first layer. With coordinates `2 t / k - 1`
-            of `k + 1` frames, `pi * k / 2` is the highest frequency that the frames can
-            determine; above it the values in between are free. Defaults to the
-            published `30.0`.
-        hidden_omega: float. Frequency of the layers after it. It cancels in the
-            initialisation, and scales the step of the optimiser. Defaults to the
-            published `30.0`.
+            for `k + 1` frames, the frames determine frequencies up to `pi * k / 2`;
+            above it the values between frames are arbitrary. Defaults to the published
+            `30.0`.
+        hidden_omega: float. Frequency of the later layers. It cancels in the
+            initialisation and scales the optimiser's step. Defaults to the published
+            `30.0`.
 
     Call arguments:
         coordinates: float tensor of shape `(B, F)`.

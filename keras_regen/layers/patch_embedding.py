@@ -1,4 +1,4 @@
-"""Video to tokens."""
+"""From video to tokens."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""Tokens to video."""
+"""From tokens to video."""
 
 import keras
 from keras import ops
@@ -10,17 +10,19 @@ from keras_regen.layers.patches import unpatchify
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class PatchOutput(ConfiguredLayer):
-    """The DiT's last layer: modulated norm, projection to pixels, patches to frames.
+    """The DiT's last layer: modulated norm, projection to patches, patches to frames.
 
-    Modulation and projection start at zero. The output is float32 under every policy.
+    Modulation and projection are zero at initialisation. The output is float32 under
+    every policy.
 
     Args:
         units: int. Width of a token, D.
         channels: int. Channels of the video. Defaults to `3`.
         patch_size: int. Side of a patch in pixels. Defaults to `8`.
-        overlap: int. Pixels by which a token's patch extends over each neighbour, where
-            they are added: a transposed convolution with a kernel of `patch_size + 2 *
-            overlap` pixels. At most half of `patch_size`. Defaults to `0`.
+        overlap: int, at most half of `patch_size`. Pixels by which a patch extends over
+            each of its neighbours. Overlapping patches are added, as in a transposed
+            convolution with a kernel of `patch_size + 2 * overlap` pixels. Defaults to
+            `0`.
 
     Raises:
         ValueError: if `overlap` is not as above.

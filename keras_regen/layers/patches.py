@@ -1,4 +1,4 @@
-"""Patches of a video as tokens, and back."""
+"""Between pixels and patches."""
 
 import keras
 from keras import ops
@@ -27,14 +27,14 @@ def patchify(video, patch_size):
 
 
 def unpatchify(patches, patch_size, overlap=0):
-    """The inverse of `patchify`; where patches overlap, they are added.
+    """Inverts `patchify`, and adds patches where they overlap.
 
     Args:
         patches: tensor of shape `(B, F, h, w, (patch_size + 2 * overlap)**2 * C)`.
         patch_size: int, in pixels.
         overlap: int, at most half of `patch_size`. Pixels by which a patch extends over
-            each of its neighbours. A patch at the border of the frame is its own
-            neighbour there. Defaults to `0`.
+            each of its neighbours. Beyond the border of the frame a patch is its own
+            neighbour. Defaults to `0`.
 
     Returns:
         Tensor of shape `(B, F, h * patch_size, w * patch_size, C)`.
@@ -55,35 +55,32 @@ def unpatchify(patches, patch_size, overlap=0):
 
 
 def _add_overlap(x, overlap):
-    """Adds to each patch what its neighbours extend over it, along one axis.
+    """Crops a row of patches and adds the margins that its neighbours extend over it.
 
     Args:
-        x: tensor of shape `(N, n, patch_size + 2 * overlap, ...)`: n patches in a row.
+        x: tensor of shape `(N, n, patch_size + 2 * overlap, ...)`, n patches in a row.
         overlap: int, in pixels.
 
     Returns:
         Tensor of shape `(N, n, patch_size, ...)`.
     """
-    before, own, after = (
-        x[:, :, :overlap],
-        x[:, :, overlap:-overlap],
-        x[:, :, -overlap:],
-    )
+    # The margins over the previous and over the next patch.
+    before, after = x[:, :, :overlap], x[:, :, -overlap:]
     from_previous = ops.concatenate([after[:, :1], after[:, :-1]], axis=1)
     from_next = ops.concatenate([before[:, 1:], before[:, -1:]], axis=1)
-    return ops.concatenate(
-        [
-            own[:, :, :overlap] + from_previous,
-            own[:, :, overlap:-overlap],
-            own[:, :, -overlap:] + from_next,
-        ],
-        axis=2,
-    )
+    first = x[:, :, overlap : 2 * overlap] + from_previous
+    middle = x[:, :, 2 * overlap : -2 * overlap]
+    last = x[:, :, -2 * overlap : -overlap] + from_next
+    return ops.concatenate([first, middle, last], axis=2)
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class Patchify(ConfiguredLayer):
-    """`patchify` as a layer: pixels to channels, without weights."""
+    """`patchify` as a layer, without weights: pixels become channels.
+
+    Args:
+        patch_size: int. Side of a patch in pixels.
+    """
 
     def __init__(self, patch_size, **kwargs):
         super().__init__(**kwargs)
@@ -100,7 +97,11 @@ class Patchify(ConfiguredLayer):
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class Unpatchify(ConfiguredLayer):
-    """`unpatchify` as a layer: channels to pixels, without weights."""
+    """`unpatchify` as a layer, without weights: channels become pixels.
+
+    Args:
+        patch_size: int. Side of a patch in pixels.
+    """
 
     def __init__(self, patch_size, **kwargs):
         super().__init__(**kwargs)

@@ -10,17 +10,16 @@ from keras_regen.layers.configured_layer import ConfiguredLayer
 class ResidualBlock3D(ConfiguredLayer):
     """Two causal convolutions, each after a channel-wise norm and SiLU, plus the input.
 
-    The norm is over channels alone. A norm over time or space would let a frame see the
-    frames after it, and a tile its neighbours.
+    With a norm over time or space a frame would depend on later frames, and a tile on
+    the tiles around it.
 
     Args:
-        filters: int. Number of output channels. When the input has another number, a
-            1x1x1 convolution brings the shortcut to it.
+        filters: int. Number of output channels. If the input has another number, the
+            shortcut is a 1x1x1 convolution.
         kernel_sizes: two tuples of 3 ints, `(time, height, width)` of each convolution.
             `((1, 3, 3), (3, 1, 1))` is the factorised, lighter block. Defaults to
             `((3, 3, 3), (3, 3, 3))`.
-        remat: bool. Whether training computes the block again on the way back instead
-            of keeping what it computed. Defaults to `False`.
+        remat: bool. See `DiTBlock`. Defaults to `False`.
 
     Input shape:
         `(B, T, H, W, C)`.
@@ -57,8 +56,8 @@ class ResidualBlock3D(ConfiguredLayer):
         self.shortcut = None
 
     def build(self, input_shape):
-        # Made only where it is needed: with a layer that stays unbuilt, Keras takes the
-        # model for unbuilt, and reads a batch before every `fit` to build it.
+        # Created only if it is needed: with a layer that is never built, Keras takes
+        # the model for unbuilt, and reads a batch before every `fit` to build it.
         if input_shape[-1] != self.filters:
             self.shortcut = CausalConv3D(
                 self.filters, (1, 1, 1), dtype=self.dtype_policy, name="shortcut"
@@ -72,7 +71,7 @@ class ResidualBlock3D(ConfiguredLayer):
 
     def call(self, inputs):
         if self.remat:
-            # A function of its own each time, as in `DiTBlock`.
+            # A new function for each call, as in `DiTBlock`.
             return keras.remat(lambda x: self._transform(x))(inputs)
         return self._transform(inputs)
 

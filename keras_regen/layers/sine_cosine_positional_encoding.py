@@ -12,9 +12,8 @@ from keras_regen.layers.configured_layer import ConfiguredLayer
 class SineCosinePositionalEncoding(ConfiguredLayer):
     """Adds fixed sines and cosines of (time, row, column) to the tokens.
 
-    The channels are shared out to the three axes. Only the in-context conditioning of
-    the paper's ablation uses it; REGEN itself has no positional encoding but the
-    latents.
+    The channels are divided among the three axes. Only the in-context conditioning of
+    the paper's ablation uses it: otherwise the latents are the only positional signal.
 
     Args:
         max_period: float. Longest period in tokens. Defaults to `10000.0`.
@@ -55,7 +54,7 @@ class SineCosinePositionalEncoding(ConfiguredLayer):
         x = ops.cast(x, self.compute_dtype)
         space = channels // 6
         time = channels // 2 - 2 * space
-        # The dtype is given: it cannot be told from the symbols of exports.
+        # The dtype must be given: in exports the sizes are symbols without one.
         rows, columns = (ops.arange(size, dtype="float32") for size in (height, width))
         encoding = (
             (self._encode(times, time)[:, :, None, None], 0),

@@ -1,4 +1,4 @@
-"""Latents as the mean of a normal distribution."""
+"""Variational latents."""
 
 import keras
 from keras import ops
@@ -8,14 +8,14 @@ from keras_regen.layers.configured_layer import ConfiguredLayer
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class VariationalLatents(ConfiguredLayer):
-    """Reads moments, draws latents in training, and keeps them near a standard normal.
+    """Takes latents from normal distributions that stay close to the standard one.
 
-    In training the latents are drawn from the normal distribution that the moments
-    describe, and its divergence from the standard one is added to the loss. Otherwise
-    they are its mean, so encoding stays a function of the video.
+    In training the latents are drawn from the distribution that the moments describe,
+    and its divergence from the standard normal distribution is added to the loss.
+    Otherwise they are its mean, so encoding is a function of the video.
 
     Args:
-        kl_weight: float. Weight of the divergence, averaged over the latent values.
+        kl_weight: float. Weight of the mean divergence of a latent value.
             Defaults to `1e-5`.
         seed: int. Seed of the draws. Defaults to `0`.
 

@@ -6,18 +6,19 @@ from keras_regen.layers.attention import dot_product_attention
 
 
 def windowed_attention(query, key, value, window, shifted=False):
-    """Every token attends to the tokens of its own window.
+    """Lets every token attend to the tokens of its own window.
 
-    Each axis is cut into windows of the given length from its beginning; or, shifted,
-    from half a length before it, so that tokens on either side of a boundary meet in
-    every other block. What is cut short at the ends is a smaller window: there is no
-    padding to mask, and any size will do. The cost is linear in the number of tokens.
+    Each axis is cut into windows of the given length from its start; shifted windows
+    start half a length before it, so that with shifts in every other block, tokens on
+    both sides of a boundary attend to each other. Windows at the ends may be smaller:
+    there is no padding to mask, and any size is possible. The cost is linear in the
+    number of tokens.
 
     Args:
         query: float tensor of shape `(B, F, h, w, heads, head_dim)`.
         key: float tensor of the same shape.
         value: float tensor of the same shape.
-        window: tuple `(frames, rows, columns)` of int or None, the whole axis.
+        window: tuple `(frames, rows, columns)` of int, or None for a whole axis.
         shifted: bool. Defaults to `False`.
 
     Returns:
@@ -31,28 +32,28 @@ def windowed_attention(query, key, value, window, shifted=False):
         for size, length in zip(ops.shape(query)[1:4], window, strict=True)
     ]
 
-    def attend(*where):
-        """The windows of the first axes; all of the others put together."""
-        axis = len(where)
+    def attend(*runs):
+        """Attends within the given runs of the first axes, and all runs of the rest."""
+        axis = len(runs)
         if axis == len(axes):
-            return _attend_within(query, key, value, *where)
-        parts = [attend(*where, windows) for windows in axes[axis]]
+            return _attend_within(query, key, value, *runs)
+        parts = [attend(*runs, run) for run in axes[axis]]
         return ops.concatenate(parts, axis=1 + axis) if len(parts) > 1 else parts[0]
 
     return attend()
 
 
 def axis_windows(size, length, shifted):
-    """How an axis is cut.
+    """Cuts an axis into windows.
 
     Args:
-        size: int, or a tensor where it is not known before it runs.
-        length: int or None. Of a window.
-        shifted: bool.
+        size: int, or a tensor in graphs of unknown size.
+        length: int, the length of a window; or None for the whole axis.
+        shifted: bool. Whether the first window is half as long.
 
     Returns:
-        List of tuples `(start, count, length)`: so many windows of one length from
-        there on. Where the size is not known, some may be empty.
+        List of runs `(start, count, length)`: `count` windows of one length that begin
+        at `start`. In graphs of unknown size some runs may be empty.
     """
     known = isinstance(size, int)
     if length is None or (known and size <= length):
@@ -68,11 +69,21 @@ def axis_windows(size, length, shifted):
     return [run for run in runs if not known or run[1] * run[2] > 0]
 
 
-def _attend_within(query, key, value, *where):
-    """Attention within all windows that are alike."""
+def _attend_within(query, key, value, *runs):
+    """Attends within all windows of one size.
+
+    Args:
+        query: as for `windowed_attention`.
+        key: as for `windowed_attention`.
+        value: as for `windowed_attention`.
+        *runs: for each axis one run of `axis_windows`.
+
+    Returns:
+        The part of the attention that the windows cover.
+    """
     batch, *_, heads, head_dim = ops.shape(query)
-    (f, h, w), (frames, rows, columns) = zip(*(run[1:] for run in where), strict=True)
-    part = tuple(slice(start, start + count * length) for start, count, length in where)
+    (f, h, w), (frames, rows, columns) = zip(*(run[1:] for run in runs), strict=True)
+    part = tuple(slice(start, start + count * length) for start, count, length in runs)
     query, key, value = (x[:, *part] for x in (query, key, value))
 
     def to_windows(x):

@@ -1,11 +1,11 @@
-"""The architectures by name."""
+"""Architectures by name."""
 
 FACTORISED = ((1, 3, 3), (3, 1, 1))
 FULL = ((3, 3, 3), (3, 3, 3))
 
 ARCHITECTURES = {
-    # Leaves full resolution at once; for two CPU cores. Beyond k = 8 a halving of time
-    # is one convolution, so that every preset fits into 16 MB.
+    # For two CPU cores: it leaves full resolution at once. Beyond k = 8 each halving of
+    # time is one convolution, so that every preset fits into 16 MB.
     "tiny": {
         "encoder": {
             "stem_patch_size": 4,
@@ -21,7 +21,7 @@ ARCHITECTURES = {
             "siren_features": 128,
         },
     },
-    # Decodes as fast as the convolutional decoders of its kind: docs/performance.md.
+    # Decodes as fast as convolutional decoders of its size: docs/performance.md.
     "small": {
         "encoder": {
             "stem_patch_size": 4,
@@ -38,7 +38,7 @@ ARCHITECTURES = {
             "window": (None, 8, 8),
         },
     },
-    # Heads are 128 wide, as the paper's, from `small` on.
+    # From `small` on, attention heads are 128 wide, as in the paper.
     "base": {
         "encoder": {
             "stem_patch_size": 2,
@@ -53,7 +53,7 @@ ARCHITECTURES = {
             "siren_features": 256,
         },
     },
-    # Decoder as published. The paper names MAGVIT-v2 for the encoder; these are its
+    # The decoder is as published. For the encoder the paper names MAGVIT-v2, with these
     # widths and blocks.
     "paper": {
         "encoder": {
@@ -72,14 +72,14 @@ ARCHITECTURES = {
 
 
 def architecture(name):
-    """The arguments of encoder and decoder.
+    """Returns the arguments of the encoder and the decoder.
 
     Args:
         name: `"tiny"`, `"small"`, `"base"` or `"paper"`.
 
     Returns:
-        Dict of `encoder` and `decoder`, the arguments of `VideoEncoder` and
-        `DiTDecoder`.
+        Dict of two dicts: `encoder`, arguments of `VideoEncoder`, and `decoder`,
+        arguments of `DiTDecoder`.
 
     Raises:
         ValueError: if the name is unknown.
@@ -91,9 +91,9 @@ def architecture(name):
     return ARCHITECTURES[name]
 
 
-# Widths and numbers of blocks of the conventional decoders, by k: chosen so that each
-# has the parameters of the DiT decoder it stands beside, to within 1 %, and its
-# multiply-adds on 64x64 pixels, to within 7 % (34 % for `paper` at k = 4).
+# Widths and numbers of blocks of the conventional decoders, by k. Each has as many
+# parameters as the DiT decoder of the same name, within 1 %, and as many multiply-adds
+# on 64x64 pixels, within 7 % (34 % for `paper` at k = 4).
 CONV_DECODERS = {
     "tiny": {
         4: ((112, 144, 192), (1, 3, 1)),
@@ -123,17 +123,17 @@ CONV_DECODERS = {
 
 
 def conv_decoder_architecture(name, temporal_compression):
-    """The arguments of the `ConvDecoder` that matches an architecture's `DiTDecoder`.
+    """Returns the arguments of the `ConvDecoder` as large as a `DiTDecoder`.
 
     Args:
         name: as for `architecture`.
         temporal_compression: int. k: 4, 8, 16 or 32.
 
     Returns:
-        Dict, the arguments of `ConvDecoder`.
+        Dict, arguments of `ConvDecoder`.
 
     Raises:
-        ValueError: if there is no such architecture, or none of that k.
+        ValueError: if there is no such architecture, or none with that k.
     """
     encoder = architecture(name)["encoder"]
     choices = CONV_DECODERS.get(name, {})

@@ -1,4 +1,4 @@
-"""The conventional decoder that REGEN's is compared with."""
+"""The conventional decoder, to compare the DiT with."""
 
 import keras
 
@@ -16,24 +16,24 @@ from keras_regen.models.stages import (
 class ConvDecoder(FunctionalModel):
     """Decodes two latent frames to k + 1 frames, in one deterministic pass.
 
-    The mirror image of `VideoEncoder`, in the style of MAGVIT-v2: causal 3D
-    convolutions with channel-wise norms, and depth to space where the encoder has
-    strides. The first frame is decoded from the content latent alone.
+    It mirrors `VideoEncoder`, in the style of MAGVIT-v2: causal 3D convolutions with
+    channel-wise norms, and depth to space where the encoder has strides. The first
+    frame is decoded from the content latent alone.
 
     Args:
         temporal_compression: int. k, a power of two from 2 to 64.
         latent_channels: int. Channels of a latent frame. Defaults to `8`.
         stem_patch_size: int. 1, 2, 4 or 8: side of the patches that the last
-            convolution makes. Defaults to `1`.
-        widths: tuple of int. Channels of each stage, the one of full resolution first;
-            the last repeats. Defaults to `(128, 256, 256, 512)`.
+            convolution outputs. Defaults to `1`.
+        widths: tuple of int. Channels of each stage, from full resolution on; the last
+            repeats. Defaults to `(128, 256, 256, 512)`.
         num_blocks: tuple of int. Residual blocks of each stage; the last repeats.
             Defaults to `(2,)`.
         kernel_sizes: the kernels of a residual block, see `ResidualBlock3D`.
         remat: bool. See `VideoEncoder`. Defaults to `False`.
 
     Input shape:
-        `(B, 2, h, w, latent_channels)`; or `(B, 1, h, w, latent_channels)`, images.
+        `(B, 2, h, w, latent_channels)`; `(B, 1, h, w, latent_channels)` for images.
 
     Output shape:
         `(B, k + 1, 8h, 8w, 3)`, float32; `(B, 1, 8h, 8w, 3)` for images.

@@ -16,12 +16,12 @@ from keras_regen.models.functional_model import FunctionalModel
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class DiTDecoder(FunctionalModel):
-    """One denoising step of a chunk, conditioned by its latents.
+    """Predicts a denoising step of a chunk from its latents.
 
-    A transformer over 8x8 pixel patches, with full spatiotemporal attention and
-    adaLN-Zero timestep modulation. The latents, expanded by the content-aware
-    positional encoding, are added to the tokens; there is no other positional encoding,
-    so any size, aspect ratio, number and position of frames can be decoded.
+    A transformer over patches of 8x8 pixels, with attention over space and time and
+    adaLN-Zero modulation by the timestep. The content-aware positional encoding expands
+    the latents and adds them to the tokens. There is no other positional encoding, so
+    any size, aspect ratio, number of frames and times can be decoded.
 
     Args:
         temporal_compression: int. Frames after the first in one chunk, k.
@@ -29,19 +29,19 @@ class DiTDecoder(FunctionalModel):
         units: int. Width, D. Defaults to `256`.
         depth: int. Number of transformer blocks. Defaults to `6`.
         num_heads: int. Attention heads; must divide `units`. Defaults to `4`.
-        mlp_ratio: int. Width of the MLP's hidden layer over `units`. Defaults to `4`.
+        mlp_ratio: int. See `DiTBlock`. Defaults to `4`.
         mixing_size: int or None. See `DiTBlock`. Defaults to `None`.
         siren_features: int. Width of the SIREN. Defaults to `128`.
-        conditioning: `"content_aware"`, the paper's; or `"in_context"`, the latents as
-            extra tokens and fixed sine-cosine positional encodings, which the paper's
-            ablation compares it with. Defaults to `"content_aware"`.
-        remat: bool. Whether training computes each block again on the way back instead
-            of keeping what it computed: less memory for more time. Defaults to `False`.
+        conditioning: `"content_aware"`, as in the paper; or `"in_context"`, as in its
+            ablation: the latents are extra tokens and the positional encodings are
+            fixed sines and cosines. Defaults to `"content_aware"`.
+        remat: bool. Whether the backward pass computes each block again instead of
+            keeping its activations: less memory for more time. Defaults to `False`.
         window: tuple `(frames, rows, columns)` of int or None, in tokens, or None.
-            Attention is within windows of so many, shifted by half in every other
-            block, so that the cost grows linearly with frames and area; None is the
-            whole axis. `(None, 8, 8)` are windows of 64x64 pixels over all frames.
-            Defaults to `None`, to full attention.
+            Attention is within windows of this size, shifted by half a window in every
+            other block, so that the cost grows linearly with frames and area; None
+            stands for a whole axis. `(None, 8, 8)` are windows of 64x64 pixels over all
+            frames. Defaults to `None`, full attention.
         patch_overlap: int. Pixels by which the patches of the output overlap on each
             side; see `PatchOutput`. Defaults to `0`.
 
@@ -102,8 +102,8 @@ class DiTDecoder(FunctionalModel):
                 )
             if conditioning == "in_context":
                 raise ValueError(
-                    "The latents of in-context conditioning are tokens that all others "
-                    f"must see: `window` must be None. Received: window={window}"
+                    "`window` must be None for in-context conditioning, where all "
+                    f"tokens must see the latents. Received: window={window}"
                 )
         dtype = keras.dtype_policies.get(dtype)
 

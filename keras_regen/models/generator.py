@@ -7,7 +7,7 @@ from keras_regen import diffusion
 
 
 def generate(decoder, path, prediction, latents, times, noise, num_steps):
-    """Samples chunks, traceable on each backend.
+    """Samples chunks, in a form that every backend can trace.
 
     Args:
         decoder: a `DiTDecoder`.
@@ -16,8 +16,8 @@ def generate(decoder, path, prediction, latents, times, noise, num_steps):
         latents: float32 tensor of shape `(B, 2, h, w, C)` or `(B, 1, h, w, C)`.
         times: float32 tensor of shape `(B, F)`, in frames.
         noise: float32 tensor of shape `(B, F, 8h, 8w, 3)`.
-        num_steps: int, or int tensor of shape `(B,)`: sampling steps, as many calls of
-            the decoder written out or a loop.
+        num_steps: sampling steps. An int writes out as many calls of the decoder; an
+            int tensor of shape `(B,)` makes a loop.
 
     Returns:
         float32 tensor of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
@@ -39,10 +39,10 @@ def generate(decoder, path, prediction, latents, times, noise, num_steps):
 
 
 class Generator:
-    """Noise to video, compiled as a whole where the backend compiles.
+    """Generates videos from noise by one function, compiled if the backend compiles.
 
-    Decoder, sampler and clipping are one function: compiled once for each shape, and
-    for any number of steps. One step alone is a function without a loop.
+    The function holds decoder, sampler and clipping. It is compiled once for each shape
+    and works for any number of steps; for one step it has no loop.
 
     Args:
         decoder: a `DiTDecoder`.
@@ -68,14 +68,14 @@ class Generator:
 
 
 class _SamplingModel(keras.Model):
-    """What Keras compiles: `predict_on_batch` on each backend."""
+    """A model around `generate`, for Keras to compile its `predict_on_batch`."""
 
     def __init__(self, decoder, path, prediction):
         super().__init__(name="sampling", dtype="float32")
         self.decoder = decoder
         self.diffusion_path = path
         self.prediction = prediction
-        # The decoder's weights exist already; its times stay float32.
+        # The weights of the decoder exist already. Times must stay float32.
         self.built = True
         self.autocast = False
 

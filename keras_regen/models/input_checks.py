@@ -1,4 +1,4 @@
-"""What a chunk, its latents and its times must be, said before any work is done."""
+"""Checks of chunks, latents and times, before any work is done."""
 
 import keras
 import numpy as np
@@ -7,9 +7,14 @@ from keras_regen.pixels import SPATIAL_COMPRESSION
 
 
 def check_chunk(video, temporal_compression):
-    """Raises ValueError unless `video` is a chunk that the encoder takes.
+    """Checks that a video is a chunk that the encoder can encode.
 
-    Shapes and dtypes are checked for tensors too; values for NumPy arrays alone.
+    Args:
+        video: NumPy array, whose values are checked too; or tensor.
+        temporal_compression: int. k.
+
+    Raises:
+        ValueError: if the shape, the dtype or a value is wrong.
     """
     shape, dtype = tuple(video.shape), keras.backend.standardize_dtype(video.dtype)
     if len(shape) != 5 or shape[-1] != 3:
@@ -49,7 +54,15 @@ def check_chunk(video, temporal_compression):
 
 
 def check_latents(latents, latent_channels):
-    """Raises ValueError unless `latents` is what the decoder takes."""
+    """Checks that an array holds latents that the decoder can decode.
+
+    Args:
+        latents: NumPy array.
+        latent_channels: int.
+
+    Raises:
+        ValueError: if the shape, the dtype or a value is wrong.
+    """
     shape = latents.shape
     if (
         latents.ndim != 5
@@ -70,7 +83,11 @@ def check_latents(latents, latent_channels):
 
 
 def check_times(times):
-    """The times as a float64 array, or ValueError."""
+    """Returns the times to decode as a float64 array.
+
+    Raises:
+        ValueError: if they are not a non-empty list of finite numbers.
+    """
     times = np.asarray(times, "float64")
     if times.ndim != 1 or times.size == 0 or not np.all(np.isfinite(times)):
         raise ValueError(
@@ -81,7 +98,11 @@ def check_times(times):
 
 
 def check_finite(array, message):
-    """Raises ValueError, beginning with `message`, for NaN and infinite values."""
+    """Checks that an array has no NaN or infinite values.
+
+    Raises:
+        ValueError: with `message` first, if it has.
+    """
     finite = np.isfinite(array)
     if not np.all(finite):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How the weights are laid out over devices."""
+"""The layout of the weights over devices."""
 
 import keras
 
@@ -21,14 +21,15 @@ def layout_map(
     model, data = model_parallel_dim_name, data_parallel_dim_name
     layout = keras.distribution.LayoutMap(device_mesh)
 
-    # Columns are outputs, rows inputs. Of each pair of products the first is split by
-    # columns and the second by rows, so what lies between them stays where it is and
-    # the only sum over devices is after the second. The other axis is split over the
-    # replicas of the data, which hold a part of the weights and of the optimiser each.
+    # Columns are outputs and rows inputs. In each pair of matrix products the first
+    # kernel is split by columns and the second by rows, so the values between them stay
+    # on their device and the only sum over devices follows the second product. The
+    # other axis is split over the replicas of the data: each holds a part of the
+    # weights and of the optimiser.
     columns, rows = (data, model), (model, data)
 
     # === Decoder ===
-    # Attention: heads are split.
+    # Attention: split by heads.
     layout[r"block_\d+/qkv/kernel"] = columns
     layout[r"block_\d+/qkv/bias"] = (model,)
     layout[r"block_\d+/attention_output/kernel"] = rows
@@ -36,24 +37,24 @@ def layout_map(
     layout[r"block_\d+/mlp_hidden/kernel"] = columns
     layout[r"block_\d+/mlp_hidden/bias"] = (model,)
     layout[r"block_\d+/mlp_output/kernel"] = rows
-    # Modulation: a third of the weights, and one row of numbers for each sample. By
-    # columns, the six parts that it is split into would lie across the devices.
+    # Modulation: a third of the weights, multiplied by one row for each sample. Split
+    # by columns, its six parts would each lie on several devices.
     layout[r"(block_\d+|patch_output)/modulation/kernel"] = rows
     # Timestep embedding, an MLP.
     layout[r"timestep_embedding/hidden/kernel"] = columns
     layout[r"timestep_embedding/hidden/bias"] = (model,)
     layout[r"timestep_embedding/output_projection/kernel"] = rows
-    # Into the tokens, and out of them.
+    # From and to the pixels.
     layout[r"(patch_embedding|positional_encoding)/projection/kernel"] = columns
     layout[r"(patch_embedding|positional_encoding)/projection/bias"] = (model,)
     layout[r"patch_output/projection/kernel"] = rows
-    # SIREN: features are split. Its first layer has one input.
+    # SIREN: split by features. Its first layer has one input.
     layout[r"positional_encoding/siren/linear_0/kernel"] = (None, model)
     layout[r"positional_encoding/siren/linear_[1-9]/kernel"] = columns
     layout[r"positional_encoding/siren/linear_\d/bias"] = (model,)
 
     # === Encoder ===
-    # Convolutions: filters are split. The stem sees the channels of pixels.
+    # Convolutions: split by filters. The stem has few input channels, those of pixels.
     layout[r"stem/kernel"] = (None, None, None, None, model)
     layout[r"stem/bias"] = (model,)
     conv = (None, None, None, data, model)

@@ -1,4 +1,4 @@
-"""REGEN's causal video encoder."""
+"""The causal video encoder."""
 
 import json
 
@@ -21,27 +21,28 @@ from keras_regen.weights_digest import weights_digest
 class VideoEncoder(FunctionalModel):
     """Encodes k + 1 frames into two latent frames, content and motion.
 
-    Causal 3D convolutions with channel-wise norms only, so the content latent sees the
-    first frame alone, bit for bit. The video is halved three times in each direction of
-    space and log2(k) times in time; a stem that cuts patches does the first of the
-    spatial halvings at once.
+    The convolutions are causal and the norms are over channels alone, so the content
+    latent depends on the first frame alone, bit for bit. Height and width are halved
+    three times and time log2(k) times; a stem with patches does the first halvings of
+    height and width at once.
 
     Args:
         temporal_compression: int. k, a power of two from 2 to 64.
         latent_channels: int. Channels of a latent frame. Defaults to `8`.
-        stem_patch_size: int. 1, 2, 4 or 8: side of the patches that the stem turns into
-            channels. Larger leaves full resolution earlier. Defaults to `1`.
+        stem_patch_size: int. 1, 2, 4 or 8: side of the patches whose pixels become
+            channels in the stem. With larger patches less is computed at full
+            resolution. Defaults to `1`.
         widths: tuple of int. Channels of each stage; the last repeats. Defaults to
             `(128, 256, 256, 512)`.
         num_blocks: tuple of int. Residual blocks of each stage; the last repeats.
             Defaults to `(2,)`.
         kernel_sizes: the kernels of a residual block, see `ResidualBlock3D`.
-        regularization: what keeps the latents in bounds: `None`; `"layer_norm"`, each
-            latent vector normalised over its channels; or `"kl"`, see
-            `VariationalLatents`. Defaults to `None`.
+        regularization: how the latents are kept in bounds: `None`, not at all;
+            `"layer_norm"`, each latent vector is normalised over its channels; or
+            `"kl"`, see `VariationalLatents`. Defaults to `None`.
         kl_weight: float. Weight of the divergence for `"kl"`. Defaults to `1e-5`.
-        remat: bool. Whether training computes each residual block again on the way back
-            instead of keeping what it computed: less memory for more time. Defaults to
+        remat: bool. Whether the backward pass computes each residual block again
+            instead of keeping its activations: less memory for more time. Defaults to
             `False`.
 
     Input shape:

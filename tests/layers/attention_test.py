@@ -14,7 +14,7 @@ FORMS = (dot_product_attention, attention_by_blocks, attention_by_heads)
 def short_blocks(monkeypatch):
     blocks = dict.fromkeys(("jax", "tensorflow", "torch"), 16)
     monkeypatch.setattr("keras_regen.layers.attention.QUERY_BLOCK", blocks)
-    monkeypatch.setattr("keras_regen.layers.attention.FEW_LOGITS", 0)
+    monkeypatch.setattr("keras_regen.layers.attention.MAX_LOGITS_AT_ONCE", 0)
 
 
 def reference(query, key, value):
