@@ -1,4 +1,4 @@
-"""Score the bundled preset beside classical codecs of as many values and bits."""
+"""Compare the bundled preset with classical codecs of the same size."""
 
 from keras_regen.evaluation import (
     Evaluation,
@@ -12,7 +12,7 @@ from keras_regen.video import bundled_clip
 regen = load_embedder("regen_tiny_8x8x8")
 embedders = [regen, ZonalDct(regen, num_frames=9), X264(regen)]
 
-# VidTok's protocol, on smaller frames. Metrics of a network plug in: see I3DFeatures.
+# VidTok's protocol, on smaller frames.
 protocol = get_protocol("vidtok").override(size=128)
 data = open_dataset(bundled_clip())
 

@@ -13,7 +13,7 @@ rng = np.random.default_rng(0)
 
 
 def random_clips(video, count):
-    """uint8 clips of K + 1 frames and SIZE x SIZE pixels, cut at random."""
+    """Cuts random uint8 clips of K + 1 frames and SIZE x SIZE pixels."""
     ends = np.subtract(video.shape[:3], (K, SIZE - 1, SIZE - 1))
     corners = rng.integers(ends, size=(count, 3))
     return np.stack(

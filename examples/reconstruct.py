@@ -1,4 +1,4 @@
-"""Encode a chunk of video, and decode it in one sampling step and in four."""
+"""Encode a chunk of video, and decode it with one and with four sampling steps."""
 
 import itertools
 

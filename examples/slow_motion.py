@@ -17,7 +17,7 @@ with VideoReader(bundled_clip()) as reader:
     video = np.stack(list(itertools.islice(reader, k + 1)))[:, 16:112, 64:160]
 latents = regen.encode(video[None])
 
-# Times are in frames from the chunk's first: 0, 1/4, 1/2, 3/4, 1, ... k.
+# Times are in frames after the first one: 0, 1/4, 1/2, 3/4, 1, ... k.
 outputs = {
     "normal_motion.mp4": np.linspace(0, k, k + 1),
     "slow_motion.mp4": np.linspace(0, k, SLOWER * k + 1),

@@ -5,12 +5,12 @@ from keras_regen.video import bundled_clip
 
 codec = VideoCodec(Regen.from_preset("regen_tiny_8x8x8"))
 
-# Any length and any size. The latents know how long and large the video was.
+# Videos may have any length and size. The latents store both.
 latents = codec.encode(bundled_clip())
 latents.save("bunny.h5")
 print(f"{len(latents)} frames -> {latents.num_chunks} chunks, {latents.array.shape}")
 
-# The first second alone, at a quarter of its speed: three frames made between two.
+# The first second, at a quarter of the speed: three new frames between two.
 second = Latents.load("bunny.h5")[:25]
 codec.decode(
     second,

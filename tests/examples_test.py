@@ -16,7 +16,7 @@ K = 8
 
 @pytest.fixture
 def run(monkeypatch, tmp_path, capsys):
-    """Runs an example in an empty directory; returns what it prints."""
+    """Runs an example in an empty directory and returns its output."""
     monkeypatch.chdir(tmp_path)
 
     def run(name):
@@ -47,7 +47,7 @@ def test_reconstruct(run, tmp_path):
     assert video.shape == (K + 1, 128, 3 * 128, 3)
     original, one_step, four_steps = np.split(video, 3, axis=2)
     assert psnr(read(bundled_clip())[1][: K + 1, :, 48:176], original).min() > 30
-    # The file is compressed, so its scores are only near what was printed.
+    # The file is compressed, so its scores are only close to the printed ones.
     written = [psnr(original, frames).mean() for frames in (one_step, four_steps)]
     np.testing.assert_allclose(written, printed, atol=0.5)
     assert min(printed) > 15
@@ -62,7 +62,7 @@ def test_slow_motion(run, tmp_path):
     assert normal.shape == (K + 1, 96, 96, 3)
     assert slow.shape == (4 * K + 1, 96, 96, 3)
     assert psnr(normal, slow[::4]).min() > 30
-    # Half a frame on, less has moved than a whole frame on.
+    # Half a frame later, less has moved than a whole frame later.
     start, half, whole = slow[:-1:4], slow[2::4], slow[4::4]
     assert psnr(start, half).mean() > psnr(start, whole).mean()
 

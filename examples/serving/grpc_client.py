@@ -15,10 +15,10 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 add_arguments(parser)
-parser.add_argument("--server", default="localhost:8500", help="its gRPC port")
+parser.add_argument("--server", default="localhost:8500", help="host and gRPC port")
 args = parser.parse_args()
 
-# A batch of chunks is more than the 4 MiB that gRPC takes by default.
+# A batch of chunks exceeds the default limit of gRPC, 4 MiB.
 unlimited = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
@@ -30,12 +30,12 @@ sent = received = 0
 
 
 def reconstruct(video, seeds):
-    """One request of the signature `reconstruct_uint8`."""
+    """Sends a request to the signature `reconstruct_uint8`."""
     global sent, received
     request = predict_pb2.PredictRequest()
     request.model_spec.name = args.model
     request.model_spec.signature_name = "reconstruct_uint8"
-    # Steps for each chunk, not one number: batching joins requests along this axis.
+    # A number of steps for each chunk, because batching joins requests along this axis.
     steps = np.full(len(video), args.steps, "int32")
     for name, value in {"video": video, "seed": seeds, "num_steps": steps}.items():
         request.inputs[name].CopyFrom(tf.make_tensor_proto(value))

@@ -2,7 +2,7 @@
 
     python rest_client.py in.mp4 -o out.mp4 --server localhost:8501
 
-Videos go as base64 of their bytes; with --json as lists of numbers, for comparison.
+Sends bytes in base64 or, with --json, lists of numbers for comparison.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from chunks import add_arguments, reconstruct_file
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 add_arguments(parser)
-parser.add_argument("--server", default="localhost:8501", help="its REST port")
+parser.add_argument("--server", default="localhost:8501", help="host and REST port")
 parser.add_argument("--json", action="store_true", help="send numbers, not base64")
 args = parser.parse_args()
 
@@ -27,7 +27,7 @@ sent = received = 0
 
 
 def predict(signature, instances):
-    """One request in row format: an object for each chunk."""
+    """Sends a request in row format: an object for each chunk."""
     global sent, received
     request = {"signature_name": signature, "instances": instances}
     body = json.dumps(request, separators=(",", ":")).encode()
@@ -39,7 +39,7 @@ def predict(signature, instances):
 
 
 def reconstruct(video, seeds):
-    """One request of the signature `reconstruct_bytes`, or `reconstruct_uint8`."""
+    """Sends a request to `reconstruct_bytes` or, with --json, `reconstruct_uint8`."""
     instances = [{"seed": int(seed), "num_steps": args.steps} for seed in seeds]
     if args.json:
         for instance, chunk in zip(instances, video, strict=True):

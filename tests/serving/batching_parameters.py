@@ -1,6 +1,6 @@
-"""TF Serving's `BatchingParameters`, which tensorflow-serving-api leaves out.
+"""TF Serving's `BatchingParameters`, which tensorflow-serving-api does not contain.
 
-By field numbers and types of tensorflow_serving/servables/tensorflow/
+Its fields are those of tensorflow_serving/servables/tensorflow/
 session_bundle_config.proto.
 """
 

@@ -1,6 +1,6 @@
-"""SavedModels through TensorFlow's C API, as a program without Python would run them.
+"""SavedModels through TensorFlow's C API, as a program without Python runs them.
 
-No Python of TensorFlow or Keras is imported: what runs here is what is in the file.
+It imports no Python of TensorFlow or Keras, so only the file determines what runs.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ TF_DTYPES = {dtype: number for number, dtype in NUMPY_DTYPES.items()}
 
 
 class StatusError(Exception):
-    """A status of TensorFlow's that is not OK.
+    """A TensorFlow status that is not OK.
 
     Args:
         code: str. Name of the code, such as `"INVALID_ARGUMENT"`.
@@ -98,8 +98,8 @@ FUNCTIONS = {
 
 
 def _load_library():
-    # Half of the C API is in libtensorflow_framework, which this one names as needed:
-    # its functions are found through this handle too.
+    # Half of the C API is in libtensorflow_framework. This library depends on it, so
+    # this handle finds its functions too.
     library = ctypes.CDLL(str(wheel_folder() / "libtensorflow_cc.so.2"))
     for name, (result, *arguments) in FUNCTIONS.items():
         function = getattr(library, name)
@@ -112,9 +112,9 @@ class TensorInfo:
     """An input or output of a signature.
 
     Args:
-        name: str. Of the tensor in the graph, `operation:index`.
+        name: str. The name of the tensor in the graph, `operation:index`.
         dtype: NumPy dtype; object for strings.
-        shape: tuple of ints, -1 where any size will do; None for any rank.
+        shape: tuple of ints, with -1 for any size; None for any rank.
     """
 
     name: str
@@ -123,7 +123,7 @@ class TensorInfo:
 
     @classmethod
     def from_proto(cls, proto):
-        """Makes one of a `tensorflow.TensorInfo`."""
+        """Makes one from a `tensorflow.TensorInfo`."""
         shape = proto.tensor_shape
         sizes = None if shape.unknown_rank else tuple(dim.size for dim in shape.dim)
         return cls(proto.name, NUMPY_DTYPES[proto.dtype], sizes)
@@ -131,14 +131,14 @@ class TensorInfo:
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """Inputs and outputs by the names of requests, dicts of `TensorInfo`."""
+    """The inputs and outputs of a signature, dicts from names to `TensorInfo`."""
 
     inputs: dict
     outputs: dict
 
     @classmethod
     def from_proto(cls, proto):
-        """Makes one of a `tensorflow.SignatureDef`."""
+        """Makes one from a `tensorflow.SignatureDef`."""
         return cls(
             *(
                 {key: TensorInfo.from_proto(infos[key]) for key in sorted(infos)}
@@ -150,11 +150,11 @@ class Signature:
 class Session:
     """A SavedModel, loaded by `TF_LoadSessionFromSavedModel`.
 
-    May be run from several threads at once. Release it with `close`, or as a context
-    manager.
+    Several threads may call `run` at once. Release it with `close`, or use it as a
+    context manager.
 
     Args:
-        directory: path of the SavedModel: where `saved_model.pb` lies.
+        directory: path of the SavedModel, with `saved_model.pb`.
 
     Attributes:
         meta_graph: `tensorflow.MetaGraphDef`, as the C API returns it.
@@ -186,7 +186,7 @@ class Session:
         self.signatures = {
             name: Signature.from_proto(definition)
             for name, definition in self.meta_graph.signature_def.items()
-            # What initialises the model is a signature too, without outputs.
+            # The initialiser of the model is also a signature, without outputs.
             if not name.startswith("__saved_model")
         }
 
@@ -195,15 +195,15 @@ class Session:
 
         Args:
             signature: str.
-            inputs: dict from name to array of the declared dtype; for strings to bytes,
+            inputs: dict from names to arrays of the declared dtypes; for strings, bytes
                 or a list or object array of bytes.
-            output_names: sequence of str. Which outputs to compute; all by default.
+            output_names: sequence of str. The outputs to compute. Defaults to all.
 
         Returns:
-            Dict from name to array; of bytes, with dtype object, for strings.
+            Dict from names to arrays; for strings, object arrays of bytes.
 
         Raises:
-            StatusError: what TensorFlow answers, and what TF Serving says of names.
+            StatusError: an error of TensorFlow, or one of TF Serving about names.
         """
         if signature not in self.signatures:
             raise StatusError(
@@ -234,7 +234,7 @@ class Session:
                 )
             for tensor in fetched:
                 stack.callback(self._c.TF_DeleteTensor, tensor)
-            # Before the inputs are released, whose memory an output may share.
+            # Copied before the inputs are released: an output may share their memory.
             return {
                 name: self._array(tensor)
                 for name, tensor in zip(names, fetched, strict=True)
@@ -258,7 +258,7 @@ class Session:
 
     @contextlib.contextmanager
     def _status(self):
-        """A `TF_Status`, which raises where it is not OK afterwards."""
+        """Yields a `TF_Status`, and raises if it is not OK afterwards."""
         status = self._c.TF_NewStatus()
         try:
             yield status
@@ -272,7 +272,7 @@ class Session:
             self._c.TF_DeleteStatus(status)
 
     def _outputs(self, infos):
-        """The array of `TF_Output` for tensors of the graph."""
+        """Returns the `TF_Output`s of tensors of the graph."""
         outputs = []
         for info in infos:
             operation, _, index = info.name.partition(":")
@@ -282,7 +282,7 @@ class Session:
 
     @contextlib.contextmanager
     def _tensor(self, value):
-        """A `TF_Tensor` with a copy of an array, or of bytes."""
+        """Yields a `TF_Tensor` with a copy of an array or bytes."""
         array = _as_array(value)
         dtype = TF_DTYPES[array.dtype]
         size = array.size * TSTRING_BYTES if dtype == STRING else array.nbytes
@@ -299,11 +299,11 @@ class Session:
                 ctypes.memmove(data, array.ctypes.data, size)
             yield tensor
         finally:
-            # Its strings are destroyed with it.
+            # This deletes its strings too.
             self._c.TF_DeleteTensor(tensor)
 
     def _array(self, tensor):
-        """A copy of what a `TF_Tensor` holds."""
+        """Returns a copy of the values of a `TF_Tensor`."""
         dtype = NUMPY_DTYPES[self._c.TF_TensorType(tensor)]
         rank = self._c.TF_NumDims(tensor)
         shape = tuple(self._c.TF_Dim(tensor, axis) for axis in range(rank))
@@ -324,9 +324,9 @@ class Session:
 
 
 def _as_array(value):
-    """An array in C order; of dtype object where it is of bytes."""
+    """Makes an array in C order; for strings, an object array of bytes."""
     array = np.asarray(value, order="C")
-    # NumPy's own strings lose zero bytes at their ends.
+    # NumPy's own strings lose trailing zero bytes.
     return np.asarray(value, object) if array.dtype.kind == "S" else array
 
 

@@ -1,12 +1,13 @@
-"""Requests made from a process of their own, of a SavedModel or over gRPC.
+"""Requests to a SavedModel or a gRPC server, made in a separate process.
 
     python -m tests.serving.calls TARGET < requests > answers
 
-`TARGET` is the directory of a SavedModel, which is run by the C API, or the address of
-a server, `grpc://localhost:8500`. Requests and answers are pickled lists. The process
-asserts that it had neither TensorFlow's Python nor Keras.
+`TARGET` is the directory of a SavedModel, which the C API runs, or the address of a
+server, `grpc://localhost:8500/MODEL`. Requests and answers are pickled lists. The
+process asserts that it imported neither TensorFlow's Python nor Keras.
 
-`make_calls` starts it, without importing any of it: it is for tests under any backend.
+`make_calls` starts the process without importing TensorFlow, so that tests can use it
+under any backend.
 """
 
 import pickle
@@ -17,15 +18,15 @@ from tests.serving.processes import ROOT, environment
 
 
 def make_calls(target, requests):
-    """Answers to a list of requests.
+    """Returns the answers to a list of requests.
 
     Args:
         target: path of a SavedModel, or `grpc://HOST:PORT/MODEL`.
-        requests: list of pairs of a signature's name and a dict of arrays.
+        requests: list of pairs of the name of a signature and a dict of arrays.
 
     Returns:
-        List of dicts of arrays, or of pairs `(code, message)` where the answer was a
-        status other than OK.
+        List with a dict of arrays for each request, or a pair `(code, message)` if its
+        status was not OK.
     """
     process = subprocess.run(
         [sys.executable, "-m", "tests.serving.calls", str(target)],
@@ -39,14 +40,14 @@ def make_calls(target, requests):
 
 
 def session_caller(directory):
-    """Calls of a SavedModel in this process."""
+    """Returns a function that calls a SavedModel in this process."""
     from tests.serving.c_api import Session
 
     return Session(directory).run
 
 
 def grpc_caller(address, model):
-    """Calls of a server."""
+    """Returns a function that calls a server."""
     import grpc
 
     from tests.serving.c_api import StatusError

@@ -14,7 +14,7 @@ EXAMPLES = ROOT / "examples" / "serving"
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
-    """Two chunks and a part of one, of sides that are no multiples of 8."""
+    """Two and a half chunks, whose sides are not multiples of 8."""
     frames = read(bundled_clip())[:21, :42, :61]
     return write(tmp_path_factory.mktemp("clip") / "clip.mp4", frames)
 
@@ -42,7 +42,7 @@ class TestExamples:
         video = read(clip)
         assert result.shape == video.shape
         assert "bytes sent" in line and "received" in line
-        # Frame 0 of each chunk, by the toy: means of 8x8, and the light of its seed.
+        # The toy decodes frame 0 of a chunk to means of 8x8 and the light of its seed.
         padded = np.pad(video, [(0, 0), (0, 6), (0, 3), (0, 0)], "edge") / 127.5 - 1
         for chunk in range(3):
             means = padded[9 * chunk].reshape(6, 8, 8, 8, 3).mean((1, 3))
@@ -66,7 +66,7 @@ class TestExamples:
             ("rest_client.py", "rest", "answered 400: {"),
         ],
     )
-    def test_refusals_are_told(self, ports, clip, tmp_path, client, port, message):
+    def test_refusals_are_reported(self, ports, clip, tmp_path, client, port, message):
         output = tmp_path / "out.mp4"
         server = f"localhost:{ports[port]}"
         process = run_python(

@@ -1,7 +1,7 @@
 """The toy model, on disk and served, for all tests of this directory.
 
-Nothing here imports TensorFlow into the tests' own process, whatever its backend is:
-models are made, loaded and called in others.
+The process of the tests never imports TensorFlow, on any backend: other processes make,
+load and call models.
 """
 
 import pytest

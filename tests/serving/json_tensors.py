@@ -1,8 +1,8 @@
-"""Tensors as JSON, in the two forms of TF Serving's REST interface.
+"""Tensors as JSON, in the two formats of TF Serving's REST interface.
 
-Row format, `instances` to `predictions`, has an object for each sample; columnar
-format, `inputs` to `outputs`, an array for each tensor. Names of single tensors are
-left out.
+The row format, `instances` to `predictions`, has an object for each sample. The
+columnar format, `inputs` to `outputs`, has an array for each tensor. A single tensor
+has no name.
 """
 
 import base64
@@ -15,15 +15,16 @@ from tests.serving.c_api import StatusError
 
 
 def read_request(body, signatures, default):
-    """What a `:predict` request asks for.
+    """Reads a `:predict` request.
 
     Args:
         body: bytes, JSON.
         signatures: dict from name to `Signature`.
-        default: str. Signature of requests that name none.
+        default: str. The signature of requests that do not name one.
 
     Returns:
-        Signature's name, dict of arrays, and whether the request is in row format.
+        The name of the signature, a dict of arrays, and whether the request is in row
+        format.
 
     Raises:
         StatusError: if the request is malformed or does not fit the signature.
@@ -51,22 +52,22 @@ def read_request(body, signatures, default):
 
 
 def write_response(outputs, rows):
-    """The JSON of a response.
+    """Writes a response as JSON.
 
     Args:
         outputs: dict of arrays.
-        rows: bool. Whether in row format.
+        rows: bool. Whether to use the row format.
 
     Returns:
         bytes.
 
     Raises:
-        StatusError: in row format, if outputs are not batches of one size.
+        StatusError: in row format, if the outputs differ in batch size.
     """
     columns = {name: _values(name, array) for name, array in outputs.items()}
     if not rows:
         value = columns if len(columns) > 1 else next(iter(columns.values()))
-        # Indented, as TF Serving writes this format: a line for every number.
+        # Indented like TF Serving's output: a line for every number.
         return json.dumps({"outputs": value}, indent=4).encode()
     sizes = {array.shape[:1] for array in outputs.values()}
     if len(sizes) > 1 or () in sizes:
@@ -122,12 +123,12 @@ def _read_columns(inputs, infos):
 
 
 def _is_object(value):
-    """Whether it is an object of names, and not bytes in base64."""
+    """Returns whether a value is an object with names, not bytes in base64."""
     return isinstance(value, dict) and value.keys() != {"b64"}
 
 
 def _array(value, name, dtype):
-    """The array of nested lists of JSON, whose numbers must suit the dtype."""
+    """Makes an array from nested lists, whose numbers must match the dtype."""
     try:
         if dtype.kind == "O":
             return _strings(value)
@@ -166,11 +167,11 @@ def _strings(value):
 
 
 def _values(name, array):
-    """Nested lists of what JSON can hold."""
+    """Makes nested lists for JSON from an array."""
     if array.dtype.kind == "O":
         encode = _base64 if name.endswith("_bytes") else bytes.decode
     elif array.dtype == np.float32:
-        # The shortest number that is the same in 32 bits, without digits of 64.
+        # The shortest digits that give the same 32-bit number.
         encode = _shortest
     else:
         return array.tolist()

@@ -1,4 +1,4 @@
-"""Processes that tests start."""
+"""Subprocesses of the tests."""
 
 import contextlib
 import json
@@ -11,12 +11,12 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 
 def environment():
-    """Their environment: without TensorFlow's log of what the processor can do."""
+    """Returns their environment, which silences TensorFlow's log of CPU features."""
     return os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 def run_python(*arguments):
-    """Runs Python with arguments from the repository's root, to its end."""
+    """Runs Python from the repository's root and waits for its end."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
@@ -29,15 +29,15 @@ def run_python(*arguments):
 
 @contextlib.contextmanager
 def serve(model_dir, *options):
-    """A server of a model, for as long as the block lasts.
+    """Starts a server of a model, and stops it when the block ends.
 
     Args:
         model_dir: path of the directory of versions.
         *options: str. More arguments of `tests.serving.server`.
 
     Yields:
-        Dict of what the server says at its start: ports `grpc` and `rest`, `version`
-        and `warmed_up`, the number of warm-up requests.
+        Dict that the server prints: the ports `grpc` and `rest`, `version`, and
+        `warmed_up`, the number of warm-up requests.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.serving.server", str(model_dir), *options],
@@ -53,6 +53,6 @@ def serve(model_dir, *options):
                 raise RuntimeError("The server did not start")
             yield json.loads(line)
         finally:
-            # It ends when its input does.
+            # The server ends when its input ends.
             process.stdin.close()
             process.wait(timeout=30)

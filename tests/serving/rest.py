@@ -1,4 +1,4 @@
-"""The REST interface of TF Serving, as far as `Predict`, status and metadata go."""
+"""The REST interface of TF Serving: `Predict`, status and metadata."""
 
 import http.server
 import json
@@ -34,7 +34,7 @@ HTTP_CODES = {
 
 
 def make_rest_server(servable, host):
-    """A server of a `Servable` on a free port, which `serve_forever` starts."""
+    """Makes a server of a `Servable` on a free port. `serve_forever` starts it."""
     server = http.server.ThreadingHTTPServer((host, 0), _Handler)
     server.servable = servable
     return server
@@ -51,7 +51,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(PREDICT, lambda match: self._predict(body))
 
     def log_message(self, *args):
-        """Prints nothing of requests that were answered."""
+        """Does not log requests."""
 
     def _answer(self, pattern, function):
         code = 200

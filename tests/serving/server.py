@@ -3,11 +3,11 @@
     python -m tests.serving.server MODEL_DIR [--model_name NAME]
         [--enable_serialization_as_tensor_content]
 
-`MODEL_DIR` has a directory for each version, of which the highest is served. Prints a
-line of JSON with the ports, `{"grpc": 1, "rest": 2}`, once the model is loaded and has
-answered its warm-up requests. Without batching, labels and other models; `Classify`,
-`Regress` and `MultiInference` are unimplemented. The process has no Keras, and of
-TensorFlow the C API alone.
+`MODEL_DIR` has a directory for each version; the highest one is served. After loading
+the model and running its warm-up requests, it prints a line of JSON with the ports,
+`{"grpc": 1, "rest": 2}`. It does not support batching, labels or several models, nor
+`Classify`, `Regress` and `MultiInference`. The process imports no Keras, and uses only
+the C API of TensorFlow.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from tensorflow_serving.apis import (
 
 HOST = "127.0.0.1"
 THREADS = 4
-# -1 is no limit: a batch of chunks is more than gRPC's 4 MiB.
+# -1 is no limit: a batch of chunks exceeds the default of gRPC, 4 MiB.
 OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -47,12 +47,12 @@ class Servable:
 
     Args:
         directory: path of the directory of versions.
-        name: str. What requests call the model.
+        name: str. The name of the model in requests.
         tensor_content: bool. Whether numbers are sent as raw memory over gRPC.
 
     Raises:
-        StatusError: if there is no version, it cannot be loaded, or fails to answer one
-            of its warm-up requests.
+        StatusError: if there is no version, it cannot be loaded, or a warm-up request
+            fails.
     """
 
     def __init__(self, directory, name, tensor_content):
@@ -62,7 +62,7 @@ class Servable:
         if not versions:
             raise StatusError("NOT_FOUND", f"No versions of servable in {directory}")
         self.version = max(versions)
-        # Directories may have zeros in front of their number.
+        # The names of directories may have leading zeros.
         (path, *_) = (
             p
             for p in sorted(directory.iterdir())
@@ -75,7 +75,7 @@ class Servable:
             self.warmed_up += 1
 
     def check(self, name, version=None):
-        """Raises a `StatusError` unless this is the model and version asked for."""
+        """Raises `StatusError` unless this is the requested model and version."""
         if not name:
             raise StatusError("INVALID_ARGUMENT", "ModelSpec has no name specified.")
         if name != self.name or version not in (None, self.version):
@@ -85,12 +85,12 @@ class Servable:
             raise StatusError("NOT_FOUND", f"Servable not found for request: {wanted}")
 
     def check_spec(self, spec):
-        """As `check`, of a `ModelSpec`."""
+        """Checks a `ModelSpec`, as `check` does."""
         version = spec.version.value if spec.HasField("version") else None
         self.check(spec.name, version)
 
     def predict(self, request):
-        """Answers a `PredictRequest`, whatever model it names."""
+        """Answers a `PredictRequest`, without checking the name of its model."""
         signature = request.model_spec.signature_name or DEFAULT_SIGNATURE
         outputs = self.session.run(
             signature,
@@ -105,7 +105,7 @@ class Servable:
         return response
 
     def metadata(self):
-        """The `GetModelMetadataResponse`."""
+        """Returns the `GetModelMetadataResponse`."""
         signatures = get_model_metadata_pb2.SignatureDefMap()
         for name, definition in self.session.meta_graph.signature_def.items():
             signatures.signature_def[name].CopyFrom(definition)
@@ -115,7 +115,7 @@ class Servable:
         return response
 
     def status(self):
-        """The `GetModelStatusResponse`."""
+        """Returns the `GetModelStatusResponse`."""
         response = get_model_status_pb2.GetModelStatusResponse()
         state = get_model_status_pb2.ModelVersionStatus.AVAILABLE
         version = response.model_version_status.add(version=self.version, state=state)
@@ -129,7 +129,7 @@ class Servable:
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """gRPC's side. What is not defined here is unimplemented."""
+    """The gRPC service. Methods that are not defined here are unimplemented."""
 
     def __init__(self, servable):
         self._servable = servable
@@ -158,7 +158,7 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
 
 def make_grpc_server(servable):
-    """A started server of `PredictionService`, and its port."""
+    """Starts a server of `PredictionService`. Returns it and its port."""
     executor = concurrent.futures.ThreadPoolExecutor(THREADS)
     server = grpc.server(executor, options=OPTIONS)
     prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
@@ -170,11 +170,11 @@ def make_grpc_server(servable):
 
 
 def main():
-    """Serves until standard input ends, or the process is killed."""
+    """Serves until standard input ends or the process is killed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model_dir", type=pathlib.Path)
     parser.add_argument("--model_name", default="regen")
-    # Named as TF Serving's own, which is off by default too.
+    # The name and the default are those of TF Serving.
     parser.add_argument("--enable_serialization_as_tensor_content", action="store_true")
     args = parser.parse_args()
     try:
@@ -196,7 +196,7 @@ def main():
         "warmed_up": servable.warmed_up,
     }
     print(json.dumps(ready), flush=True)
-    # The end of a test closes this pipe, however the test ends.
+    # This pipe closes when the test ends, even if it crashes.
     sys.stdin.read()
     rest_server.shutdown()
     grpc_server.stop(grace=1).wait()

@@ -37,11 +37,11 @@ class TestSession:
         messages = ("finite", "multiples of 8", "double", "{video}", "32", '"unknown"')
         for message, (_, received) in zip(messages, errors, strict=True):
             assert message in received
-        # A refused request leaves the session as it was.
+        # A refused request does not affect the session.
         assert_answers([good], {"encode": requests["encode"]})
 
     def test_strings_keep_zeros_and_sizes(self, model_dir):
-        # Short strings are stored in place and long ones elsewhere.
+        # TensorFlow stores short strings in place and long ones elsewhere.
         shape = np.array([1, 8, 8, 3], "int32")
         text = bytes(192)
         one_pixel = {"video_bytes": text, "shape": shape}

@@ -1,4 +1,4 @@
-"""Arrays as `TensorProto`s, and back, by the rules of TensorFlow."""
+"""Conversion between arrays and `TensorProto`s, by the rules of TensorFlow."""
 
 import math
 
@@ -9,7 +9,7 @@ from tests.serving.c_api import NUMPY_DTYPES, STRING, TF_DTYPES, StatusError
 # isort: split
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-# Where a dtype's values are, one by one. 128 and more take two bytes there as uint8.
+# The fields for single values. There, uint8 values above 127 take two bytes.
 FIELDS = {
     types_pb2.DT_BOOL: "bool_val",
     types_pb2.DT_DOUBLE: "double_val",
@@ -22,12 +22,12 @@ FIELDS = {
 
 
 def make_tensor_proto(value, content):
-    """A `TensorProto` of an array, or of bytes.
+    """Makes a `TensorProto` from an array or bytes.
 
     Args:
-        value: array, of dtype object where it is of bytes.
-        content: bool. Whether numbers go as raw memory, `tensor_content`, instead of
-            one by one. Strings always go one by one.
+        value: bytes, or an array; for strings, an object array of bytes.
+        content: bool. Whether numbers are stored as raw memory, `tensor_content`,
+            instead of one by one. Strings are always stored one by one.
     """
     array = np.asarray(value)
     if array.dtype.kind == "S":
@@ -43,12 +43,13 @@ def make_tensor_proto(value, content):
 
 
 def make_array(proto):
-    """The array of a `TensorProto`, of dtype object where it is of bytes.
+    """Makes an array from a `TensorProto`; for strings, an object array of bytes.
 
-    Fewer values than the shape has stand for more of the last, as TensorFlow reads it.
+    If there are fewer values than the shape needs, the last one is repeated, as in
+    TensorFlow.
 
     Raises:
-        StatusError: if the proto is no tensor.
+        StatusError: if the proto is not a valid tensor.
     """
     if proto.dtype not in FIELDS or proto.tensor_shape.unknown_rank:
         raise _error(proto, "its type or shape is not supported")
@@ -65,7 +66,7 @@ def make_array(proto):
         raise _error(proto, f"it has {len(values)} values")
     array = np.full(count, b"" if proto.dtype == STRING else 0, dtype)
     if values:
-        # Whole numbers beyond the dtype wrap, as in TensorFlow.
+        # Integers outside the range of the dtype wrap around, as in TensorFlow.
         given = np.array(values, object if proto.dtype == STRING else None)
         array[: len(values)] = given.astype(dtype)
         array[len(values) :] = array[len(values) - 1]

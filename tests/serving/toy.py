@@ -1,9 +1,10 @@
-"""A SavedModel with the signatures of an exported `Regen`, and next to nothing in it.
+"""A tiny SavedModel with the signatures of an exported `Regen`.
 
     python -m tests.serving.toy DIRECTORY
 
-Latents are means of 8x8 pixels, of frame 0 and of the frames after it. Decoding repeats
-them, brighter with the seed and the steps, so that a lost input shows.
+Latents are means of 8x8 pixels, for frame 0 and for the frames after it. Decoding
+repeats them. The seed and the steps make the video brighter, so that a lost input
+shows.
 """
 
 import pathlib
@@ -19,7 +20,7 @@ WARMUP_SIZE = (16, 24)
 
 
 def checked(tensor, *conditions):
-    """The tensor, once all conditions, pairs of a bool tensor and a message, hold."""
+    """Returns the tensor once all conditions hold: pairs of a bool and a message."""
     asserts = [tf.debugging.assert_equal(c, True, message) for c, message in conditions]
     with tf.control_dependencies(asserts):
         return tf.identity(tensor)
@@ -82,7 +83,7 @@ def to_bytes(video):
     }
 
 
-# Suffix of the signatures, inputs that make a video, and the way in and out.
+# The suffix of the signatures, the inputs, and functions that read and write a video.
 FORMATS = {
     "": (
         [tf.TensorSpec([None] * 4 + [3], tf.float32, "video")],
@@ -134,7 +135,7 @@ def signatures(suffix, specs, read, write):
 
 
 def write_warmup(directory):
-    """One request that works, as a model's own."""
+    """Writes one warm-up request that works."""
     from tensorflow_serving.apis import prediction_log_pb2
 
     video = tf.zeros((1, TEMPORAL_COMPRESSION + 1, *WARMUP_SIZE, 3))

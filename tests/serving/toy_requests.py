@@ -1,4 +1,4 @@
-"""What the toy model is asked, and what it should answer."""
+"""Requests to the toy model, and the expected answers."""
 
 import importlib.util
 
@@ -13,10 +13,10 @@ SHAPE = (9, 16, 24, 3)
 
 
 def toy_requests():
-    """A request of each signature, and the answer by NumPy.
+    """Returns a request of each signature, and the answer computed by NumPy.
 
     Returns:
-        Dict from a signature's name to inputs and outputs, dicts of arrays.
+        Dict from the name of a signature to its inputs and outputs, dicts of arrays.
     """
     video = np.random.default_rng(0).integers(0, 256, (2, *SHAPE), "uint8")
     floats = video.astype("float32") / np.float32(127.5) - 1
@@ -61,7 +61,7 @@ def toy_requests():
 
 
 def assert_answers(answers, requests):
-    """Compares a list of answers, dicts of arrays, with those to `requests`."""
+    """Compares answers, a list of dicts of arrays, with `toy_requests`."""
     for answer, (name, (_, expected)) in zip(answers, requests.items(), strict=True):
         assert isinstance(answer, dict), (name, answer)
         assert answer.keys() == expected.keys(), name
@@ -74,7 +74,7 @@ def assert_answers(answers, requests):
                 )
             else:
                 result = answer[key]
-            # Pixels may round the other way.
+            # Pixels may be rounded differently.
             tolerance = 1e-5 if value.dtype == "float32" else 1
             np.testing.assert_allclose(
                 result.astype("float64"), value, atol=tolerance, err_msg=name

@@ -16,13 +16,13 @@ FOOTER = struct.Struct("<I")
 
 
 def warmup_requests(directory):
-    """The `PredictRequest`s of a SavedModel's file; none, if there is no file.
+    """Returns the `PredictRequest`s in a SavedModel's file, or none without a file.
 
     Args:
         directory: `pathlib.Path` of the SavedModel.
 
     Raises:
-        StatusError: if the file is damaged or has other requests, or too many.
+        StatusError: if the file is damaged, or has other requests or too many.
     """
     path = directory / PATH
     if not path.exists():
@@ -46,7 +46,8 @@ def warmup_requests(directory):
 def read_records(data):
     """Yields the records of a TFRecord file.
 
-    Each is its length, a checksum of that, its bytes and a checksum of those.
+    A record is its length, a checksum of the length, its bytes, and a checksum of the
+    bytes.
 
     Args:
         data: bytes, the whole file.
@@ -73,7 +74,7 @@ def read_records(data):
 
 
 def checksum(data):
-    """CRC-32C of bytes, rotated and shifted as TFRecord has it."""
+    """Returns the CRC-32C of bytes, masked as in TFRecord."""
     table = _crc_table()
     crc = 0xFFFFFFFF
     for byte in data:

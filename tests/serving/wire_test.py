@@ -47,7 +47,7 @@ class TestGrpc:
             "Servable not found for request: Latest(other)",
         )
 
-    def test_the_service_besides_predict(self, ports):
+    def test_methods_other_than_predict(self, ports):
         script = """
 import sys, grpc
 import tests.serving.light_protos
@@ -88,7 +88,7 @@ for make, spec in (
 
 
 def ask(ports, path, body=None):
-    """A REST request: HTTP status and what the answer's JSON says."""
+    """Sends a REST request. Returns the HTTP status and the JSON of the answer."""
     url = f"http://localhost:{ports['rest']}/v1/models/{path}"
     data = None if body is None else json.dumps(body).encode()
     try:
@@ -223,7 +223,7 @@ class TestRest:
             ("regen:classify", {}, 400),
         ],
     )
-    def test_what_is_not_there(self, ports, path, body, status):
+    def test_missing_models_and_methods(self, ports, path, body, status):
         received, answer = ask(ports, path, body)
         assert received == status
         assert ("Servable not found" in answer["error"]) == (status == 404)
@@ -249,7 +249,7 @@ class TestStart:
         elif damage == "length":
             del data[-1]
         else:
-            # One letter of the name, with checksums that hold.
+            # One letter of the name, with valid checksums.
             data[data.index(b"encode")] = ord("E")
             script = "\n".join(
                 [
