@@ -1,4 +1,4 @@
-"""The bundled preset on the bundled clip: every backend agrees with stored results."""
+"""The bundled preset on a stored clip: every backend gives the stored results."""
 
 import pathlib
 

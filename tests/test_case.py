@@ -1,4 +1,6 @@
-"""What every layer and model must do, checked in one place."""
+"""Checks that every layer must pass."""
+
+import inspect
 
 import keras
 import numpy as np
@@ -46,6 +48,8 @@ class TestCase:
 
     def _check_config(self, layer, cls):
         config = layer.get_config()
+        arguments = inspect.signature(cls.__init__).parameters
+        assert set(arguments) - {"self", "kwargs"} <= set(config)
         assert cls.from_config(config).get_config() == config
 
     def _check_symbolic(self, layer, input_shapes, output):

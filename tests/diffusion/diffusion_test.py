@@ -99,7 +99,7 @@ class TestPrediction:
         num_steps = [4, 1, 2]
 
         def predict(x_t, t):
-            # Of a time for all or for each sample, and wrong enough to matter.
+            # t is one time for all samples or one for each. The error accumulates.
             return 0.5 * x_t + ops.sin(3.0 * ops.reshape(t, (-1, 1)))
 
         loop = diffusion.sample_in_loop(
@@ -117,7 +117,7 @@ class TestPrediction:
             )
 
     def test_weights_measure_the_error_in_their_space(self, path, prediction):
-        # One error, seen in the prediction's space and in the weighting's.
+        # One error, in the space of the prediction and in that of the weighting.
         t = tensor(0.6)
         sample, noise = tensor(random(6)), tensor(random(6, seed=1))
         x_t = path.interpolate(sample, noise, t)

@@ -25,7 +25,7 @@ def test_it_is_standard_normal():
         a = np.take(noise, range(noise.shape[axis] - 1), axis)
         b = np.take(noise, range(1, noise.shape[axis]), axis)
         assert abs((a * b).mean()) < 5 / np.sqrt(a.size)
-    # As are the two halves of a block, which share their radius.
+    # The two halves of a block, which share their radius, are independent too.
     half = noise.reshape(8, 3, 64, 3, 64, 3)
     pairs = half[:, :, :32] ** 2 * half[:, :, 32:] ** 2
     assert abs(pairs.mean() - 1) < 5 * np.sqrt(8 / pairs.size)

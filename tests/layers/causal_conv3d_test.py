@@ -34,7 +34,7 @@ def test_equals_a_padded_3d_convolution(channels, kernel_size, strides):
     np.testing.assert_allclose(ops.convert_to_numpy(output), expected, atol=1e-5)
 
 
-def test_past_does_not_see_the_future():
+def test_outputs_do_not_depend_on_later_frames():
     layer = CausalConv3D(4, (3, 3, 3))
     x = random(1, 6, 4, 4, 3)
     changed = x.copy()
@@ -44,7 +44,7 @@ def test_past_does_not_see_the_future():
     assert np.isnan(after[:, 3:]).all()
 
 
-def test_kernel_of_two_sizes_is_refused():
+def test_a_kernel_size_of_two_numbers_is_refused():
     with pytest.raises(ValueError, match=r"tuples of 3 ints.*Received: kernel_size"):
         CausalConv3D(4, (3, 3))
 
@@ -63,7 +63,7 @@ AFTER = {
 @pytest.mark.parametrize("shape", [(5, 8, 8, 40), (None, None, None, 40)])
 @pytest.mark.parametrize("kernel_size", [(3, 3, 3), (1, 3, 3), (3, 1, 1), (1, 1, 1)])
 def test_compiled_equals_its_layers(kernel_size, shape, after):
-    # Compilers fuse padding, convolution, bias and what comes after, in turns.
+    # Compilers fuse padding, convolution, bias and the operations after them.
     inputs = keras.Input(shape)
     layer = CausalConv3D(40, kernel_size)
     model = keras.Model(inputs, AFTER[after](inputs, layer(inputs)))
@@ -74,7 +74,7 @@ def test_compiled_equals_its_layers(kernel_size, shape, after):
 
 
 def test_compiled_block_equals_its_layers():
-    # Compilers fuse padding, convolution, bias and the sum after it.
+    # Compilers fuse padding, convolution, bias and the sum after them.
     inputs = keras.Input((5, 8, 8, 40))
     model = keras.Model(inputs, ResidualBlock3D(40)(inputs))
     x = random(1, 5, 8, 8, 40)

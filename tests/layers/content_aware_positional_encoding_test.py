@@ -30,7 +30,7 @@ def test_each_frame_sees_its_own_time_alone():
     assert np.abs(together[:, 0] - together[:, 1]).max() > 0.01
 
 
-def test_content_enters_linearly_and_alike_at_all_times():
+def test_content_enters_linearly_and_equally_at_all_times():
     layer = ContentAwarePositionalEncoding(16, 8)
     latents, times = random(1, 2, 2, 2, 8), np.array([[0.0, 5.0]], "float32")
     shifted = latents.copy()

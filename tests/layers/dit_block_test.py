@@ -13,7 +13,7 @@ def test_zero_initialisation_is_the_identity():
 
 
 def awake(block, x, conditioning):
-    """The block with modulation, so that every path is open."""
+    """Opens the gates of a block; returns it as a function of the tokens."""
     block(x, conditioning)
     block.modulation.kernel.assign(random(*block.modulation.kernel.shape) * 0.5)
     return lambda tokens: ops.convert_to_numpy(block(tokens, conditioning))
@@ -32,7 +32,7 @@ def test_every_token_attends_to_every_token():
     x, conditioning = random(1, 2, 3, 4, 16), random(1, 16)
     call = awake(DiTBlock(16, 2), x, conditioning)
     changed = x.copy()
-    # Half the channels: the norm takes away what is added to all.
+    # Half of the channels: the norm would subtract a change of all of them.
     changed[0, 0, 0, 0, :8] += 1
     assert (np.abs(call(changed) - call(x)).max(axis=-1) > 1e-7).all()
 

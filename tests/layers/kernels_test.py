@@ -10,7 +10,7 @@ DTYPES = [("float32", 1e-5), ("mixed_bfloat16", 0.02), ("mixed_float16", 0.003)]
 
 
 class FusedDense(keras.layers.Layer):
-    """`dense`, as a block calls it."""
+    """Calls `dense` as a block does."""
 
     def __init__(self, units, gelu, dtype):
         super().__init__(dtype=dtype)

@@ -24,8 +24,8 @@ def test_initialisation_is_as_published(siren):
 
 
 def test_activations_keep_their_spread_through_depth(siren):
-    # The claim of the initialisation: every layer's output is arcsine distributed, with
-    # standard deviation 1 / sqrt(2). Without modulation, a latent of zeros.
+    # By its initialisation every layer's output has the arcsine distribution, with
+    # standard deviation 1 / sqrt(2). A latent of zeros does not modulate.
     output = siren(
         np.linspace(-1, 1, 4096, dtype="float32")[None], np.zeros((1, 1, 1, 8))
     )

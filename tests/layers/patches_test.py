@@ -23,7 +23,7 @@ def test_a_patch_is_a_square_of_pixels():
 def test_patches_that_overlap_are_added():
     patches = random(1, 2, 3, 2, 12 * 12 * 3)
     squares = patches.reshape(2, 3, 2, 12, 12, 3)
-    # The patches at the border stand outside of it once more.
+    # Patches at the border are repeated outside of it.
     squares = np.pad(squares, [(0, 0), (1, 1), (1, 1), *[(0, 0)] * 3], mode="edge")
     expected = np.zeros((2, 5 * 8 + 4, 4 * 8 + 4, 3), "float32")
     for row in range(5):

@@ -17,7 +17,7 @@ def test_inference_gives_the_mean():
     assert layer.losses == []
 
 
-def test_training_draws_with_that_variance():
+def test_training_draws_with_the_variance_of_the_moments():
     mean = random(4, 2, 32, 32, 8)
     layer = VariationalLatents()
     draws = [

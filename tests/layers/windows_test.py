@@ -16,7 +16,7 @@ SHAPES_AND_WINDOWS = [
 
 
 def window_of_each(size, length, shifted):
-    """The number of the window that each token of an axis is in."""
+    """Returns the number of the window of each token of an axis."""
     numbers = np.full(size, -1)
     window = 0
     for start, count, part in axis_windows(size, length, shifted):
@@ -28,7 +28,7 @@ def window_of_each(size, length, shifted):
 
 
 def reference(query, key, value, window, shifted):
-    """Attention to all tokens but those of other windows."""
+    """Attends to all tokens and masks those of other windows."""
     batch, *sizes, heads, head_dim = query.shape
     axes = map(window_of_each, sizes, window, [shifted] * 3)
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)

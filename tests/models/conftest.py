@@ -5,7 +5,7 @@ from keras_regen.models import DiTDecoder, Regen, VideoEncoder
 
 
 def make_regen(k=4, dtype=None, **kwargs):
-    """A toy of every part, quick to compile."""
+    """Builds a small model that compiles quickly."""
     decoder, encoder = kwargs.pop("decoder", {}), kwargs.pop("encoder", {})
     return Regen(
         VideoEncoder(
@@ -43,7 +43,7 @@ def regen():
 
 
 def awaken(model):
-    """Gives the zero-initialised weights values, so that outputs depend on inputs."""
+    """Sets weights that are zero to random values, so that every input matters."""
     for i, variable in enumerate(model.trainable_variables):
         if not variable.numpy().any():
             noise = keras.random.normal(variable.shape, stddev=0.2, seed=i)

@@ -51,7 +51,7 @@ def test_it_learns(dtype):
     clips = clips.astype("float32")
     history = model.fit(clips, batch_size=2, epochs=20, verbose=0).history["loss"]
     assert history[-1] < 0.3 * history[0]
-    # Twice: what the first leaves must not break the second.
+    # The state after one fit must not break the next.
     model.fit(clips, batch_size=2, verbose=0)
 
 

@@ -86,7 +86,7 @@ def test_training():
     model.compile(optimizer=keras.optimizers.SGD())
     video = ops.zeros((*SHAPE, 3))
     expected = counted(lambda: model.train_on_batch(video))
-    # No gradient of the video is computed: the first layers take less on the way back.
+    # The gradient of the video is not computed: the first layers cost less.
     assert training_operations(model, SHAPE) == pytest.approx(expected, rel=0.1)
 
 
@@ -137,7 +137,7 @@ BYTES = {
 @pytest.mark.parametrize("arguments", BYTES)
 def test_bytes_steer_the_tiling(arguments, monkeypatch):
     monkeypatch.setattr(costs, "logits_held", lambda *args: 0)
-    # Keras remembers by thread what is still to be initialised.
+    # Keras keeps uninitialised variables by thread.
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as thread:
         assert thread.submit(chunk_bytes, *arguments).result() == BYTES[arguments]
 
@@ -147,7 +147,7 @@ def test_the_logits_of_the_decoder_are_counted(monkeypatch):
     monkeypatch.setattr(costs, "logits_held", lambda *args: 0)
     without = decoder_bytes(decoder, 9, 4, 4)
     monkeypatch.setattr(costs, "logits_held", lambda *args: args[-1] ** 2)
-    # Twice, four bytes each, with the margin of 1.5.
+    # Held twice, with four bytes each and a margin of 1.5.
     assert decoder_bytes(decoder, 9, 4, 4) == without + 12 * (9 * 4 * 4) ** 2
 
 

@@ -11,8 +11,7 @@ pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "jax", reason="keras.distribution is for JAX"
 )
 
-# The smallest number of values that must not be on every device by accident, and what
-# is all the same.
+# Weights with at least this many values must be split over devices, except these.
 LARGE = 2**16
 REPLICATED = set()
 
@@ -29,7 +28,7 @@ def weights_without_values(name):
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
 def weights(request):
-    # Keras remembers by thread what is still to be initialised.
+    # Keras keeps uninitialised variables by thread.
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(weights_without_values, request.param).result()
 
@@ -41,7 +40,7 @@ def test_every_pattern_matches(weights):
 
 def test_large_weights_are_shared_out(weights):
     layout = Regen.get_layout_map(device_mesh())
-    # More than one match is an error of Keras.
+    # Keras raises an error if two patterns match.
     missed = {v.path for v in weights if layout[v.path] is None}
     large = {v.path for v in weights if math.prod(v.shape) >= LARGE}
     assert large & missed == REPLICATED

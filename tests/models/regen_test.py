@@ -11,7 +11,7 @@ from tests.test_case import random
 
 
 def moving_squares(count, frames=5, size=16, seed=0):
-    """Squares on a gradient: easy to learn, with motion."""
+    """Makes clips of moving squares, which are easy to learn."""
     rng = np.random.default_rng(seed)
     video = np.zeros((count, frames, size, size, 3), "float32")
     for clip in video:
@@ -76,7 +76,7 @@ class TestTraining:
         )
         regen.compile(optimizer=optimizer)
         clips = moving_squares(16)
-        # Twice: what the first leaves must not break the second.
+        # The state after one fit must not break the next.
         for _ in range(2):
             history = regen.fit(
                 clips,

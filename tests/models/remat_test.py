@@ -27,7 +27,8 @@ def test_training_is_the_same(dtype, monkeypatch):
     losses, weights = trained(False, dtype)
     assert not calls
     remat_losses, remat_weights = trained(True, dtype)
-    # Blocks of both parts. That they live on must not matter.
+    # Blocks of encoder and decoder. The list keeps the functions alive, which must not
+    # matter.
     assert len(calls) >= 3 + 2
     tolerance = {"float32": 1e-4, "mixed_bfloat16": 1e-2}[dtype]
     np.testing.assert_allclose(remat_losses, losses, rtol=tolerance)

@@ -39,7 +39,7 @@ def test_patches_of_a_decoder_of_another_width_are_not_copied():
     target = make_regen(4, decoder={"patch_overlap": 4, "units": 24})
     layer = target.decoder.get_layer("patch_output")
     before = [np.array(weight) for weight in layer.get_weights()]
-    # The encoder's weights are copied, and those of the SIREN.
+    # Only the weights of the encoder and of the SIREN are copied.
     assert 0 < transfer_weights(source, target) < 0.5
     for expected, weight in zip(before, layer.get_weights(), strict=True):
         np.testing.assert_array_equal(weight, expected)
