@@ -49,7 +49,7 @@ def logits_held(dtype, batch, num_heads, length):
 
 
 def dot_product_attention(query, key, value):
-    """Scaled dot-product attention of every token to every token.
+    """Computes scaled dot-product attention of every token to every token.
 
     PyTorch, and JAX in half precision on GPUs, have fused kernels that never hold the
     logits. Elsewhere the logits would be an N x M matrix for each head, so the queries
@@ -104,13 +104,13 @@ def _fused_attention(query, key, value):
 
 
 def attention_by_blocks(query, key, value):
-    """Attends block by block of queries, all heads together."""
+    """Attends one block of queries at a time, with all heads together."""
     attend = keras.remat(_attention_with_logits)
     return _in_blocks(lambda block: attend(block, key, value), query, axis=1)
 
 
 def attention_by_heads(query, key, value):
-    """Attends head by head, and block by block of queries."""
+    """Attends one head and one block of queries at a time."""
     batch, length, heads, head_dim = ops.shape(query)
     logits = batch * heads * length * ops.shape(key)[1]
     if isinstance(logits, int) and logits <= MAX_LOGITS_AT_ONCE:

@@ -69,7 +69,7 @@ def _torch_dense(x, kernel, bias, gelu, in_bfloat16):
 
 
 def _tensorflow_bfloat16_dense(x, kernel, bias):
-    """Multiplies by a convolution, to which oneDNN adds the bias faster."""
+    """Computes the product as a convolution, where oneDNN adds the bias faster."""
     import tensorflow as tf
 
     @tf.custom_gradient
@@ -207,7 +207,7 @@ def causal_conv3d(x, kernel, bias, strides):
 
 
 def _jax_conv3d(x, kernel, strides):
-    """Convolves by 2D convolutions: XLA's 3D convolutions are slow on CPUs."""
+    """Convolves in 3D by 2D convolutions: XLA's in 3D are slow on CPUs."""
     taps, *sides = kernel.shape[:3]
     time_stride, *space_strides = strides
     if sides != [1, 1]:
@@ -266,12 +266,12 @@ def _add_bias(x, bias):
 
 
 def _torch_conv3d(x, kernel, bias, strides):
-    """Convolves by PyTorch itself: Keras would copy to channels first."""
+    """Calls PyTorch's convolution: Keras would copy to channels first."""
     import torch
 
     taps, *sides, channels, _ = kernel.shape
-    # Equal padding on both sides the convolution can do itself, but it takes twice as
-    # long where the channels do not fill whole vectors.
+    # The convolution can pad both sides equally itself, but this takes twice as long
+    # where the channels do not fill whole vectors.
     inside = channels % 16 == 0 and all(
         k % 2 and s == 1 for k, s in zip(sides, strides[1:], strict=True)
     )

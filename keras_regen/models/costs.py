@@ -156,7 +156,7 @@ def _transformer_products(decoder, grid):
 
 
 def _uses(path, grid, tokens):
-    """Returns how often one sample is multiplied by the kernel at a path."""
+    """Returns how many vectors of one sample the kernel at a path multiplies."""
     frames, rows, columns = grid
     *parts, layer, _ = path.split("/")
     if "timestep_embedding" in parts or layer == "modulation":

@@ -23,12 +23,12 @@ DIGEST = "weights_sha256"
 
 
 def bundled_presets():
-    """Names of the presets that come with the package, sorted."""
+    """Returns the names of the presets that come with the package, sorted."""
     return sorted(path.parent.name for path in BUNDLED.glob(f"*/{CONFIG}"))
 
 
 def preset_directory(preset):
-    """The directory of a preset.
+    """Finds the directory of a preset.
 
     Args:
         preset: the name of a bundled preset, a directory, or `hf://user/name` or
@@ -56,13 +56,13 @@ def preset_directory(preset):
 
 
 def preset_metadata(preset):
-    """The `metadata.json` of a preset, as a dict; empty if it has none."""
+    """Returns the `metadata.json` of a preset as a dict, empty if it has none."""
     path = preset_directory(preset) / METADATA
     return json.loads(path.read_text()) if path.is_file() else {}
 
 
 def load_model(preset, temporal_compression=None, dtype=None, remat=False):
-    """Loads a trained model, whichever it is: a `Regen` or a `ConvAutoencoder`.
+    """Loads a trained model, a `Regen` or a `ConvAutoencoder`.
 
     Args:
         preset: as for `Regen.from_preset`.
@@ -86,7 +86,7 @@ def load_preset(cls, preset, temporal_compression=None, dtype=None, remat=False)
             part_config["dtype"] = dtype
             part_config["remat"] = remat
             found = part_config["temporal_compression"]
-        # A preset does not say how to run: that is the caller's choice.
+        # The caller chooses the precision.
         config["config"].pop("dtype", None)
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(

@@ -179,7 +179,7 @@ class VideoEncoder(FunctionalModel):
         return weights_digest(self.get_weights(), prefix)[:16]
 
     def _architecture(self):
-        # The digest of a fingerprint depends on the order of these keys.
+        # Fingerprints depend on the order of these keys.
         config = {
             "temporal_compression": self.temporal_compression,
             "latent_channels": self.latent_channels,
