@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all."""
+"""Output files and directories that appear complete or not at all."""
 
 import pathlib
 import secrets
@@ -6,24 +6,24 @@ import shutil
 
 
 class AtomicOutput:
-    """A file or directory written beside its destination, and renamed at the end.
+    """A file or directory that is written next to its destination and then renamed.
 
-    Until `commit`, and after anything that prevents it, whatever was at the destination
-    stays as it was: an error and Ctrl-C remove what was begun, and a killed process
-    leaves it under a hidden name. As a context it commits where the block ends well,
-    and an OSError in it becomes the ValueError that `error` makes.
+    Until `commit`, the destination stays as it was. An error and Ctrl-C remove the
+    unfinished output; a killed process leaves it under a hidden name. A `with` block
+    commits if it ends without an error, and turns an OSError into the ValueError that
+    `error` makes.
 
     Args:
         path: path of the destination.
-        what: str. What is written, for messages.
-        directory: bool. Whether it is a directory, which must be new or empty. Defaults
-            to `False`.
+        what: str. The name of the output, for messages.
+        directory: bool. Whether the output is a directory, which must be new or empty.
+            Defaults to `False`.
 
     Attributes:
         temporary: path to write to. It exists.
 
     Raises:
-        ValueError: if nothing can be written there.
+        ValueError: if the destination cannot be written.
     """
 
     def __init__(self, path, what, directory=False):
@@ -36,7 +36,7 @@ class AtomicOutput:
                 raise self.error("it is a file")
             if any(self.path.iterdir()):
                 raise self.error("the directory is not empty")
-        # Beside the destination, so that the last step is a rename on one file system.
+        # In the same folder, so that the last step is a rename within a file system.
         self.temporary = self.path.with_name(
             f".{self.path.stem}-{secrets.token_hex(4)}{self.path.suffix.lower()}"
         )
@@ -50,7 +50,7 @@ class AtomicOutput:
 
     @staticmethod
     def remove_leftovers(path):
-        """Removes what killed processes left beside a path, while none writes."""
+        """Removes what killed processes left next to a path, while no process writes."""
         path = pathlib.Path(path)
         for leftover in path.parent.glob(f".{path.stem}-????????{path.suffix}"):
             leftover.unlink(missing_ok=True)
@@ -68,21 +68,21 @@ class AtomicOutput:
             raise self.error(error.strerror or str(error)) from error
 
     def commit(self):
-        """Puts what was written in its place."""
+        """Moves the output to its destination."""
         try:
             self.temporary.replace(self.path)
         except OSError as error:
             raise self.error(error.strerror) from error
 
     def discard(self):
-        """Removes what was written and not committed."""
+        """Removes the output, unless it was committed."""
         if self.temporary.is_dir():
             shutil.rmtree(self.temporary)
         else:
             self.temporary.unlink(missing_ok=True)
 
     def error(self, reason):
-        """The ValueError to raise where writing fails."""
+        """Returns the ValueError to raise when writing fails."""
         return ValueError(
             f"Cannot write the {self.what}: {reason}. Received: path={self.path}"
         )

@@ -1,4 +1,4 @@
-"""The choice of Keras's backend, made before Keras is imported."""
+"""The choice of the Keras backend, before Keras is imported."""
 
 import contextlib
 import importlib.util
@@ -7,22 +7,23 @@ import os
 import pathlib
 import sys
 
-# In the order of preference.
+# In order of preference.
 BACKENDS = ("jax", "torch", "tensorflow")
 
 
 def choose_backend():
     """Chooses the backend that Keras will be imported with.
 
-    `KERAS_BACKEND` decides; then Keras's own configuration, if what it names is
-    installed; then the first of JAX, PyTorch and TensorFlow that is installed.
+    It is the backend in `KERAS_BACKEND`; otherwise the one in Keras's configuration
+    file, if it is installed; otherwise the first of JAX, PyTorch and TensorFlow that is
+    installed.
 
     Returns:
-        `"jax"`, `"torch"` or `"tensorflow"`, now also in `KERAS_BACKEND`.
+        `"jax"`, `"torch"` or `"tensorflow"`, and sets `KERAS_BACKEND` to it.
 
     Raises:
-        ValueError: if `KERAS_BACKEND` names none of the three, or one that is not
-            installed, or if none is installed.
+        ValueError: if `KERAS_BACKEND` is none of the three or is not installed, or if
+            no backend is installed.
     """
     if "keras" in sys.modules:
         return sys.modules["keras"].config.backend()
@@ -51,13 +52,13 @@ def choose_backend():
 
 @contextlib.contextmanager
 def alone(backend):
-    """Keeps the other backends from being imported, as if they were not installed.
+    """Prevents the import of the other backends, as if they were not installed.
 
-    Keras on PyTorch, and TensorFlow, import JAX where they find it, in a third of a
-    second, and do without where they do not.
+    Keras on PyTorch, and TensorFlow, import JAX if it is installed, which takes a third
+    of a second, and work without it.
 
     Args:
-        backend: str. The one that may be imported.
+        backend: str. The backend that may be imported.
     """
     others = {name for name in BACKENDS if name != backend} - sys.modules.keys()
     sys.modules.update(dict.fromkeys(others))
@@ -70,10 +71,10 @@ def alone(backend):
 
 @contextlib.contextmanager
 def quiet_start():
-    """Keeps what native code writes while it starts off the terminal.
+    """Keeps messages that native code writes on import off the terminal.
 
-    TensorFlow greets from C++ before it reads its log level, so the file descriptor is
-    what has to be turned away. Python's own errors are raised as ever.
+    TensorFlow writes from C++ before it reads its log level, so the file descriptor of
+    stderr is redirected. Python's errors are raised as usual.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
@@ -89,7 +90,7 @@ def quiet_start():
 
 
 def _configured_backend():
-    """The backend of Keras's configuration file; None without one."""
+    """Returns the backend in Keras's configuration file, or None."""
     home = os.environ.get("KERAS_HOME")
     folder = pathlib.Path(home) if home else pathlib.Path.home() / ".keras"
     try:

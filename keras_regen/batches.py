@@ -2,21 +2,22 @@
 
 import numpy as np
 
-# Patches of 8x8 pixels of one frame. More are no faster on a CPU, and take more memory.
+# The most patches, of 8x8 pixels of a frame, in a batch. More are no faster on a CPU,
+# and take more memory.
 TOKENS_AT_ONCE = 8192
-# A stream waits for so many.
+# The most chunks in a batch. A stream waits until it has them all.
 CHUNKS_AT_ONCE = 4
 
 
 class Batches:
-    """Runs a function in batches that keep one shape.
+    """Runs a function in batches of one shape.
 
-    A short batch is filled up once a full one has been seen, since every new shape may
-    be compiled anew.
+    Once a full batch has been run, short batches are padded to its size, because a new
+    shape may be compiled anew.
 
     Args:
         function: callable of arrays with a batch axis, returning one.
-        size: int. Inputs of a batch.
+        size: int. Inputs in a batch.
     """
 
     def __init__(self, function, size):
@@ -25,7 +26,7 @@ class Batches:
         self._seen_full = False
 
     def __call__(self, *arrays):
-        """The outputs for inputs of any number, at least 1."""
+        """Returns the outputs for any number of inputs, at least 1."""
         outputs = []
         for start in range(0, len(arrays[0]), self._size):
             batch = [array[start : start + self._size] for array in arrays]

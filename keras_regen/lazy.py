@@ -1,4 +1,4 @@
-"""Packages whose public names are imported when they are first used.
+"""Public names of packages, imported on first use.
 
 Keras fixes its backend when it is imported, so the command line must choose the backend
 before anything imports Keras.
@@ -9,13 +9,13 @@ import sys
 
 
 def lazy_exports(package, public, origin):
-    """Makes a package import public names on first use.
+    """Makes the functions by which a package imports public names on first use.
 
     Args:
         package: str. The package's `__name__`.
         public: list of str. The package's `__all__`.
         origin: dict from a public name to the module of the package that defines it.
-            A public name that is neither here nor imported by the package is a module.
+            A public name that is not in it, and not imported, is a module itself.
 
     Returns:
         The package's `__getattr__` and `__dir__`.

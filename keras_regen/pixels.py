@@ -1,8 +1,8 @@
-"""Pixels: their values, and how many of them a latent stands for."""
+"""Pixels: the range of their values, and how many pixels a latent represents."""
 
 import numpy as np
 
-# Rows and columns of pixels that one latent stands for.
+# Rows, and columns, of pixels that one latent represents.
 SPATIAL_COMPRESSION = 8
 # The dtypes of frames; floats are in [-1, 1].
 FRAME_DTYPES = ("uint8", "float16", "float32", "float64")
@@ -14,26 +14,26 @@ def latent_size(height, width):
 
 
 def to_uint8(video):
-    """Rounds a NumPy array in [-1, 1] to 256 levels; returns uint8 as it is."""
+    """Rounds a NumPy array in [-1, 1] to 256 levels; returns uint8 unchanged."""
     if video.dtype == "uint8":
         return video
     return np.rint((np.clip(video, -1, 1) + 1) * 127.5).astype("uint8")
 
 
 def to_unit_range(video):
-    """Maps uint8 to float32 in [-1, 1]; returns float as it is.
+    """Maps uint8 to float32 in [-1, 1]; returns float unchanged.
 
     Args:
         video: NumPy array or tensor.
 
     Returns:
-        NumPy array for a NumPy array, else a tensor.
+        NumPy array for a NumPy array, otherwise a tensor.
     """
     if isinstance(video, np.ndarray):
         if video.dtype != "uint8":
             return video
         return video.astype("float32") / np.float32(127.5) - np.float32(1.0)
-    # Imported when it is used: the command line chooses the backend first.
+    # Imported here, because the command line first chooses the backend.
     import keras
 
     if keras.backend.standardize_dtype(video.dtype) != "uint8":

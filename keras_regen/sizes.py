@@ -1,18 +1,18 @@
-"""Sizes as users write them: of memory and of frames."""
+"""Sizes of memory and of frames, as users write them."""
 
 import re
 
-UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def parse_memory(memory):
-    """Bytes, of an int or of a str such as `"2GB"` or `"512 MB"`.
+    """Returns the bytes of a number or of a str such as `"2GB"` or `"512 MB"`.
 
     Raises:
         ValueError: if it is neither, or not positive.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(memory), re.I)
-    size = float(match[1]) * UNITS[match[2].upper()] if match else 0
+    size = float(match[1]) * _UNITS[match[2].upper()] if match else 0
     if size < 1:
         raise ValueError(
             '`max_memory` must be a number of bytes, such as 2e9 or "2GB". '
@@ -22,7 +22,7 @@ def parse_memory(memory):
 
 
 def parse_size(text):
-    """`(height, width)` of a str such as `"128x192"`, or of one side of a square.
+    """Returns `(height, width)` of a str: `"128x192"`, or `"128"` for a square.
 
     Raises:
         ValueError: if it is neither.

@@ -37,11 +37,11 @@ def main(arguments=None):
     """Runs the command line and exits.
 
     Args:
-        arguments: list of str or None. Defaults to those of the process.
+        arguments: list of str or None. Defaults to the process's arguments.
 
     Raises:
-        SystemExit: always. Status 0 when all went well, 2 for an error in what was
-            asked for, told in one line on stderr, and 130 after Ctrl-C.
+        SystemExit: always. The status is 0 for success, 2 for a user's error, which is
+            one line on stderr, and 130 after Ctrl-C.
     """
     try:
         status = app(arguments, prog_name="keras-regen", standalone_mode=False)

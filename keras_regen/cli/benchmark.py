@@ -24,7 +24,7 @@ from keras_regen.cli.video import StepsOption
 from keras_regen.figures import new_figure
 from keras_regen.sizes import parse_size
 
-# Each row is two lines: conditions stand under the model, the spread under the median.
+# Each row has two lines: the conditions under the model, the range under the median.
 HEADINGS = ("", "first, s", "seconds", "frames/s", "GFLOP/s", "share", "MB")
 
 
@@ -38,7 +38,7 @@ def benchmark(
     ] = None,
     case: Annotated[
         list[str] | None,
-        typer.Option(help=f"Of {', '.join(CASES)}; once or more. [encode, decode]"),
+        typer.Option(help=f"Any of {', '.join(CASES)}; once or more. [encode, decode]"),
     ] = None,
     k: Annotated[
         list[int] | None,
@@ -52,21 +52,23 @@ def benchmark(
     ] = None,
     dtype: Annotated[
         list[str] | None,
-        typer.Option(help=f"Of {', '.join(PRECISIONS)}; once or more. [float32]"),
+        typer.Option(help=f"Any of {', '.join(PRECISIONS)}; once or more. [float32]"),
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Chunks at a time.")] = 1,
+    batch: Annotated[int, typer.Option(min=1, help="Chunks in a batch.")] = 1,
     steps: StepsOption = 1,
     repeats: Annotated[int, typer.Option(min=1, help="Samples of each case.")] = 5,
     peers: Annotated[
-        bool, typer.Option("--peers", help="Time diffusers' autoencoders too.")
+        bool, typer.Option("--peers", help="Time the autoencoders of diffusers too.")
     ] = False,
     peer: Annotated[
         list[str] | None,
-        typer.Option(help=f"Some of them: {', '.join(PEERS)}; once or more."),
+        typer.Option(help=f"Any of {', '.join(PEERS)}; once or more."),
     ] = None,
     any_load: Annotated[
         bool,
-        typer.Option("--any-load", help="Count samples however busy the machine is."),
+        typer.Option(
+            "--any-load", help="Keep samples that were taken while other programs ran."
+        ),
     ] = False,
     output: Annotated[
         pathlib.Path | None,
@@ -77,8 +79,8 @@ def benchmark(
 ):
     """Time encoding, decoding and training on this machine.
 
-    Beside the seconds stands the share of what the machine can do, measured in the same
-    run. A sample during which something else ran is taken again.
+    The table gives seconds, and the speed as a share of the machine's highest, which is
+    measured in the same run. A sample is taken again if another program ran meanwhile.
     """
     settings = Settings(
         models=tuple(model or [DEFAULT_PRESET]),
@@ -92,13 +94,13 @@ def benchmark(
         peers=tuple(peer or (PEERS if peers else ())),
         any_load=any_load,
     )
-    # What lacks is an error before the work and not after it.
+    # Raises an error now, and not after the work, if a package is missing.
     import_psutil()
     if output is not None:
         new_figure(1, 1)
         output.mkdir(parents=True, exist_ok=True)
     if settings.peers:
-        # Beside PyTorch the backend cannot take all of the GPU's memory for itself.
+        # PyTorch needs GPU memory too, so the backend must not allocate all of it.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     console = rich.console.Console()
@@ -117,7 +119,7 @@ def benchmark(
 
 
 def _run(run, output, console):
-    """Fills the table while it goes."""
+    """Runs the cases and adds each to the table."""
     table = make_table(None, *HEADINGS)
     for column in table.columns[1:]:
         column.no_wrap = True
@@ -139,7 +141,7 @@ def _run(run, output, console):
                 run.save(output)
         live.update(table)
     if not console.is_terminal:
-        # There it ends without a line break.
+        # Without a terminal, the live display ends without a line break.
         console.print()
 
 
@@ -163,8 +165,8 @@ def _cells(row):
 
 
 def _show(report, console):
-    """What the table of seconds is to be read beside."""
-    console.print("What the machine can do, GFLOP/s:")
+    """Prints the machine's speed, the peers' ratios, and what was left out."""
+    console.print("Highest speed of the machine, GFLOP/s:")
     table = make_table(None, "", "matmul", "conv3d", "NumPy's matmul")
     for precision, rates in report["ceilings"].items():
         cells = [rates.get(name) for name in ("matmul", "conv3d", "numpy")]
@@ -175,7 +177,7 @@ def _show(report, console):
     ours = [row for row in report["rows"] if row.get("ratios")]
     if ours:
         columns = list(dict.fromkeys(name for row in ours for name in row["ratios"]))
-        console.print("How many times as long as ours the peers take:")
+        console.print("Time of the peers, as a multiple of ours:")
         table = make_table(None, "", *columns)
         for row in ours:
             ratios = [row["ratios"].get(name) for name in columns]
@@ -185,7 +187,7 @@ def _show(report, console):
     for line in report["skipped"]:
         console.print(f"Skipped {line}")
     if report["other_cores_allowed"] is None:
-        most = max(max(row["other_cores"]) for row in report["rows"])
-        console.print(f"Counted whatever else ran: up to {most:.2f} cores of it.")
+        busiest = max(max(row["other_cores"]) for row in report["rows"])
+        console.print(f"Other programs ran meanwhile, on up to {busiest:.2f} cores.")
     elif discarded := sum(row["discarded"] for row in report["rows"]):
-        console.print(f"Discarded, because something else ran: {discarded} samples.")
+        console.print(f"Discarded {discarded} samples, because another program ran.")

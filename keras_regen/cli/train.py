@@ -14,12 +14,12 @@ from keras_regen.training import TrainingConfig
 
 
 def train(output, config, **settings):
-    """Train a model on a folder of videos, or go on with a run that was ended.
+    """Train a model on a folder of videos, or continue a run that was interrupted.
 
-    OUT is a directory for everything: the settings, the checkpoint, the history and its
-    plot, TensorBoard's log and the preset. The same command goes on from the last
-    checkpoint. Settings come from the TOML file, if there is one, and from options,
-    which have the last word.
+    OUT is the directory of the settings, the checkpoint, the history and its plot, the
+    TensorBoard log and the preset. The same command continues from the last checkpoint.
+    Settings come from the TOML file, if there is one, and from options, which override
+    the file.
     """
     # An option that is not given is None, or an empty list.
     given = {k: v for k, v in settings.items() if v is not None and v != []}
@@ -31,13 +31,13 @@ def train(output, config, **settings):
 
         from keras_regen import training
 
-        # To write a preset, Keras asks after TensorFlow, which greets on import.
+        # To write a preset, Keras imports TensorFlow, which prints when imported.
         keras.saving.serialize_keras_object(keras.initializers.Zeros())
     training.train(training_config, output, console)
 
 
 def _parameters():
-    """The options: one for every setting, unset unless it is given."""
+    """Yields an option for every setting; it is None unless it is given."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     yield inspect.Parameter(
         "output",

@@ -1,8 +1,9 @@
-"""The commands that take videos: `reconstruct`, `encode` and `decode`."""
+"""The commands `reconstruct`, `encode` and `decode`."""
 
 import contextlib
 import enum
 import pathlib
+import re
 import time
 from typing import Annotated
 
@@ -12,12 +13,12 @@ import typer
 
 from keras_regen.cli.common import (
     DEFAULT_PRESET,
+    ProgressBar,
     load_codec,
     load_keras,
     make_table,
     tracked,
 )
-from keras_regen.cli.dataset import encode_dataset
 from keras_regen.metrics import psnr, ssim
 from keras_regen.video import VideoReader, VideoWriter, bundled_clip
 
@@ -29,7 +30,7 @@ class LatentsDtype(enum.StrEnum):
     float32 = "float32"
 
 
-class ChunkingKind(enum.StrEnum):
+class Chunking(enum.StrEnum):
     disjoint = "disjoint"
     shared = "shared"
 
@@ -42,18 +43,20 @@ InputFpsOption = Annotated[
     typer.Option(help="Frame rate of IN. Defaults to its own, or 25."),
 ]
 PartialOption = Annotated[
-    bool, typer.Option("--partial", help="Take the frames before damage in IN.")
+    bool, typer.Option("--partial", help="Take the frames before any damage in IN.")
 ]
 StepsOption = Annotated[int, typer.Option(min=1, help="Sampling steps.")]
 SeedOption = Annotated[
     int, typer.Option(min=0, max=MAX_SEED, help="Seed of the noise.")
 ]
 NoiseScaleOption = Annotated[
-    float, typer.Option(min=0, help="Scale of the noise; 1 as in training.")
+    float, typer.Option(min=0, help="Scale of the noise; 1 is the scale in training.")
 ]
 MaxMemoryOption = Annotated[
     str | None,
-    typer.Option(help="Beside the weights and the backend, such as 512MB."),
+    typer.Option(
+        help="Memory such as 512MB, on top of the weights and the backend's own."
+    ),
 ]
 INPUT_HELP = "A video file, a directory of numbered images or an .npy file."
 OUTPUT_HELP = (
@@ -86,7 +89,7 @@ def reconstruct(
     partial: PartialOption = False,
     max_memory: MaxMemoryOption = None,
 ):
-    """Encode a video, re-generate it and write both side by side, without sound."""
+    """Encode and decode a video, and write both side by side, without sound."""
     video = bundled_clip() if video is None else video
     output = pathlib.Path(f"{video.stem}_regen.mp4") if output is None else output
     _check_output(output, video)
@@ -96,7 +99,7 @@ def reconstruct(
         VideoWriter(output, reader.fps) as writer,
     ):
         load_keras(console)
-        from keras_regen.codec import waiting_frames
+        from keras_regen.codec import map_in_thread, waiting_frames
 
         codec = load_codec(preset, max_memory)
         start = time.perf_counter()
@@ -104,15 +107,19 @@ def reconstruct(
             reader, num_steps=steps, seed=seed, noise_scale=noise_scale
         )
 
-        def finish(pair):
+        def write(pair):
             original, decoded = pair
             writer.write(np.concatenate([original, decoded], axis=1))
             return psnr(original, decoded), ssim(original, decoded)
 
+        shown = tracked(pairs, "Re-generating", reader.num_frames, console)
         lag = waiting_frames(reader.height, 2 * reader.width)
-        shown = "Re-generating", reader.num_frames, console
-        with _in_a_thread(finish, lag, pairs, *shown) as finished:
-            scores = [*finished]
+        with (
+            contextlib.closing(pairs),
+            contextlib.closing(shown),
+            contextlib.closing(map_in_thread(write, shown, lag)) as written,
+        ):
+            scores = [*written]
         seconds = time.perf_counter() - start
     mean_psnr, mean_ssim = np.mean(scores, axis=0)
     summary = make_table()
@@ -120,7 +127,7 @@ def reconstruct(
     summary.add_row("SSIM", f"{mean_ssim:.4f}")
     shape = codec.latent_shape(len(scores), reader.height, reader.width)
     summary.add_row("size", _compression(shape, len(scores), reader))
-    _finish(summary, len(scores), seconds, output, reader.damage)
+    _add_end(summary, len(scores), seconds, output, reader.damage)
     console.print(summary)
 
 
@@ -135,20 +142,20 @@ def encode(
             "-o",
             metavar="OUT",
             help="An .h5 file. Defaults to <stem of IN>.h5, here. For a dataset, a "
-            "directory, which may hold what was encoded before.",
+            "directory; files that are there are not encoded again.",
         ),
     ] = None,
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="Instead of IN: folders, patterns or files, all of them."),
+        typer.Option(help="Folders, patterns or files to encode, instead of IN."),
     ] = None,
     shard: Annotated[
-        str, typer.Option(help="Of a dataset, which part here, such as 0/4.")
+        str, typer.Option(help="The part of a dataset: 0/4 is the first of four.")
     ] = "0/1",
     preset: PresetOption = DEFAULT_PRESET,
     chunking: Annotated[
-        ChunkingKind, typer.Option(help="Whether chunks share a frame.")
-    ] = ChunkingKind.disjoint,
+        Chunking, typer.Option(help="Whether neighbouring chunks share a frame.")
+    ] = Chunking.disjoint,
     dtype: Annotated[
         LatentsDtype, typer.Option(help="How latents are stored.")
     ] = LatentsDtype.float16,
@@ -163,8 +170,9 @@ def encode(
                 "A dataset is encoded with --dataset DIR -o OUT, and neither IN, "
                 f"--input-fps nor --partial. Received: IN={video}, OUT={output}"
             )
-        options = {"chunking": str(chunking)}
-        encode_dataset(dataset, output, preset, str(dtype), shard, max_memory, options)
+        _encode_dataset(
+            dataset, output, preset, str(dtype), shard, max_memory, str(chunking)
+        )
         return
     if video is None:
         raise ValueError("There must be a video or --dataset DIR. Received: neither")
@@ -173,30 +181,18 @@ def encode(
     console = rich.console.Console()
     with VideoReader(video, input_fps, partial) as reader:
         load_keras(console)
-        from keras_regen.latents import LatentsWriter
-
         codec = load_codec(preset, max_memory, chunking=str(chunking))
-
         start = time.perf_counter()
-        pieces = codec.encode_stream(reader)
-
-        def write(piece):
-            writer.write(piece)
-            return len(piece)
-
-        shown = "Encoding", reader.num_frames, console
-        with (
-            LatentsWriter(output, str(dtype)) as writer,
-            _in_a_thread(write, 1, pieces, *shown, size=len) as written,
-        ):
-            frames = sum(written)
+        with ProgressBar("Encoding", console, reader.num_frames) as progress:
+            codec.encode(reader, output, progress=progress, dtype=str(dtype))
+        frames = progress.done
         seconds = time.perf_counter() - start
     summary = make_table()
     shape = codec.latent_shape(frames, reader.height, reader.width)
     summary.add_row("latents", " x ".join(map(str, shape)))
     summary.add_row("size", _compression(shape, frames, reader))
     summary.add_row("file", f"{output.stat().st_size:,} bytes")
-    _finish(summary, frames, seconds, output, reader.damage)
+    _add_end(summary, frames, seconds, output, reader.damage)
     console.print(summary)
 
 
@@ -214,7 +210,7 @@ def decode(
         ),
     ] = None,
     start: Annotated[
-        float, typer.Option(min=0, help="Where to begin, in seconds.")
+        float, typer.Option(min=0, help="Where to start, in seconds.")
     ] = 0.0,
     end: Annotated[float | None, typer.Option(help="Where to end, in seconds.")] = None,
     fps: Annotated[
@@ -226,7 +222,7 @@ def decode(
     ] = 1.0,
     preset: Annotated[
         str | None,
-        typer.Option(help="As for encode. Defaults to the one that IN names."),
+        typer.Option(help="As for encode. Defaults to the preset that IN names."),
     ] = None,
     steps: StepsOption = 1,
     seed: SeedOption = 0,
@@ -238,52 +234,65 @@ def decode(
     _check_output(output, latents)
     console = rich.console.Console()
     load_keras(console)
-    from keras_regen.codec import waiting_frames
     from keras_regen.latents import Latents
 
     stored = Latents.load(latents, lazy=True)
     stored = stored[_frames_between(stored, start, end)]
     if preset is None and stored.preset is None:
         raise ValueError(f"The latents name no preset: give --preset. IN={latents}")
-    rate = stored.fps if fps is None else fps
-    with VideoWriter(output, rate) as writer:
-        codec = load_codec(preset or stored.preset, max_memory)
-        begun = time.perf_counter()
-        stream = codec.decode_stream(
+    codec = load_codec(preset or stored.preset, max_memory)
+    begin = time.perf_counter()
+    with ProgressBar("Decoding", console) as progress:
+        codec.decode(
             stored,
-            fps=rate,
+            output,
+            fps=fps,
             speed=speed,
             num_steps=steps,
             seed=seed,
             noise_scale=noise_scale,
+            progress=progress,
         )
-        total = round(len(stored) * rate / (speed * stored.fps))
-        lag = waiting_frames(stored.height, stored.width)
-        shown = "Decoding", total, console
-        with _in_a_thread(writer.write, lag, stream, *shown) as written:
-            frames = sum(1 for _ in written)
-        seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - begin
     summary = make_table()
-    _finish(summary, frames, seconds, output)
+    _add_end(summary, progress.done, seconds, output)
     console.print(summary)
 
 
-@contextlib.contextmanager
-def _in_a_thread(function, lag, stream, label, total, console, size=lambda item: 1):
-    """Calls a function with all of a stream, which a progress bar follows.
+def _encode_dataset(source, output, preset, dtype, shard, max_memory, chunking):
+    """Encodes a set of videos into a directory; see `latents.LatentDataset`."""
+    console = rich.console.Console()
+    shard = _parse_shard(shard)
+    load_keras(console)
+    from keras_regen.latents import LatentDataset
 
-    A context with the iterator of what the function returns; when it ends, so have the
-    thread and the stream.
-    """
-    from keras_regen.codec import map_in_thread
+    codec = load_codec(preset, max_memory, chunking=chunking)
+    dataset = LatentDataset(codec, source, output, dtype, shard)
+    output.mkdir(parents=True, exist_ok=True)
+    start, frames, encoded = time.perf_counter(), 0, 0
+    total = len(dataset.videos)
+    for _, count in tracked(dataset.encode(), "Encoding", total, console, "videos"):
+        frames += count
+        encoded += count > 0
+    seconds = time.perf_counter() - start
+    index = dataset.write_index()
+    skipped = len(dataset.skipped)
+    summary = make_table()
+    summary.add_row("videos", f"{encoded} encoded, {total - encoded - skipped} there")
+    if skipped:
+        summary.add_row("skipped", f"{skipped}, which cannot be read")
+    chunks = index["latent_statistics"]["chunks"]
+    summary.add_row("latents", f"{len(index['files'])} files, {chunks} chunks")
+    _add_end(summary, frames, seconds, output)
+    console.print(summary)
 
-    sized = ((size(item), item) for item in stream)
-    with (
-        contextlib.closing(stream),
-        contextlib.closing(tracked(sized, label, total, console)) as items,
-        contextlib.closing(map_in_thread(function, items, lag)) as results,
-    ):
-        yield results
+
+def _parse_shard(text):
+    """Returns `(i, n)` for a str such as `"0/4"`, or raises ValueError."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not int(match[1]) < int(match[2]):
+        raise ValueError(f"--shard must be i/n with i below n. Received: shard={text}")
+    return int(match[1]), int(match[2])
 
 
 def _check_output(output, source):
@@ -292,7 +301,7 @@ def _check_output(output, source):
 
 
 def _frames_between(latents, start, end):
-    """The frames from and to a time in seconds, as a slice."""
+    """Returns the frames between two times in seconds, as a slice."""
     first = round(start * latents.fps)
     last = len(latents) if end is None else round(end * latents.fps)
     if not first < min(last, len(latents)):
@@ -304,6 +313,7 @@ def _frames_between(latents, start, end):
 
 
 def _compression(shape, num_frames, reader):
+    """Returns the numbers of latent and pixel values, and their ratio, in words."""
     values, pixels = int(np.prod(shape)), num_frames * reader.height * reader.width * 3
     return (
         f"{values:,} latent values for {pixels:,} pixel values, "
@@ -311,11 +321,9 @@ def _compression(shape, num_frames, reader):
     )
 
 
-def _finish(summary, frames, seconds, output, damage=None):
-    """Adds the rows that end every summary."""
+def _add_end(summary, frames, seconds, output, damage=None):
+    """Adds the last rows of a summary."""
     summary.add_row("time", f"{seconds:.1f} s, {frames / seconds:.1f} frames/s")
     summary.add_row("output", str(output))
     if damage:
-        summary.add_row(
-            "damage", f"IN is not whole, {frames} frames were read: {damage}"
-        )
+        summary.add_row("damage", f"{frames} frames were read: {damage}")

@@ -68,7 +68,7 @@ class EncodingPlan:
 
 
 class ChunkEncoder:
-    """Encodes chunks as planned: in windows, where a whole frame takes too much memory.
+    """Encodes chunks as planned, in windows if a whole frame takes too much memory.
 
     A window is encoded together with everything that its latents depend on, so the
     latents are the same however the frame is split.

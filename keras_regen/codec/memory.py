@@ -5,7 +5,8 @@ import numpy as np
 # Bytes for the model, where no budget is given. The frames of one chunk come on top.
 DEFAULT_MEMORY = 2 * 10**9
 _FLOAT32_BYTES = 4
-# Frames that wait to be written: their bytes together, and the range of their number.
+# Limits for the frames that wait to be written: their total bytes, and the range of
+# their number.
 _WAITING_BYTES = 10**8
 _WAITING_FRAMES = 4, 64
 

@@ -14,13 +14,13 @@ from keras_regen.latents import Latents
 # no chunk follows.
 Chunk = collections.namedtuple("Chunk", "number latents is_last")
 
-# After as many chunks, evenly spaced times have given a chunk every number of frames
-# that they can give.
+# Among this many chunks there is one with the most evenly spaced times that a chunk can
+# have.
 _MAX_CHUNKS_TO_COUNT = 1024
 
 
 class Timeline:
-    """The chunks of a video, and the times at which frames of it are wanted.
+    """The chunks of a video, and the times of the frames to decode.
 
     Args:
         latents: `Latents`, the path of their file, or an iterable of consecutive
@@ -35,7 +35,8 @@ class Timeline:
     Attributes:
         first: `Latents`. The first piece, which describes the others.
         fps: float. Frames per second of the output.
-        times: `_EvenTimes` or `_ListedTimes`, in frames of the whole video.
+        times: the times to decode, in frames of the whole video, by frame number of the
+            output.
         count: int or None. The number of frames of the output; where latents come piece
             by piece it is None until the last piece.
         live: bool. Whether latents may have to be waited for.

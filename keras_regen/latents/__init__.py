@@ -21,7 +21,7 @@ __all__ = [
     "LatentsWriter",
 ]
 
-# These need Keras, which importing this package does not import.
+# Importing these imports Keras, which importing the package does not.
 __getattr__, __dir__ = lazy_exports(
     __name__,
     __all__,

@@ -8,27 +8,30 @@ import keras
 import numpy as np
 
 from keras_regen.latents.latent_dataset import INDEX
+from keras_regen.pixels import latent_size
 
 
 class LatentClips(keras.utils.PyDataset):
     """Random windows of latents from a directory that `LatentDataset` wrote.
 
-    Every window of `num_chunks` chunks of every video has the same chance, and is
-    cropped at random. Batch `i` of epoch `e` depends on (seed, e, i) alone.
+    Every window of `num_chunks` chunks of every video is equally likely, and is cropped
+    at random. Batch `i` of epoch `e` depends only on (seed, e, i).
 
     Args:
         directory: path of the directory, with its `index.json`.
-        batch_size: int.
-        size: pair of int (rows, columns). Of the crop, in latents: an eighth of pixels.
+        batch_size: int. Windows in a batch.
+        size: pair of int `(rows, columns)`. Size of the crop in latents, an eighth of
+            its size in pixels.
         num_chunks: int. Consecutive chunks in a window. Defaults to `1`.
-        steps_per_epoch: int or None. Defaults to as many as have all windows once.
-        normalize: bool. Whether to subtract the mean of each channel and divide by its
-            standard deviation, as the index has them. Defaults to `True`.
+        steps_per_epoch: int or None. Batches in an epoch. Defaults to the number of
+            windows divided by `batch_size`.
+        normalize: bool. Whether to subtract each channel's mean and divide by its
+            standard deviation, as listed in the index. Defaults to `True`.
         seed: int. Defaults to `0`.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `PyDataset`.
 
     Attributes:
-        epoch: int. The epoch that is read; `fit` counts it up.
+        epoch: int. The current epoch; `fit` increments it.
 
     Returns:
         Batches `(latents,)`: float32 of shape `(B, 2 * num_chunks, rows, columns, C)`,
@@ -64,7 +67,7 @@ class LatentClips(keras.utils.PyDataset):
                 f"A directory of latents has an {INDEX}. Received: {directory}"
             ) from error
         statistics = index["latent_statistics"]
-        # Content and motion take turns along the frames.
+        # Content and motion take turns along the axis of frames.
         self._mean, self._std = (
             np.tile(np.array(statistics[name], "float32"), (num_chunks, 1))[
                 :, None, None
@@ -72,13 +75,14 @@ class LatentClips(keras.utils.PyDataset):
             for name in ("mean", "std")
         )
         rows, columns = self.size
-        self._files = [
-            file
-            for file in index["files"]
-            if file["num_chunks"] >= num_chunks
-            and file["height"] > 8 * (rows - 1)
-            and file["width"] > 8 * (columns - 1)
-        ]
+
+        def is_large_enough(file):
+            height, width = latent_size(file["height"], file["width"])
+            return (
+                file["num_chunks"] >= num_chunks and height >= rows and width >= columns
+            )
+
+        self._files = [file for file in index["files"] if is_large_enough(file)]
         if not self._files:
             raise ValueError(
                 f"No video has {num_chunks} chunks of {rows}x{columns} latents. "
@@ -102,6 +106,7 @@ class LatentClips(keras.utils.PyDataset):
         return ((batch - self._mean) / self._std if self.normalize else batch,)
 
     def _window(self, rng):
+        """Reads a random window, as a float32 array."""
         number = rng.integers(self._ends[-1])
         which = int(np.searchsorted(self._ends, number, side="right"))
         first = number - (self._ends[which - 1] if which else 0)

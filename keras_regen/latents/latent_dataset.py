@@ -10,7 +10,6 @@ import numpy as np
 from keras_regen.atomic_output import AtomicOutput
 from keras_regen.latents.latent_statistics import LatentStatistics
 from keras_regen.latents.latents import Latents
-from keras_regen.latents.latents_file import LatentsWriter
 from keras_regen.video import find_videos
 
 INDEX = "index.json"
@@ -18,16 +17,16 @@ logger = logging.getLogger("keras_regen")
 
 
 class LatentDataset:
-    """Encodes a set of videos, a file of latents for each, and goes on where it ended.
+    """Encodes a set of videos, each to a file of latents; resumes where it stopped.
 
-    Files appear when they are whole, so what is there is not encoded again. Several
-    machines can share the work, each with a shard of the videos. `index.json` lists
-    the files, with the mean and standard deviation of every latent channel over all of
-    them, which a latent diffusion model normalises by.
+    Files appear when they are complete, and a video that has one is not encoded again.
+    Several machines can share the work, each with a shard of the videos. `index.json`
+    lists the files and holds the mean and standard deviation of every latent channel
+    over all files, to normalise the input of a latent diffusion model.
 
     Args:
         codec: a `VideoCodec`.
-        source: as for `VideoClips`: a folder, a pattern, a list.
+        source: a folder, a pattern or a list of them, as for `VideoClips`.
         directory: path of the directory to write.
         dtype: `"float16"` or `"float32"`. How latents are stored. Defaults to
             `"float16"`.
@@ -36,10 +35,10 @@ class LatentDataset:
 
     Attributes:
         videos: list of str. Paths of the shard's videos.
-        skipped: dict from path to why it could not be encoded.
+        skipped: dict from the path of a video to the reason why it was not encoded.
 
     Raises:
-        ValueError: if there are no videos, or the shard is none.
+        ValueError: if there are no videos, or the shard is not as above.
     """
 
     def __init__(self, codec, source, directory, dtype="float16", shard=(0, 1)):
@@ -57,21 +56,21 @@ class LatentDataset:
         self.skipped = {}
 
     def path(self, video):
-        """Path of a video's latents: its own, from what all have in common."""
-        # Names that differ by the suffix alone stay apart.
+        """Returns the path of a video's latents: its own, below the common folder."""
+        # The suffix is kept, since it may be all that differs between two videos.
         return self.directory / f"{os.path.relpath(video, self._root)}.h5"
 
     def encode(self):
-        """Encodes what is not there yet, a video at a time.
+        """Encodes the videos that have no latents yet, one by one.
 
-        A video that cannot be read is noted in `skipped` and logged.
+        A video that cannot be read is logged and added to `skipped`.
 
         Yields:
-            For every video of the shard its path, and the number of frames encoded now:
-            0 if its latents were there, or cannot be made.
+            For every video of the shard its path, and the number of frames that were
+            encoded: 0 if its latents existed, or if it was skipped.
 
         Raises:
-            ValueError: if latents are there that another encoder made.
+            ValueError: if another encoder made the latents that exist.
         """
         for video in self.videos:
             path = self.path(video)
@@ -81,42 +80,34 @@ class LatentDataset:
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                frames = self._encode(video, path)
+                frames = len(self.codec.encode(video, path, dtype=self.dtype))
             except ValueError as error:
                 self.skipped[video] = str(error)
                 logger.warning("%s", error)
                 frames = 0
             yield video, frames
 
-    def _encode(self, video, path):
-        frames = 0
-        with LatentsWriter(path, self.dtype) as writer:
-            for piece in self.codec.encode_stream(video):
-                writer.write(piece)
-                frames += len(piece)
-        return frames
-
     def _check(self, path):
         found = Latents.load(path, lazy=True).encoder_id
         if found != self.codec.encoder_id:
             raise ValueError(
-                "The latents that are there are another encoder's: give its preset, or "
+                "The directory holds another encoder's latents: give its preset, or "
                 f"another directory. Received: encoder_id={self.codec.encoder_id}, "
-                f"not {found}, for {path}"
+                f"but {found} in {path}"
             )
 
     def write_index(self):
-        """Lists all files of latents, those of other shards too, in `index.json`.
+        """Writes `index.json` for all files of latents, of other shards too.
 
         Returns:
-            The dict that it holds.
+            The dict in the index.
 
         Raises:
-            ValueError: if there are none, or one cannot be read.
+            ValueError: if there are no files, or one cannot be read.
         """
         rows, statistics = [], LatentStatistics()
         for path in sorted(self.directory.rglob("*.h5")):
-            # Hidden files are being written.
+            # Hidden files are not complete.
             if path.name.startswith("."):
                 continue
             latents = Latents.load(path, lazy=True)

@@ -1,10 +1,10 @@
-"""What a latent diffusion model normalises by."""
+"""The statistics that normalise the input of a latent diffusion model."""
 
 import numpy as np
 
 
 class LatentStatistics:
-    """Mean and standard deviation of every latent channel, batch by batch.
+    """Accumulates the mean and standard deviation of every latent channel, in batches.
 
     Example:
 
@@ -22,7 +22,8 @@ class LatentStatistics:
 
     def update(self, latents):
         """Adds latents of shape `(B, 2, h, w, C)`."""
-        # Latents are of the order of one: float64 keeps the difference of squares.
+        # Latents are of the order of one, so float64 is exact enough for the difference
+        # of squares.
         latents = np.asarray(latents, "float64")
         self._chunks += len(latents)
         self._count += latents[:, 0, ..., 0].size
@@ -30,17 +31,19 @@ class LatentStatistics:
         self._squares = self._squares + np.square(latents).sum(axis=(0, 2, 3))
 
     def result(self):
-        """What was found, ready for JSON.
+        """Returns the statistics, in a form that can be written as JSON.
 
         Returns:
-            Dict of `chunks`, how many there were, and of `mean` and `std`, each a list
-            for the content latent and one for the motion latent, a number a channel.
+            Dict with `chunks`, the number of chunks, and `mean` and `std`, each a pair
+            of lists, for the content and the motion latent, of a number per channel.
 
         Raises:
-            ValueError: if there were none.
+            ValueError: if no latents were added.
         """
         if not self._chunks:
-            raise ValueError("There must be latents. Received: none")
+            raise ValueError(
+                "Statistics need at least one chunk of latents. Received: none"
+            )
         mean = self._sum / self._count
         variance = np.maximum(self._squares / self._count - np.square(mean), 0.0)
         return {

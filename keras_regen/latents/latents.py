@@ -11,18 +11,20 @@ from keras_regen.latents.latents_file import (
     extended_header,
     read_latents,
 )
-from keras_regen.pixels import FRAME_DTYPES
+from keras_regen.pixels import FRAME_DTYPES, latent_size
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Latents:
-    """The latents of a video, or of some frames of it, and what decoding must know.
+    """The latents of a video, or of some of its frames, with what decoding needs.
 
-    `latents[a:b]` are those of frames `a` to `b`: they decode to the very frames that
-    the whole would have there, without decoding the rest. `len(latents)` counts frames.
+    `latents[a:b]` holds the latents of frames `a` to `b - 1`. They decode to exactly
+    the frames that the whole video has there, and nothing else is decoded.
+    `len(latents)` is the number of frames.
 
     Args:
-        array: float array of shape `(2n, h, w, C)`, content and motion of n chunks.
+        array: float array of shape `(2n, h, w, C)`: content and motion of n chunks, in
+            turns.
         num_frames: int. Frames of the video.
         height: int. Rows of a frame, in pixels.
         width: int. Columns of a frame, in pixels.
@@ -30,13 +32,13 @@ class Latents:
         temporal_compression: int. k: a chunk has k + 1 frames.
         chunking: `"disjoint"` or `"shared"`: whether neighbouring chunks have a frame
             in common. Defaults to `"disjoint"`.
-        dtype: str. The video's: `"uint8"`, or `"float16"`, `"float32"` or `"float64"`
-            for values in [-1, 1]. Defaults to `"uint8"`.
-        preset: str or None. The preset of the model that encoded it.
-        encoder_id: str or None. The encoder, as `VideoEncoder.fingerprint()`; None
-            decodes with any model of the same shape.
-        start: int. The video's frame that the first of these is. Defaults to `0`.
-        first_chunk: int. The video's chunk that the first of these is. Defaults to `0`.
+        dtype: str. The dtype of the video: `"uint8"`; or `"float16"`, `"float32"` or
+            `"float64"` for values in [-1, 1]. Defaults to `"uint8"`.
+        preset: str or None. The preset of the model that encoded the video.
+        encoder_id: str or None. `VideoEncoder.fingerprint()` of the encoder; with None,
+            any model with latents of this shape may decode them.
+        start: int. The number, in the video, of the first frame. Defaults to `0`.
+        first_chunk: int. The number, in the video, of the first chunk. Defaults to `0`.
 
     Raises:
         ValueError: if the arguments contradict each other.
@@ -74,11 +76,11 @@ class Latents:
                 f"Received: dtype={self.dtype}"
             )
         shape = tuple(self.array.shape)
-        needed = (-(-self.height // 8), -(-self.width // 8))
-        if len(shape) != 4 or shape[0] % 2 or shape[1:3] != needed or not shape[0]:
+        size = latent_size(self.height, self.width)
+        if len(shape) != 4 or shape[0] % 2 or shape[1:3] != size or not shape[0]:
             raise ValueError(
                 f"Latents of {self.height}x{self.width} pixels must have shape "
-                f"(2n, {needed[0]}, {needed[1]}, C). Received: array.shape={shape}"
+                f"(2n, {size[0]}, {size[1]}, C). Received: array.shape={shape}"
             )
         first = layout.start(self.first_chunk)
         capacity = layout.start(self.num_chunks - 1) + self.temporal_compression + 1
@@ -91,17 +93,17 @@ class Latents:
 
     @property
     def num_chunks(self):
-        """n: chunks held."""
+        """n: the number of chunks."""
         return len(self.array) // 2
 
     @property
     def stop(self):
-        """The video's frame after the last of these."""
+        """The number, in the video, of the frame after the last one."""
         return self.start + self.num_frames
 
     @property
     def duration(self):
-        """Seconds."""
+        """The duration in seconds."""
         return self.num_frames / self.fps
 
     def __len__(self):
@@ -116,7 +118,7 @@ class Latents:
         first, last, _ = index.indices(self.num_frames)
         if last <= first:
             raise ValueError(
-                f"A slice of {self.num_frames} frames must hold one at least. "
+                f"A slice of {self.num_frames} frames must hold at least one. "
                 f"Received: latents[{index.start}:{index.stop}]"
             )
         start, stop = self.start + first, self.start + last
@@ -133,22 +135,22 @@ class Latents:
         )
 
     def chunks(self, first, last):
-        """The array of chunks `first` to `last - 1` of these."""
+        """Returns the array of chunks `first` to `last - 1`; chunk 0 is its first."""
         return self.array[2 * first : 2 * last]
 
     @classmethod
     def join(cls, pieces):
-        """The latents of consecutive pieces, as `VideoCodec.encode_stream` yields them.
+        """Joins consecutive pieces, as `VideoCodec.encode_stream` yields them.
 
         Args:
-            pieces: iterable of `Latents`, each beginning where the last one ended.
+            pieces: iterable of `Latents`, each starting where the last one ended.
 
         Raises:
             ValueError: if there are none, or one does not follow the one before.
         """
         pieces = list(pieces)
         if not pieces:
-            raise ValueError("There must be a piece to join. Received: no pieces")
+            raise ValueError("At least one piece is needed. Received: no pieces")
         header = pieces[0].header
         for piece in pieces[1:]:
             header = extended_header(header, piece)
@@ -156,28 +158,29 @@ class Latents:
 
     @property
     def header(self):
-        """All but the array, as a dict that JSON takes."""
+        """All fields but the array, as a dict that can be written as JSON."""
         names = [field.name for field in dataclasses.fields(self)]
         return {name: getattr(self, name) for name in names if name != "array"}
 
     @property
     def content_hash(self):
-        """SHA-256 of header and values, in hexadecimal."""
+        """SHA-256 of the header and the values, in hexadecimal."""
         digest = ContentHash()
         for i in range(self.num_chunks):
             digest.update(self.chunks(i, i + 1))
         return digest.hexdigest(self.header)
 
     def save(self, path, dtype="float16"):
-        """Writes an HDF5 file, which appears when it is whole.
+        """Writes an HDF5 file, which appears when it is complete.
 
         Args:
             path: path to write to.
-            dtype: `"float16"`, with an error of less than 0.1 % of every value, or
-                `"float32"`. Defaults to `"float16"`.
+            dtype: `"float16"`, which changes values by less than 0.1 %, or `"float32"`.
+                Defaults to `"float16"`.
 
         Raises:
-            ValueError: if it cannot be written, or a value is beyond float16.
+            ValueError: if the file cannot be written, or a value is too large for
+                float16.
         """
         with LatentsWriter(path, dtype) as writer:
             writer.write(self)
@@ -188,11 +191,10 @@ class Latents:
 
         Args:
             path: path of the file.
-            lazy: bool. Whether the values stay in the file, `array` being read where
-                it is used: for films. Defaults to `False`.
+            lazy: bool. Whether the values stay in the file until they are used, for
+                long videos. Defaults to `False`.
 
         Raises:
-            ValueError: if there is no such file, it is another kind of file, or it is
-                damaged.
+            ValueError: if the file does not exist, is of another kind or is damaged.
         """
         return read_latents(cls, path, lazy)

@@ -1,4 +1,4 @@
-"""Latents in HDF5 files."""
+"""Latents in HDF5 files: written piece by piece, read at once or when used."""
 
 import hashlib
 import json
@@ -10,25 +10,26 @@ import numpy as np
 from keras_regen.atomic_output import AtomicOutput
 from keras_regen.latents.chunk_layout import ChunkLayout
 
-FORMAT = "keras-regen latents"
-VERSION = 1
+_FORMAT = "keras-regen latents"
+_VERSION = 1
 # Values to compress together, where a chunk of the video has fewer.
-BLOCK = 32768
+_BLOCK = 32768
 
 
 class LatentsWriter:
     """Writes latents piece by piece, in constant memory.
 
-    The file appears when the block ends well. HDF5 holds one dataset, `latents`,
-    compressed without loss, and the attributes `format`, `version`, `header` (JSON) and
-    `content_hash`.
+    The file appears when the `with` block ends without an error. It holds one dataset,
+    `latents`, compressed without loss, and the attributes `format`, `version`, `header`
+    (JSON) and `content_hash`.
 
     Args:
         path: path to write to.
-        dtype: `"float16"` or `"float32"`. How values are stored.
+        dtype: `"float16"` or `"float32"`. How values are stored. Defaults to
+            `"float16"`.
 
     Raises:
-        ValueError: if `dtype` is another, or nothing can be written there.
+        ValueError: if `dtype` is another, or the file cannot be written.
     """
 
     def __init__(self, path, dtype="float16"):
@@ -43,10 +44,10 @@ class LatentsWriter:
         self._hash = ContentHash()
 
     def write(self, piece):
-        """Appends `Latents` that begin where the last piece ended.
+        """Appends `Latents` that start where the last piece ended.
 
         Raises:
-            ValueError: if they do not, or hold a value that cannot be stored.
+            ValueError: if they start elsewhere, or hold a value that cannot be stored.
         """
         if self._header is None:
             self._header = piece.header
@@ -63,7 +64,7 @@ class LatentsWriter:
             self._hash.update(values)
 
     def _create(self, shape):
-        together = max(1, BLOCK // (2 * int(np.prod(shape))))
+        together = max(1, _BLOCK // (2 * int(np.prod(shape))))
         self._dataset = self._file.create_dataset(
             "latents",
             shape=(0, *shape),
@@ -82,8 +83,8 @@ class LatentsWriter:
             if exception_type is None:
                 if self._header is None:
                     raise self._output.error("there are none")
-                self._file.attrs["format"] = FORMAT
-                self._file.attrs["version"] = VERSION
+                self._file.attrs["format"] = _FORMAT
+                self._file.attrs["version"] = _VERSION
                 self._file.attrs["header"] = json.dumps(self._header)
                 self._file.attrs["content_hash"] = self._hash.hexdigest(self._header)
             self._file.close()
@@ -95,10 +96,10 @@ class LatentsWriter:
             self._output.discard()
 
 
-class StoredArray:
+class _StoredArray:
     """Rows of an HDF5 dataset, read when NumPy asks for them.
 
-    Slices are such rows again; any other index reads.
+    A slice is a `_StoredArray` again; any other index reads.
 
     Args:
         dataset: `h5py.Dataset`.
@@ -120,7 +121,7 @@ class StoredArray:
             return np.asarray(self)[index]
         start, stop, _ = index.indices(len(self))
         start, stop = self._start + start, self._start + max(start, stop)
-        return StoredArray(self._dataset, start, stop)
+        return _StoredArray(self._dataset, start, stop)
 
     def __array__(self, dtype=None, copy=None):
         values = self._dataset[self._start : self._stop]
@@ -128,7 +129,7 @@ class StoredArray:
 
 
 def read_latents(cls, path, lazy=False):
-    """See `Latents.load`."""
+    """Reads `Latents`, made by `cls`; see `Latents.load`."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise _unreadable(path, "there is no such file")
@@ -153,14 +154,14 @@ def read_latents(cls, path, lazy=False):
 
 
 def _read(cls, file, path):
-    if file.attrs.get("format") != FORMAT:
+    if file.attrs.get("format") != _FORMAT:
         raise _unreadable(path, "it does not hold latents of keras-regen")
-    if file.attrs["version"] != VERSION:
+    if file.attrs["version"] != _VERSION:
         raise _unreadable(
-            path, f"it is of version {file.attrs['version']}, not {VERSION}"
+            path, f"it is of version {file.attrs['version']}, not {_VERSION}"
         )
     try:
-        array = StoredArray(file["latents"], 0, len(file["latents"]))
+        array = _StoredArray(file["latents"], 0, len(file["latents"]))
         latents = cls(array, **json.loads(file.attrs["header"]))
         expected = file.attrs["content_hash"]
     except (KeyError, TypeError, ValueError) as error:
@@ -175,7 +176,11 @@ def _unreadable(path, reason):
 
 
 def extended_header(header, piece):
-    """The header of latents and the piece that follows them, or ValueError."""
+    """Returns the header of latents together with the piece that follows them.
+
+    Raises:
+        ValueError: if the piece does not follow them.
+    """
     layout = ChunkLayout(header["temporal_compression"], header["chunking"])
     stop = header["start"] + header["num_frames"]
     expected = {
@@ -195,7 +200,7 @@ def extended_header(header, piece):
 
 
 class ContentHash:
-    """Digest of latents that come piece by piece."""
+    """The hash of latents that arrive piece by piece."""
 
     def __init__(self):
         self._digest = hashlib.sha256()
@@ -207,7 +212,7 @@ class ContentHash:
         self._digest.update(array.astype(little_endian, order="C").tobytes())
 
     def hexdigest(self, header):
-        """The digest of the pieces and the header, as 64 hexadecimal digits."""
+        """Returns the hash of the pieces and the header, as 64 hexadecimal digits."""
         digest = self._digest.copy()
         digest.update(json.dumps(header, sort_keys=True).encode())
         return digest.hexdigest()

@@ -4,7 +4,7 @@ import json
 from keras_regen.benchmark import ceilings, timer
 from tests.cli.conftest import assert_user_error
 
-# Tests run beside each other.
+# Other tests may run at the same time.
 QUICK = ("--size", "16", "--repeats", 1, "--any-load")
 
 
@@ -15,7 +15,7 @@ def test_the_table_and_what_is_written(run, preset, tmp_path, monkeypatch):
     command = ("benchmark", "--model", preset, "--output", "out", *QUICK)
     status, stdout, stderr = run(*command)
     assert (status, stderr) == (0, "")
-    for word in ("toy, encode", "toy, decode", "5x16x16", "GFLOP/s", "whatever else"):
+    for word in ("toy, encode", "toy, decode", "5x16x16", "GFLOP/s", "Other programs"):
         assert word in stdout
     report = json.loads((tmp_path / "out/benchmark.json").read_text())
     assert [row["case"] for row in report["rows"]] == ["encode", "decode"]

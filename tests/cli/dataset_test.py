@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_regen import Latents, Regen, VideoCodec
-from keras_regen.latents import LatentDataset
+from keras_regen.latents import LatentDataset, LatentsWriter
 from keras_regen.video import VideoReader
 from tests.cli.conftest import assert_user_error
 from tests.models.conftest import awaken, make_regen
@@ -49,7 +49,7 @@ def test_every_video_has_its_latents(run, preset, videos):
     with open("z/index.json") as file:
         index = json.load(file)
     assert [row["num_frames"] for row in index["files"]] == [7, 12, 3]
-    # Every value counts alike, whatever the size of its video.
+    # Every value has the same weight, in videos of any size.
     values = np.concatenate(
         [a.transpose(0, 2, 3, 1, 4).reshape(-1, 2, 8) for a in arrays]
     )
@@ -58,7 +58,7 @@ def test_every_video_has_its_latents(run, preset, videos):
     np.testing.assert_allclose(statistics["std"], values.std(axis=0), rtol=1e-6)
 
 
-def test_what_is_there_stays(run, preset, videos, tmp_path):
+def test_existing_latents_stay(run, preset, videos, tmp_path):
     arguments = ("encode", "--dataset", videos, "-o", "z", "--preset", preset)
     run(*arguments, "--shard", "1/2")
     before = stored(tmp_path / "z")
@@ -70,7 +70,7 @@ def test_what_is_there_stays(run, preset, videos, tmp_path):
     assert {"a.mp4.h5", "more/b.mp4.h5"} <= set(after)
 
 
-def test_what_cannot_be_read_is_skipped(run, preset, videos, caplog):
+def test_unreadable_videos_are_skipped(run, preset, videos, caplog):
     (videos / "broken.mp4").write_bytes(b"no video")
     status, stdout, _ = run(
         "encode", "--dataset", videos, "-o", "z", "--preset", preset
@@ -85,12 +85,13 @@ def test_an_interrupted_video_is_encoded_again(preset, videos, tmp_path, monkeyp
     codec = VideoCodec(Regen.from_preset(preset))
     dataset = LatentDataset(codec, videos, tmp_path / "z")
 
-    def interrupted(reader):
-        yield from encode_stream(reader)
-        raise KeyboardInterrupt
+    def interrupted(writer, piece):
+        write(writer, piece)
+        if piece.first_chunk == 1:
+            raise KeyboardInterrupt
 
-    encode_stream = codec.encode_stream
-    monkeypatch.setattr(codec, "encode_stream", interrupted)
+    write = LatentsWriter.write
+    monkeypatch.setattr(LatentsWriter, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(dataset.encode())
     assert not [p for p in (tmp_path / "z").rglob("*") if p.is_file()]

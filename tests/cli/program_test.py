@@ -30,7 +30,7 @@ class TestProgram:
 
     def test_in_a_process_of_its_own(self, preset, video):
         result = self._process("reconstruct", video, "--preset", preset)
-        # Not even TensorFlow says anything.
+        # Not even TensorFlow prints anything.
         assert (result.returncode, result.stderr) == (0, "")
         assert result.stdout.startswith(f"Backend: {keras.config.backend()}\n")
         with VideoReader("in_regen.mp4") as reader:
@@ -47,7 +47,7 @@ class TestProgram:
     @pytest.mark.parametrize("command", ["encode", "decode", "reconstruct"])
     @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
     def test_killed(self, run, preset, tmp_path, command, signum):
-        # Too long to end before the signal comes; what was never written takes no disk.
+        # Too long to end before the signal; pages never written take no disk.
         length = 4000 if command == "decode" else 10**5
         np.lib.format.open_memmap("in.npy", "w+", "uint8", (length, 64, 64, 3))
         if command == "decode":
@@ -61,10 +61,10 @@ class TestProgram:
             "in.h5" if command == "decode" else "in.npy",
             *("-o", output, "--preset", preset),
         )
-        # Until it writes; HDF5 keeps so little to itself until the end.
-        least = 0 if command == "encode" else 1000
+        # Wait until it writes; HDF5 keeps so few latents in memory until the end.
+        min_size = 0 if command == "encode" else 1000
         while not any(
-            (tmp_path / name).stat().st_size >= least
+            (tmp_path / name).stat().st_size >= min_size
             for name in set(os.listdir()) - before
         ):
             assert process.poll() is None, process.communicate()

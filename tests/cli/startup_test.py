@@ -1,4 +1,4 @@
-"""What the command imports, in processes of its own."""
+"""The modules that the command line imports, each in a process of its own."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 import keras_regen
 from keras_regen.backend import BACKENDS
 
-# Runs the commands one after the other, then says which of the modules are there.
+# Runs the commands in turn, then prints which of the modules are imported.
 PROCESS = """
 import json, sys
 from keras_regen.cli import main
@@ -28,7 +28,7 @@ print(json.dumps([status, there]))
 
 
 def imported(*commands):
-    """The last command's status, and which backends and whether Keras it imported."""
+    """Returns the last status, and which of Keras and the backends are imported."""
     root = os.path.dirname(os.path.dirname(keras_regen.__file__))
     asked = json.dumps(commands), json.dumps(["keras", *BACKENDS])
     process = subprocess.run(

@@ -28,7 +28,7 @@ class TestReconstruct:
             assert reader.fps == 12.5
             both = np.stack(list(reader))
         assert both.shape == (FRAMES, HEIGHT, 2 * WIDTH, 3)
-        # As far as H.264 keeps noise.
+        # H.264 does not keep noise exactly.
         error = np.abs(both[:, :, :WIDTH].astype(int) - original).mean()
         assert error < 20
         regen = keras_regen.Regen.from_preset(preset)
@@ -90,7 +90,7 @@ class TestReconstruct:
         (tmp_path / "notes.txt").write_text("not a video\n" * 100)
         shutil.copytree(preset, tmp_path / "broken")
         (tmp_path / "broken" / "config.json").write_text("{")
-        # As an older or newer version would have written it.
+        # As an older or newer version could have written it.
         shutil.copytree(preset, tmp_path / "other")
         path = tmp_path / "other" / "config.json"
         config = json.loads(path.read_text())

@@ -8,7 +8,7 @@ import sys
 import keras
 
 ROOT = pathlib.Path(__file__).parents[2]
-# glibc lets its heap fall to pieces at first: its share is kept out of the measure.
+# glibc's heap fragments at first: this keeps large arrays out of it.
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 SCRIPT = """
 import resource, sys
@@ -32,7 +32,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def peak_memory(num_chunks, path):
-    """KiB resident at most, of a process that encodes and decodes so many chunks."""
+    """Peak resident KiB of a process that encodes and decodes `num_chunks` chunks."""
     result = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(num_chunks), path],
         env={

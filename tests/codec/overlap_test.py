@@ -21,7 +21,7 @@ GROUP = 4 * (K + 1)
 
 
 class Reader(VideoReader):
-    """Counts its frames, tells when it has some number of them, and may fail."""
+    """Counts its frames, sets `told` at one of them, and may fail at another."""
 
     taken = 0
     tells_at = error_at = None
@@ -48,7 +48,7 @@ def make_reader(tmp_path):
 
 
 class TestOverlap:
-    """What happens before what, in a codec around a model that waits to see it."""
+    """The model waits for an event that only another thread can bring about."""
 
     def test_frames_are_read_while_others_are_encoded(self, make_reader):
         model = RampModel(K)
@@ -60,7 +60,7 @@ class TestOverlap:
 
         model.encoder.predict_on_batch = slow
         with make_reader(3 * GROUP) as reader:
-            # The last one of the next group.
+            # The last frame of the next group.
             reader.tells_at = 2 * GROUP
             assert len(VideoCodec(model).encode(reader)) == 3 * GROUP
 
@@ -106,7 +106,7 @@ class TestOverlap:
     def test_latents_are_made_while_others_are_written(
         self, make_reader, monkeypatch, tmp_path
     ):
-        """And what the two threads do is the same."""
+        """Two threads make the same latents as one."""
         codec = VideoCodec(RampModel(K))
         with make_reader(2 * GROUP + 3) as reader:
             stored = codec.encode(reader, tmp_path / "z.h5")
@@ -161,14 +161,14 @@ class TestOverlap:
         ran_in.clear()
         with make_reader(3 * GROUP) as reader:
             assert len([*codec.reconstruct_stream(reader)]) == 3 * GROUP
-        # The first chunks, which tell the size, in the caller's in any case.
+        # The caller's thread always encodes the first chunks, which tell the size.
         assert threading.current_thread() in ran_in
         assert len(ran_in) == num_threads
 
 
 class TestBounds:
-    def test_a_file_is_read_one_group_ahead_and_left_in_peace(self, make_reader):
-        """Whenever the caller has a piece, who may close the reader, all is at rest."""
+    def test_a_file_is_read_one_group_ahead_and_no_further(self, make_reader):
+        """Nothing is read while the caller, who may close the reader, has a piece."""
         with make_reader(5 * GROUP) as reader:
             for i, _ in enumerate(VideoCodec(RampModel(K)).encode_stream(reader)):
                 assert reader.taken == min(5, i // 4 + 2) * GROUP
@@ -189,12 +189,12 @@ class TestBounds:
         assert ran_in == {threading.current_thread()}
         taken = 0
         for i, _ in enumerate(codec.reconstruct_stream(frames())):
-            # Frames that fade need the next chunk, which one more is to follow.
+            # Frames that fade need the next chunk, and the chunk after it is read.
             group = (i + 2) // GROUP
             assert taken <= min(5, group + 2) * GROUP
 
-    def test_groups_on_their_way(self, make_reader):
-        """One is shown, mixed, generated, begun, encoded and read; two frames fade."""
+    def test_groups_in_flight(self, make_reader):
+        """One each is shown, mixed, generated, prepared, encoded and read."""
         with make_reader(12 * GROUP) as reader:
             pairs = VideoCodec(RampModel(K)).reconstruct_stream(reader)
             most = max(reader.taken - i for i, _ in enumerate(pairs))
@@ -227,7 +227,7 @@ class TestStops:
             pieces, seen = codec.encode_stream(video), []
             with pytest.raises(OSError, match="no disk"):
                 seen.extend(pieces)
-            # The group that it is in does not come.
+            # The group with the missing frame is not yielded.
             assert len(seen) == 12
         with make_reader(5 * GROUP) as reader:
             reader.error_at = 3 * GROUP + 2
@@ -248,7 +248,7 @@ class TestStops:
         stream, seen = codec.decode_stream(latents), []
         with pytest.raises(RuntimeError, match="no memory"):
             seen.extend(stream)
-        # All that three groups show without the fourth.
+        # The frames that three groups show without the fourth.
         assert len(seen) == 3 * GROUP - 2
         codec.model.decoded.clear()
         (tmp_path / "out.npy").write_bytes(b"what was there")
@@ -272,7 +272,7 @@ class TestStops:
         with pytest.raises(ValueError, match="no space") as caught:
             codec.decode(latents, tmp_path / "out.mp4")
         assert caught.value is error
-        # While the error is handled, nothing goes on.
+        # No thread runs while the error is handled.
         assert threads() == []
         assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
         assert (tmp_path / "out.mp4").read_bytes() == b"what was there"

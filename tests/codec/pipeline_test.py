@@ -18,7 +18,7 @@ def failing(items, error):
 
 
 class TestPrefetcher:
-    def test_takes_no_more_than_it_may(self):
+    def test_takes_no_more_than_its_depth(self):
         taken = []
         items = Prefetcher((taken.append(i) or i for i in range(10)), 3)
         for i, item in enumerate(items):
@@ -125,7 +125,7 @@ class TestMapInThread:
         assert [*results] == [True, True]
 
     @pytest.mark.parametrize("lag", [0, 1, 3])
-    def test_takes_as_many_as_it_may(self, lag):
+    def test_takes_as_many_as_the_lag_allows(self, lag):
         taken = []
         items = (taken.append(i) or i for i in range(9))
         for done, _ in enumerate(map_in_thread(abs, items, lag), 1):
@@ -154,8 +154,8 @@ class TestMapInThread:
             seen.extend(results)
         assert seen == []
 
-    def test_closed_early_drops_what_has_not_begun(self):
-        taken, begun, go_on = (threading.Event() for _ in range(3))
+    def test_closed_early_drops_calls_that_have_not_started(self):
+        taken, started, go_on = (threading.Event() for _ in range(3))
         calls = []
 
         def items():
@@ -168,12 +168,12 @@ class TestMapInThread:
             if i == 0:
                 taken.wait(PATIENCE)
             if i == 1:
-                begun.set()
+                started.set()
                 go_on.wait(PATIENCE)
 
         results = map_in_thread(work, items(), 3)
         next(results)
-        assert begun.wait(PATIENCE)
+        assert started.wait(PATIENCE)
         threading.Timer(0.05, go_on.set).start()
         results.close()
         assert calls == [0, 1]

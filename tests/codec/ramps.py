@@ -1,4 +1,4 @@
-"""A model of ramps, which can be decoded exactly, whatever they are cut into."""
+"""A model of ramps, which are decoded exactly however they are cut."""
 
 import types
 
@@ -15,9 +15,9 @@ def ramp(times, height, width):
 
 
 class RampModel:
-    """Stands for a `Regen`: keeps one pixel of a patch and rebuilds the ramp from it.
+    """Replaces a `Regen`: keeps one pixel of a patch and rebuilds the ramp from it.
 
-    Notes the shapes and times that it was asked to decode.
+    `decoded` lists the shapes and times that it was asked to decode.
     """
 
     preset = "ramps"

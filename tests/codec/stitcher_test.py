@@ -24,7 +24,7 @@ def test_place_by_place():
     mixed = crossfade(before, after, weight=0.5, cut=1.0)
     np.testing.assert_allclose(mixed[:, :30], 0.01, atol=1e-4)
     np.testing.assert_allclose(mixed[:, 50:], 0.0, atol=0.01)
-    # The share goes over smoothly: no pixel jumps where neither input does.
+    # The share changes smoothly: no pixel jumps where neither input does.
     assert np.abs(np.diff(mixed[:, :40], axis=1)).max() < 0.005
 
 
@@ -33,9 +33,9 @@ def test_local_mean_is_of_the_window():
     after = before.copy()
     after[10, 10] = 0.4
     mixed = crossfade(before, after, weight=0.0, cut=1.0)
-    # A mean of 0.4 / 64 is agreement.
+    # The mean difference, 0.4 / 64, counts as agreement.
     assert mixed[10, 10, 0] > 0.39
-    # One row and one column give the same as many of them.
+    # A frame of one row or column gives the same as a larger one.
     for shape in ((1, 20, 3), (20, 1, 3), (1, 1, 3)):
         before = np.zeros(shape, "float32")
         mixed = crossfade(before, before + 0.4, weight=0.0, cut=1.0)

@@ -40,7 +40,7 @@ def padded(video, num_frames, multiple=8):
     return np.pad(video, [(0, missing), (0, down), (0, across), (0, 0)], mode="edge")
 
 
-# One draw of everything that must not matter.
+# Options and sizes on which the result must not depend.
 anything = dict(
     num_frames=st.integers(1, 40),
     height=st.integers(1, 80),
@@ -54,7 +54,7 @@ anything = dict(
 
 
 class TestGeometry:
-    """A ramp comes back exactly if every frame, tile and time is where it should be."""
+    """A ramp is decoded exactly if every frame, tile and time is in its place."""
 
     @hypothesis.given(**anything, data=st.data())
     @hypothesis.settings(max_examples=150, deadline=None, derandomize=True)
@@ -92,7 +92,7 @@ class TestGeometry:
 
     @pytest.mark.parametrize("chunking", CHUNKINGS)
     def test_one_shape_is_decoded(self, chunking):
-        """Compiled backends compile every shape."""
+        """Compiled backends would compile every other shape."""
         for options in ({}, {"fps": 24}, {"fps": 60}, {"speed": 0.1}):
             model = RampModel(8)
             codec = VideoCodec(model, chunking, batch_size=1)
@@ -137,7 +137,7 @@ class TestGeometry:
 
 
 class TestModel:
-    """The same with a real model."""
+    """The codec with a real model."""
 
     @hypothesis.given(
         num_frames=st.integers(1, 12),
@@ -156,7 +156,7 @@ class TestModel:
     def test_nothing_is_lost(
         self, regen, num_frames, height, width, dtype, chunking, tile_size
     ):
-        # A batch of one shape, for the sake of compiling backends.
+        # One batch shape, because some backends compile every shape.
         codec = VideoCodec(regen, chunking, tile_size=tile_size, batch_size=1)
         video = noise(num_frames, height, width, dtype)
         latents = codec.encode(video, fps=12.5)
@@ -167,7 +167,7 @@ class TestModel:
         middle = num_frames // 2
         np.testing.assert_array_equal(codec.decode(latents[middle:]), result[middle:])
 
-    def test_encoding_is_that_of_every_chunk(self, regen):
+    def test_encoding_equals_encoding_each_chunk(self, regen):
         video = noise(23, 21, 34)
         for chunking, stride in (("disjoint", 5), ("shared", 4)):
             latents = VideoCodec(regen, chunking).encode(video)
@@ -176,7 +176,7 @@ class TestModel:
                 (direct,) = regen.encode(chunk[None])
                 np.testing.assert_allclose(latents.chunks(i, i + 1), direct, atol=1e-5)
 
-    def test_decoding_is_that_of_every_chunk(self, regen):
+    def test_decoding_equals_decoding_each_chunk(self, regen):
         codec = VideoCodec(regen, blend_frames=0)
         latents = codec.encode(noise(12, 21, 34))
         video = codec.decode(latents, num_steps=2, seed=7, noise_scale=0.5)
@@ -205,7 +205,7 @@ class TestModel:
             np.testing.assert_allclose(result, results[0], atol=1e-5)
 
     def test_neighbours_change_nothing(self, regen):
-        """Not the frames of a chunk that is not next to them."""
+        """Frames of a chunk do not depend on chunks further than the next."""
         codec = VideoCodec(regen, blend_frames=1)
         video = noise(25, 16, 16, "float32")
         other = video.copy()
@@ -235,8 +235,8 @@ class TestModel:
         still = [codec.decode(latents, noise_scale=0, seed=seed) for seed in (0, 1)]
         np.testing.assert_array_equal(*still)
 
-    def test_noise_is_that_of_the_place(self, regen):
-        """A tile sees the canvas where it is: equal latents differ by noise alone."""
+    def test_noise_depends_on_the_place(self, regen):
+        """A tile gets the noise at its own place: equal latents differ by it only."""
         codec = VideoCodec(regen, tile_size=32)
         latents = codec.encode(np.zeros((10, 8, 64, 3), "float32"))
         video = codec.decode(latents)
@@ -314,7 +314,7 @@ class TestMemory:
         assert model.decoded[0][0][0] == 4
 
     def test_by_default_there_is_enough(self):
-        """Frames of 8K take more than the default themselves."""
+        """8K frames alone take more than the default budget."""
         codec = VideoCodec(RampModel(2))
         latents = Latents(np.zeros((2, 540, 960, 8), "float32"), 1, 4320, 7680, 25.0, 2)
         codec.decode_stream(latents)
@@ -388,7 +388,7 @@ class TestErrors:
         other = dataclasses.replace(latents, encoder_id="0" * 16, preset="other")
         with pytest.raises(ValueError, match="with the preset other.*encoder_id=0000"):
             codec.decode(other)
-        # Made by a generative model, they have no encoder.
+        # Latents from a generative model have no encoder.
         made = dataclasses.replace(latents, encoder_id=None)
         np.testing.assert_array_equal(codec.decode(made), codec.decode(latents))
         with pytest.raises(ValueError, match="temporal_compression=8"):

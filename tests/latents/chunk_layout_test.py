@@ -15,13 +15,13 @@ def test_every_frame_has_a_chunk(k, chunking):
             start = layout.start(chunk)
             held |= set(range(start, start + k + 1))
         assert held >= set(range(num_frames))
-        # One chunk fewer would not do.
+        # One chunk fewer would not hold all frames.
         assert count == 1 or layout.start(count - 2) + k + 1 < num_frames
 
 
 @pytest.mark.parametrize("chunking", ["disjoint", "shared"])
 @pytest.mark.parametrize("blend_frames", [0, 1, 2, 3])
-def test_two_chunks_show_a_time_at_most(chunking, blend_frames):
+def test_at_most_two_chunks_show_a_time(chunking, blend_frames):
     layout = ChunkLayout(8, chunking, blend_frames)
     times = np.arange(-3, 40, 0.25)
     shares = []
@@ -50,7 +50,7 @@ def test_weights():
     expected = [1, 5 / 6, 1 / 2, 1 / 6, 0]
     np.testing.assert_allclose(shared.weight(0, times), expected)
     assert shared.cut(0, times).tolist() == [1, 1, 0.5, 0, 0]
-    # Without blending every frame is of one chunk, but for the one that is shared.
+    # Without blending, every frame comes from one chunk.
     cut = ChunkLayout(8, "disjoint", 0).weight(0, np.arange(12))
     assert cut.tolist() == [1.0] * 9 + [0.0] * 3
 

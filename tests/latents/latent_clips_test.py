@@ -10,7 +10,7 @@ SHAPES = {"a": (3, 4, 6), "b": (1, 4, 4), "c": (2, 2, 2)}
 
 @pytest.fixture
 def directory(tmp_path):
-    """Latents whose every value says where it is from."""
+    """Latents in which every value encodes its own place."""
     for i, (name, (chunks, rows, columns)) in enumerate(SHAPES.items()):
         n, y, x, c = np.meshgrid(
             *(np.arange(size) for size in (2 * chunks, rows, columns, 8)),
@@ -27,7 +27,7 @@ def directory(tmp_path):
     return tmp_path
 
 
-def test_windows_are_those_that_were_stored(directory):
+def test_windows_hold_the_stored_values(directory):
     clips = LatentClips(
         directory, 64, (2, 3), num_chunks=2, steps_per_epoch=2, normalize=False
     )
@@ -43,7 +43,7 @@ def test_windows_are_those_that_were_stored(directory):
     assert len(np.unique(starts)) > 8
 
 
-def test_every_window_has_the_same_chance(directory):
+def test_every_window_is_equally_likely(directory):
     clips = LatentClips(directory, 600, (2, 2), normalize=False, steps_per_epoch=1)
     (batch,) = clips[0]
     counts = np.bincount((batch[:, 0, 0, 0, 0] // 100).astype(int))

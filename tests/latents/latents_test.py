@@ -1,4 +1,6 @@
 import dataclasses
+import hashlib
+import json
 
 import h5py
 import numpy as np
@@ -14,7 +16,7 @@ def make(num_frames=40, chunking="disjoint", k=8, height=21, width=34, **kwargs)
 
 
 def pieces(latents):
-    """As the codec yields them."""
+    """Splits latents into pieces as the codec yields them."""
     layout = ChunkLayout(latents.temporal_compression, latents.chunking)
     start = 0
     for i in range(latents.num_chunks):
@@ -44,7 +46,7 @@ class TestSlices:
         assert (part.start, part.stop) == (start, stop)
         first, last = part.first_chunk, part.first_chunk + part.num_chunks
         np.testing.assert_array_equal(part.array, latents.array[2 * first : 2 * last])
-        # No more than a neighbour on either side.
+        # At most one neighbour is held on either side.
         layout = ChunkLayout(8, chunking)
         assert first >= start // layout.stride - 1
         assert last <= (stop - 1) // layout.stride + 2
@@ -62,7 +64,7 @@ class TestSlices:
 
     @pytest.mark.parametrize("index", [slice(5, 5), slice(40, 50), slice(9, 3)])
     def test_without_frames(self, index):
-        with pytest.raises(ValueError, match="must hold one at least"):
+        with pytest.raises(ValueError, match="must hold at least one"):
             make()[index]
 
 
@@ -190,6 +192,40 @@ class TestFile:
     def test_no_directory(self, tmp_path):
         with pytest.raises(ValueError, match="Cannot write the latents"):
             make().save(tmp_path / "nowhere" / "z.h5")
+
+
+def test_a_file_in_the_format_of_version_1(tmp_path):
+    """Every name that is stored, and the hash, as in files written before."""
+    values = np.arange(2 * 2 * 3 * 8, dtype="float16").reshape(2, 2, 3, 8) / 8
+    header = {
+        "num_frames": 4,
+        "height": 15,
+        "width": 17,
+        "fps": 12.5,
+        "temporal_compression": 4,
+        "chunking": "shared",
+        "dtype": "uint8",
+        "preset": "regen_tiny_8x8x8",
+        "encoder_id": "0123456789abcdef",
+        "start": 9,
+        "first_chunk": 2,
+    }
+    digest = hashlib.sha256(values.astype("<f2").tobytes())
+    digest.update(json.dumps(header, sort_keys=True).encode())
+    with h5py.File(tmp_path / "z.h5", "w") as file:
+        file["latents"] = values
+        file.attrs["format"] = "keras-regen latents"
+        file.attrs["version"] = 1
+        file.attrs["header"] = json.dumps(header)
+        file.attrs["content_hash"] = digest.hexdigest()
+    latents = Latents.load(tmp_path / "z.h5")
+    np.testing.assert_array_equal(latents.array, values)
+    assert latents.header == header
+    latents.save(tmp_path / "again.h5")
+    with h5py.File(tmp_path / "again.h5") as again:
+        assert again.attrs["version"] == 1
+        assert json.loads(again.attrs["header"]) == header
+        assert again.attrs["content_hash"] == latents.content_hash == digest.hexdigest()
 
 
 class TestBadFiles:
