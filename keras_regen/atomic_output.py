@@ -50,7 +50,7 @@ class AtomicOutput:
 
     @staticmethod
     def remove_leftovers(path):
-        """Removes what killed processes left next to a path, while no process writes."""
+        """Removes what killed processes left next to a path that no process writes."""
         path = pathlib.Path(path)
         for leftover in path.parent.glob(f".{path.stem}-????????{path.suffix}"):
             leftover.unlink(missing_ok=True)
