@@ -84,7 +84,7 @@ def test_one_step_in_half_precision(toy, tmp_path):
     answers = ask(LOAD, tmp_path / "torch", requests, tmp_path)
     expected = half.decode(latents, times=[0.5], seed=1)
     np.testing.assert_allclose(answers[0], latents, atol=1e-5)
-    # The program fuses GELU into a product; the model rounds to bfloat16 in between.
+    # The model fuses GELU into a product; the program rounds to bfloat16 in between.
     np.testing.assert_allclose(answers[1], expected, atol=0.02)
     assert np.abs(answers[0] - toy.encode(video)).max() > 1e-3
 
