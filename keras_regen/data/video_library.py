@@ -121,7 +121,7 @@ class VideoLibrary:
         reason = getattr(reason, "strerror", None) or str(reason)
         if path in self.skipped or self.skipped.setdefault(path, reason) is not reason:
             return
-        logger.warning("Skipping what cannot be read of %s: %s", path, reason)
+        logger.warning("Skipping the unreadable parts of %s: %s", path, reason)
 
     def reasons(self, count=3):
         """Returns the first few entries of `skipped`, as text."""

@@ -33,9 +33,9 @@ def open_access(path):
 class _ContainerAccess(ContainerSource):
     """The first video stream of a file, by position of the frame.
 
-    What is read does not depend on what was read before. Decoding on from the last
-    frame gives the same bits as decoding from the keyframe, and if it fails, decoding
-    starts again at the keyframe.
+    The frames do not depend on earlier reads. Decoding on from the last frame gives the
+    same bits as decoding from the keyframe, and if it fails, decoding starts again at
+    the keyframe.
 
     Args:
         path: path of a file that FFmpeg reads as video.
