@@ -8,6 +8,7 @@ from keras_regen.training.config import TrainingConfig
 if TYPE_CHECKING:
     from keras_regen.training import distribution
     from keras_regen.training.checkpoint import Checkpoint
+    from keras_regen.training.clock_schedule import ClockSchedule
     from keras_regen.training.gradient_guard import GradientGuard, SkippedSteps
     from keras_regen.training.progress import Progress, plot_history
     from keras_regen.training.run import train, untrained_model
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Checkpoint",
+    "ClockSchedule",
     "GradientGuard",
     "Progress",
     "SampleMonitor",
@@ -33,6 +35,7 @@ __getattr__, __dir__ = lazy_exports(
     __all__,
     {
         "Checkpoint": "checkpoint",
+        "ClockSchedule": "clock_schedule",
         "GradientGuard": "gradient_guard",
         "SkippedSteps": "gradient_guard",
         "Progress": "progress",

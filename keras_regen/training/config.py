@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import sys
 import tomllib
 
 from keras_regen.atomic_output import AtomicOutput
@@ -77,6 +78,12 @@ class TrainingConfig:
     workers: int = _option(2, "Threads that read clips.", min=0)
     # Optimisation.
     steps: int = _option(10_000, "Training steps in all.", min=1)
+    minutes: float = _option(
+        0.0,
+        "Train for this long instead of for `steps`; the learning rate follows the "
+        "clock. 0: train for `steps`.",
+        min=0,
+    )
     steps_per_epoch: int = _option(
         100, "Steps between two checkpoints; samples are made at each.", min=1
     )
@@ -84,7 +91,7 @@ class TrainingConfig:
         1e-3, "Peak learning rate, followed by a cosine decay.", min=0
     )
     warmup: float = _option(
-        0.05, "Share of the steps before the peak, from 0 to 0.9.", min=0, max=0.9
+        0.05, "Share of the training before the peak, from 0 to 0.9.", min=0, max=0.9
     )
     weight_decay: float = _option(0.01, "Weight decay of AdamW.", min=0)
     clip_norm: float = _option(
@@ -159,7 +166,8 @@ class TrainingConfig:
 
     @property
     def epochs(self):
-        return self.steps // self.steps_per_epoch
+        """Epochs to train for; with `minutes` there is no such number."""
+        return sys.maxsize if self.minutes else self.steps // self.steps_per_epoch
 
     @classmethod
     def load(cls, path=None, **overrides):

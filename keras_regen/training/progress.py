@@ -18,18 +18,22 @@ class Progress(keras.callbacks.Callback):
     Adds `learning_rate`, `samples_per_second` and `seconds` of the epoch to the logs.
 
     Args:
-        steps: int. Steps of the whole training.
+        steps: int or None, where the clock ends the training. Steps of the whole
+            training.
         batch_size: int. Samples of one step.
         done: int. Steps that are already done. Defaults to `0`.
         console: `rich.console.Console` or None. Defaults to standard output.
+        seconds: float. Length of a training without `steps`, whose logs have `elapsed`.
+            Defaults to infinity.
     """
 
-    def __init__(self, steps, batch_size, done=0, console=None):
+    def __init__(self, steps, batch_size, done=0, console=None, seconds=float("inf")):
         super().__init__()
         self.steps = steps
         self.batch_size = batch_size
         self.done = done
         self.console = console or rich.console.Console()
+        self.seconds = seconds
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("step"),
             rich.progress.MofNCompleteColumn(),
@@ -85,13 +89,17 @@ class Progress(keras.callbacks.Callback):
 
     def _line(self, logs):
         rate = logs["samples_per_second"]
-        parts = [f"step {self.done}/{self.steps}", f"loss {logs['loss']:.4f}"]
+        total = f"/{self.steps}" if self.steps else ""
+        parts = [f"step {self.done}{total}", f"loss {logs['loss']:.4f}"]
         if "psnr" in logs:
             parts.append(f"PSNR {logs['psnr']:.2f} dB")
         if logs.get("skipped"):
             parts.append(f"{logs['skipped']} steps skipped")
         parts.append(f"{rate:.1f} samples/s")
-        if rate:
+        if "elapsed" in logs:
+            seconds = max(0, self.seconds - logs["elapsed"])
+            parts.append(f"{_clock_time(seconds)} left")
+        elif rate:
             seconds = (self.steps - self.done) * self.batch_size / rate
             parts.append(f"{_clock_time(seconds)} left")
         return ", ".join(parts)

@@ -24,6 +24,7 @@ from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.sizes import parse_memory
 from keras_regen.training import distribution
 from keras_regen.training.checkpoint import Checkpoint
+from keras_regen.training.clock_schedule import ClockSchedule
 from keras_regen.training.config import CHANGEABLE, TrainingConfig
 from keras_regen.training.gradient_guard import GradientGuard, SkippedSteps
 from keras_regen.training.progress import Progress, plot_history
@@ -102,6 +103,11 @@ class _TrainingRun:
         self.console = console or rich.console.Console()
 
     def __call__(self):
+        if self.config.minutes and distribution.world_size() > 1:
+            raise ValueError(
+                "`minutes` must be 0 with several processes: their clocks would end "
+                f"them at different steps. Received: minutes={self.config.minutes}"
+            )
         if self.config.samples and not self._alone:
             raise ValueError(
                 "`samples` must be 0 with several JAX processes, since one of them "
@@ -117,7 +123,7 @@ class _TrainingRun:
         clips = self._training_clips()
         clips.epoch = done
         samples = self._samples()
-        if done < self.config.epochs:
+        if done < self.config.epochs and self._elapsed(checkpoint) < self._seconds:
             model.fit(
                 clips,
                 epochs=self.config.epochs,
@@ -143,6 +149,16 @@ class _TrainingRun:
             self.config.save(path)
             for name in (CONFIG, CHECKPOINT, HISTORY):
                 AtomicOutput.remove_leftovers(self.directory / name)
+
+    @property
+    def _seconds(self):
+        """The length of the training; infinite where its steps are given."""
+        return 60 * self.config.minutes or float("inf")
+
+    @staticmethod
+    def _elapsed(checkpoint):
+        """Returns the seconds that `ClockSchedule` counted before this process."""
+        return checkpoint.history[-1].get("elapsed", 0.0) if checkpoint.history else 0.0
 
     @property
     def _alone(self):
@@ -180,14 +196,18 @@ class _TrainingRun:
             warmup_target=config.learning_rate if warmup_steps else None,
             warmup_steps=warmup_steps,
         )
+        # In a short run the averages would still contain the first weights.
+        ema_momentum = min(config.ema_momentum, 1 - 10 / max(config.steps, 20))
+        if config.minutes:
+            # `ClockSchedule` sets the rate; nobody knows how many steps there will be.
+            schedule, ema_momentum = config.learning_rate, config.ema_momentum
         optimizer = keras.optimizers.AdamW(
             schedule,
             weight_decay=config.weight_decay,
             beta_2=0.99,
             global_clipnorm=config.clip_norm or None,
             use_ema=bool(config.ema_momentum),
-            # In a short run the averages would still contain the first weights.
-            ema_momentum=min(config.ema_momentum, 1 - 10 / max(config.steps, 20)),
+            ema_momentum=ema_momentum,
             gradient_accumulation_steps=(
                 config.accumulation if config.accumulation > 1 else None
             ),
@@ -255,12 +275,27 @@ class _TrainingRun:
     def _callbacks(self, checkpoint, samples):
         config, done = self.config, checkpoint.epochs * self.config.steps_per_epoch
         callbacks = [SkippedSteps(config.max_skipped)]
+        if config.minutes:
+            callbacks.append(
+                ClockSchedule(
+                    self._seconds,
+                    config.learning_rate,
+                    config.warmup,
+                    self._elapsed(checkpoint),
+                )
+            )
         if distribution.is_chief():
             if samples is not None:
                 log = self.directory / LOG
                 callbacks.append(SampleMonitor(log, samples, step=done))
             callbacks.append(
-                Progress(config.steps, config.batch_size, done, self.console)
+                Progress(
+                    None if config.minutes else config.steps,
+                    config.batch_size,
+                    done,
+                    self.console,
+                    self._seconds,
+                )
             )
         return [
             *callbacks,
@@ -293,12 +328,13 @@ class _TrainingRun:
             "training": [*self._earlier(), self._this_training(history)],
         }
         if self._alone:
-            metadata["latent_statistics"] = self._latent_statistics(model)
+            trained = len(history) * self.config.steps_per_epoch
+            metadata["latent_statistics"] = self._latent_statistics(model, trained)
         model.save_to_preset(self.directory / PRESET, metadata)
         self.console.print(f"Preset: {self.directory / PRESET}")
 
-    def _latent_statistics(self, model):
-        trained = self.config.steps * self.config.batch_size
+    def _latent_statistics(self, model, steps):
+        trained = steps * self.config.batch_size
         clips = self._plain_clips(
             self.config.data,
             STATISTICS_BATCH,
@@ -334,6 +370,7 @@ class _TrainingRun:
             del settings[name]
         return {
             **settings,
+            "steps": len(history) * self.config.steps_per_epoch,
             "skipped": history[-1]["skipped"],
             "seconds": round(sum(logs["seconds"] for logs in history)),
             "backend": keras.backend.backend(),

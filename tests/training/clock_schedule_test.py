@@ -1,0 +1,79 @@
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+
+from keras_regen.models import preset_metadata
+from keras_regen.training import ClockSchedule, train
+from tests.training.run_test import SETTINGS, config
+
+RATE = 1e-2
+
+
+def test_the_rate_rises_and_falls_with_the_clock():
+    schedule = ClockSchedule(100, RATE, warmup=0.1)
+    rates = [schedule.rate(share) for share in (0, 0.05, 0.1, 0.55, 1, 1.5)]
+    middle = 0.5 * (1 + schedule.MIN_SHARE)
+    shares = [0, 0.5, 1, middle, schedule.MIN_SHARE, schedule.MIN_SHARE]
+    np.testing.assert_allclose(rates, RATE * np.array(shares), atol=1e-12)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Makes the clock one second later every time that anything reads it."""
+    times = iter(range(10**6))
+    monkeypatch.setattr(
+        "keras_regen.training.clock_schedule.time.perf_counter", lambda: next(times)
+    )
+
+
+def test_a_run_ends_with_its_minutes_and_resumes(clock, folder, tmp_path):
+    settings = {**SETTINGS, "samples": 0, "warmup": 0.0, "learning_rate": RATE}
+    short = config(folder, **settings, minutes=8 / 60)
+    train(short, tmp_path / "run")
+    rows = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert rows[-1]["elapsed"] >= 8 > rows[-2]["elapsed"]
+    assert rows[0]["learning_rate"] == pytest.approx(RATE)
+    schedule = ClockSchedule(8, RATE, 0.0)
+    for earlier, row in itertools.pairwise(rows):
+        expected = schedule.rate(earlier["elapsed"] / 8)
+        assert row["learning_rate"] == pytest.approx(expected, rel=1e-5)
+    [training] = preset_metadata(tmp_path / "run" / "preset")["training"]
+    assert training["steps"] == rows[-1]["step"] == 4 * len(rows)
+    assert training["minutes"] == pytest.approx(8 / 60)
+    # It is over: the same call trains no more.
+    train(short, tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "history.json").read_text()) == rows
+
+
+def test_a_resumed_run_goes_on_at_its_place_on_the_clock(clock, folder, tmp_path):
+    settings = {**SETTINGS, "samples": 0, "learning_rate": RATE, "minutes": 20 / 60}
+
+    def stop(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if self.elapsed >= 6 and not stopped:
+            stopped.append(self.elapsed)
+            self.model.stop_training = True
+
+    original, stopped = ClockSchedule.on_epoch_end, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClockSchedule, "on_epoch_end", stop)
+        train(config(folder, **settings), tmp_path / "run")
+    train(config(folder, **settings), tmp_path / "run")
+    rows = json.loads((tmp_path / "run" / "history.json").read_text())
+    elapsed = [row["elapsed"] for row in rows]
+    assert stopped[0] in elapsed and elapsed == sorted(elapsed) and elapsed[-1] >= 20
+    after = rows[elapsed.index(stopped[0]) + 1]
+    schedule = ClockSchedule(20, RATE, 0.05)
+    assert after["learning_rate"] == pytest.approx(
+        schedule.rate(stopped[0] / 20), rel=1e-5
+    )
+    assert math.isfinite(after["loss"])
+
+
+@pytest.mark.parametrize("minutes", [-1.0])
+def test_minutes_are_not_negative(minutes, folder):
+    with pytest.raises(ValueError, match="`minutes` must be from 0"):
+        config(folder, minutes=minutes)
