@@ -9,7 +9,7 @@ from keras_regen.evaluation import (
 from keras_regen.evaluation.embedders import X264, ZonalDct, load_embedder
 from keras_regen.video import bundled_clip
 
-regen = load_embedder("regen_tiny_8x8x8")
+regen = load_embedder("regen_small_8x8x8")
 embedders = [regen, ZonalDct(regen, num_frames=9), X264(regen)]
 
 # VidTok's protocol, on smaller frames.

@@ -8,7 +8,7 @@ from keras_regen import Regen
 from keras_regen.metrics import psnr
 from keras_regen.video import VideoReader, VideoWriter, bundled_clip
 
-regen = Regen.from_preset("regen_tiny_8x8x8")
+regen = Regen.from_preset("regen_small_8x8x8")
 
 # The first chunk, k + 1 frames, cropped to 128x128 pixels.
 with VideoReader(bundled_clip()) as reader:

@@ -9,7 +9,7 @@ from keras_regen.video import VideoReader, VideoWriter, bundled_clip
 
 SLOWER = 4
 
-regen = Regen.from_preset("regen_tiny_8x8x8")
+regen = Regen.from_preset("regen_small_8x8x8")
 k = regen.temporal_compression
 
 with VideoReader(bundled_clip()) as reader:

@@ -3,7 +3,7 @@
 from keras_regen import Latents, Regen, VideoCodec
 from keras_regen.video import bundled_clip
 
-codec = VideoCodec(Regen.from_preset("regen_tiny_8x8x8"))
+codec = VideoCodec(Regen.from_preset("regen_small_8x8x8"))
 
 # Videos may have any length and size. The latents store both.
 latents = codec.encode(bundled_clip())

@@ -8,7 +8,7 @@ import pytest
 from keras_regen.metrics import psnr
 from keras_regen.models import Regen, preset_metadata
 
-PRESET = "regen_tiny_8x8x8"
+PRESET = "regen_small_8x8x8"
 # Decoded values are in [-1, 1].
 RANGE = 2.0
 

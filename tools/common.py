@@ -15,7 +15,7 @@ from unittest import mock
 
 import numpy as np
 
-PRESET = "regen_tiny_8x8x8"
+PRESET = "regen_small_8x8x8"
 BACKENDS = ("torch", "tensorflow", "jax")
 # Height and width of the validation clips.
 SIZE = 128

@@ -153,7 +153,7 @@ def compression(scorer, presets):
             embedder(presets[f"{kind}_{k}"], name=f"{kind}_{k}")
             for kind in ("regen", "conv")
         ]
-        models.append(embedder(f"regen_tiny_8x8x{k}"))
+        models.append(embedder(f"regen_small_8x8x{k}"))
         models.append(embedders.ZonalDct(models[0], k + 1, name=f"dct_{k}"))
         for row in scorer(f"compression_{k}", models, TABLE_1):
             lines.append((f"8x8x{k}", row))

@@ -1,11 +1,11 @@
 """Measures a preset's PSNR and SSIM on validation clips, and writes its metadata.
 
-    python -m tools.score_preset PRESET DATA/valid
-    python -m tools.score_preset PRESET DATA/valid BUNDLE
+    python -m tools.score_preset PRESET DATA/valid DATA/valid2
+    python -m tools.score_preset PRESET DATA/valid DATA/valid2 --bundle DIR
 
 Scores one and four steps, and two baselines: a 3D DCT of as many values, and the first
-frame held. The second command first stores the preset in BUNDLE, with float16 weights,
-and scores that.
+frame held. The second command first stores the preset in DIR, with int8 weights, and
+scores that.
 """
 
 import argparse
@@ -36,7 +36,7 @@ class FirstFrameHeld:
         return None
 
 
-def evaluate(preset, folder):
+def evaluate(preset, folders):
     """Returns the protocol, and the scores of every clip and of their mean."""
     model = load_model(preset)
     num_frames = model.temporal_compression + 1
@@ -49,7 +49,7 @@ def evaluate(preset, folder):
         scored.append(embedders.VideoCodecEmbedder(codec, 4, name="four_steps"))
     scored.append(embedders.ZonalDct(one_step, num_frames, name="zonal_dct"))
     scored.append(FirstFrameHeld())
-    table, items = {}, open_dataset(folder)
+    table, items = {}, open_dataset([str(folder) for folder in folders])
     with tempfile.TemporaryDirectory() as directory:
         output = pathlib.Path(directory) / "scores.json"
         evaluation = Evaluation(scored, items, protocol, output)
@@ -73,10 +73,10 @@ def evaluate(preset, folder):
     return protocol.to_dict(), table
 
 
-def score_preset(preset, folder):
+def score_preset(preset, folders):
     """Scores the preset as it is stored, in float32, and rewrites its metadata."""
     keras.config.set_dtype_policy("float32")
-    protocol, scores = evaluate(preset, folder)
+    protocol, scores = evaluate(preset, folders)
     metadata = {**preset_metadata(preset), "protocol": protocol, "scores": scores}
     with AtomicOutput(preset_directory(preset) / METADATA, "metadata") as output:
         output.temporary.write_text(json.dumps(metadata, indent=2) + "\n")
@@ -85,15 +85,15 @@ def score_preset(preset, folder):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("preset", help="directory or bundled name")
-    parser.add_argument("folder", type=pathlib.Path, help="validation clips")
-    parser.add_argument("bundle", type=pathlib.Path, nargs="?")
+    parser.add_argument("folders", nargs="+", help="of validation clips")
+    parser.add_argument("--bundle", type=pathlib.Path, help="directory to store it in")
     args = parser.parse_args()
     preset = args.preset
     if args.bundle:
         model = load_model(preset)
-        model.save_to_preset(args.bundle, preset_metadata(preset), dtype="float16")
+        model.save_to_preset(args.bundle, preset_metadata(preset), dtype="int8")
         preset = args.bundle
-    score_preset(preset, args.folder)
+    score_preset(preset, args.folders)
 
 
 if __name__ == "__main__":

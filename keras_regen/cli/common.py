@@ -13,7 +13,7 @@ import rich.table
 import keras_regen
 from keras_regen.backend import alone, choose_backend, quiet_start
 
-DEFAULT_PRESET = "regen_tiny_8x8x8"
+DEFAULT_PRESET = "regen_small_8x8x8"
 
 
 def load_keras(console):

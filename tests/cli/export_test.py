@@ -41,11 +41,11 @@ class TestExport:
         ("arguments", "message"),
         [
             (["nowhere", "-o", "1"], "nowhere"),
-            (["regen_tiny_8x8x8"], "--output"),
-            (["regen_tiny_8x8x8", "-o", "1", "--format", "tflite"], "tflite"),
-            (["regen_tiny_8x8x8", "-o", "1", "--warmup", "big"], "HEIGHTxWIDTH"),
-            (["regen_tiny_8x8x8", "-o", "1", "--steps", "2"], "num_steps"),
-            (["regen_tiny_8x8x8", "-o", "1", "--max-steps", "0"], "max_steps"),
+            (["regen_small_8x8x8"], "--output"),
+            (["regen_small_8x8x8", "-o", "1", "--format", "tflite"], "tflite"),
+            (["regen_small_8x8x8", "-o", "1", "--warmup", "big"], "HEIGHTxWIDTH"),
+            (["regen_small_8x8x8", "-o", "1", "--steps", "2"], "num_steps"),
+            (["regen_small_8x8x8", "-o", "1", "--max-steps", "0"], "max_steps"),
         ],
     )
     def test_errors(self, run, arguments, message):

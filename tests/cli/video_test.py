@@ -53,7 +53,7 @@ class TestReconstruct:
 
     def test_without_arguments(self, run, preset, tmp_path, monkeypatch):
         presets = tmp_path / "presets"
-        shutil.copytree(preset, presets / "regen_tiny_8x8x8")
+        shutil.copytree(preset, presets / "regen_small_8x8x8")
         monkeypatch.setattr("keras_regen.models.presets.BUNDLED", presets)
         status, stdout, _ = run("reconstruct")
         assert status == 0

@@ -205,7 +205,7 @@ def test_a_file_in_the_format_of_version_1(tmp_path):
         "temporal_compression": 4,
         "chunking": "shared",
         "dtype": "uint8",
-        "preset": "regen_tiny_8x8x8",
+        "preset": "regen_small_8x8x8",
         "encoder_id": "0123456789abcdef",
         "start": 9,
         "first_chunk": 2,
