@@ -45,6 +45,9 @@ def unpatchify(patches, patch_size, overlap=0):
     x = ops.reshape(patches, (batch * frames, rows, columns, side, side * channels))
     x = ops.transpose(x, (0, 1, 3, 2, 4))
     if overlap:
+        # In one piece: PyTorch cannot export sums of transposed tensors for any size.
+        width = columns * side * channels
+        x = ops.reshape(x, (batch * frames, rows, side, width))
         x = _add_overlap(x, overlap)
         height = batch * frames * rows * patch_size
         x = ops.reshape(x, (height, columns, side, channels))
@@ -66,12 +69,18 @@ def _add_overlap(x, overlap):
     """
     # The margins over the previous and over the next patch.
     before, after = x[:, :, :overlap], x[:, :, -overlap:]
-    from_previous = ops.concatenate([after[:, :1], after[:, :-1]], axis=1)
-    from_next = ops.concatenate([before[:, 1:], before[:, -1:]], axis=1)
-    first = x[:, :, overlap : 2 * overlap] + from_previous
-    middle = x[:, :, 2 * overlap : -2 * overlap]
-    last = x[:, :, -2 * overlap : -overlap] + from_next
-    return ops.concatenate([first, middle, last], axis=2)
+    # Joined before it is cut: PyTorch exports no tensor of n - 1 patches.
+    from_previous = ops.concatenate([after[:, :1], after], axis=1)[:, :-1]
+    from_next = ops.concatenate([before, before[:, -1:]], axis=1)[:, 1:]
+    parts = [
+        x[:, :, overlap : 2 * overlap] + from_previous,
+        x[:, :, -2 * overlap : -overlap] + from_next,
+    ]
+    # No neighbour reaches the middle, if there is one: exported formats take no empty
+    # tensors.
+    if x.shape[2] > 4 * overlap:
+        parts.insert(1, x[:, :, 2 * overlap : -2 * overlap])
+    return ops.concatenate(parts, axis=2)
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
