@@ -9,6 +9,7 @@ import keras
 
 from keras_regen.models import hub
 from keras_regen.models.weights_file import (
+    DTYPES,
     file_sha256,
     load_weights,
     save_weights,
@@ -56,9 +57,16 @@ def preset_directory(preset):
 
 
 def preset_metadata(preset):
-    """Returns the `metadata.json` of a preset as a dict, empty if it has none."""
+    """Returns the `metadata.json` of a preset as a dict, empty if it has none.
+
+    Raises:
+        ValueError: if there is no such preset, or the file is not JSON.
+    """
     path = preset_directory(preset) / METADATA
-    return json.loads(path.read_text()) if path.is_file() else {}
+    try:
+        return json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
 
 
 def load_model(preset, temporal_compression=None, dtype=None, remat=False):
@@ -116,8 +124,7 @@ def load_preset(cls, preset, temporal_compression=None, dtype=None, remat=False)
 
 def _check_weights(directory):
     """Raises ValueError if the weights are not those that the metadata names."""
-    path = directory / METADATA
-    expected = json.loads(path.read_text()).get(DIGEST) if path.is_file() else None
+    expected = preset_metadata(directory).get(DIGEST)
     if expected is None:
         # Presets of earlier versions name none.
         return
@@ -131,6 +138,10 @@ def _check_weights(directory):
 
 def save_preset(model, directory, metadata=None, dtype="float32"):
     """See `Regen.save_to_preset`."""
+    if dtype not in DTYPES:
+        raise ValueError(
+            f"`dtype` must be one of {', '.join(DTYPES)}. Received: dtype={dtype!r}"
+        )
     directory = pathlib.Path(directory)
     config = keras.saving.serialize_keras_object(model)
     # What the model was compiled with belongs to its training, not to the preset.

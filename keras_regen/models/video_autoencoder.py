@@ -240,7 +240,8 @@ class VideoAutoencoder(keras.Model):
         """Loads a trained model.
 
         Args:
-            preset: the name of a bundled preset, a directory, or `hf://user/name`.
+            preset: the name of a bundled preset, a directory, `hf://user/name` or
+                `hf://user/name@revision`.
             temporal_compression: int or None. If given, the k that the preset has.
             dtype: dtype policy to run under. Defaults to the global policy.
             remat: bool. See `VideoEncoder`. Defaults to `False`.
@@ -256,8 +257,12 @@ class VideoAutoencoder(keras.Model):
         Args:
             directory: path. Created if needed; replaced only when all is written.
             metadata: dict or None. Facts about the model: data, steps, scores.
-            dtype: `"float32"` or `"float16"`. How the weights are stored. Defaults to
-                `"float32"`.
+            dtype: `"float32"`, `"float16"` or `"int8"`, large kernels as whole numbers
+                with a scale for each output channel. How the weights are stored.
+                Defaults to `"float32"`.
+
+        Raises:
+            ValueError: if `dtype` is another.
         """
         save_preset(self, directory, metadata, dtype)
 

@@ -27,15 +27,8 @@ def save_weights(model, path, dtype="float32"):
     Args:
         model: a `keras.Model`.
         path: path to write to, ending in `.weights.h5`.
-        dtype: `"float32"`, `"float16"` or `"int8"`. Defaults to `"float32"`.
-
-    Raises:
-        ValueError: if `dtype` is another.
+        dtype: one of `DTYPES`. Defaults to `"float32"`.
     """
-    if dtype not in DTYPES:
-        raise ValueError(
-            f"`dtype` must be one of {', '.join(DTYPES)}. Received: dtype={dtype!r}"
-        )
     path = pathlib.Path(path)
     with tempfile.TemporaryDirectory(dir=path.parent) as directory:
         unpacked = pathlib.Path(directory) / path.name
