@@ -29,48 +29,40 @@ def clock(monkeypatch):
     )
 
 
-def test_a_run_ends_with_its_minutes_and_resumes(clock, folder, tmp_path):
-    settings = {**SETTINGS, "samples": 0, "warmup": 0.0, "learning_rate": RATE}
-    short = config(folder, **settings, minutes=8 / 60)
-    train(short, tmp_path / "run")
-    rows = json.loads((tmp_path / "run" / "history.json").read_text())
-    assert rows[-1]["elapsed"] >= 8 > rows[-2]["elapsed"]
-    assert rows[0]["learning_rate"] == pytest.approx(RATE)
-    schedule = ClockSchedule(8, RATE, 0.0)
-    for earlier, row in itertools.pairwise(rows):
-        expected = schedule.rate(earlier["elapsed"] / 8)
-        assert row["learning_rate"] == pytest.approx(expected, rel=1e-5)
-    [training] = preset_metadata(tmp_path / "run" / "preset")["training"]
-    assert training["steps"] == rows[-1]["step"] == 4 * len(rows)
-    assert training["minutes"] == pytest.approx(8 / 60)
-    # It is over: the same call trains no more.
-    train(short, tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "history.json").read_text()) == rows
-
-
-def test_a_resumed_run_goes_on_at_its_place_on_the_clock(clock, folder, tmp_path):
+def test_a_run_lasts_its_minutes_and_resumes_at_its_place(clock, folder, tmp_path):
     settings = {**SETTINGS, "samples": 0, "learning_rate": RATE, "minutes": 20 / 60}
+
+    def rows_of():
+        return json.loads((tmp_path / "run" / "history.json").read_text())
+
+    original, stopped = ClockSchedule.on_epoch_end, []
 
     def stop(self, epoch, logs=None):
         original(self, epoch, logs)
-        if self.elapsed >= 6 and not stopped:
+        if self.elapsed >= 6:
             stopped.append(self.elapsed)
             self.model.stop_training = True
 
-    original, stopped = ClockSchedule.on_epoch_end, []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ClockSchedule, "on_epoch_end", stop)
         train(config(folder, **settings), tmp_path / "run")
+    before = rows_of()
+    assert before[-1]["elapsed"] == stopped[0] < 20
     train(config(folder, **settings), tmp_path / "run")
-    rows = json.loads((tmp_path / "run" / "history.json").read_text())
-    elapsed = [row["elapsed"] for row in rows]
-    assert stopped[0] in elapsed and elapsed == sorted(elapsed) and elapsed[-1] >= 20
-    after = rows[elapsed.index(stopped[0]) + 1]
+    rows = rows_of()
+    assert rows[: len(before)] == before
+    assert rows[-1]["elapsed"] >= 20 > rows[-2]["elapsed"]
     schedule = ClockSchedule(20, RATE, 0.05)
-    assert after["learning_rate"] == pytest.approx(
-        schedule.rate(stopped[0] / 20), rel=1e-5
-    )
-    assert math.isfinite(after["loss"])
+    for earlier, row in itertools.pairwise(rows):
+        expected = schedule.rate(earlier["elapsed"] / 20)
+        assert row["learning_rate"] == pytest.approx(expected, rel=1e-5)
+        assert math.isfinite(row["loss"])
+    [training] = preset_metadata(tmp_path / "run" / "preset")["training"]
+    assert training["steps"] == rows[-1]["step"] == 4 * len(rows)
+    assert training["minutes"] == pytest.approx(20 / 60)
+    # Its time is up: the same call trains no more.
+    train(config(folder, **settings), tmp_path / "run")
+    assert rows_of() == rows
 
 
 @pytest.mark.parametrize("minutes", [-1.0])
