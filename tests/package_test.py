@@ -57,6 +57,18 @@ def test_editors_see_every_public_name():
         assert set(importlib.import_module(package).__all__) <= seen, package
 
 
+def test_no_lazy_name_is_also_the_name_of_its_module():
+    # Importing the module would put it in the place of the name.
+    for package in PACKAGES:
+        path = ROOT.joinpath(*package.split("."), "__init__.py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == (
+                "lazy_exports"
+            ):
+                origin = ast.literal_eval(node.args[2])
+                assert not [name for name in origin if name == origin[name]]
+
+
 def test_nothing_outside_a_package_imports_what_is_not_public():
     private = []
     for folder in ("keras_regen", "tools", "examples"):
