@@ -11,18 +11,18 @@ import pathlib
 import numpy as np
 
 from keras_regen.models import Regen
-from keras_regen.video import VideoReader, bundled_clip
+from keras_regen.video import VideoReader
 from tools.common import PRESET
 
-PATH = pathlib.Path(__file__).parents[1] / "tests" / "golden.npz"
+TESTS = pathlib.Path(__file__).parents[1] / "tests"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", type=pathlib.Path, nargs="?", default=PATH)
+    parser.add_argument("output", type=pathlib.Path, nargs="?", default=TESTS / "golden.npz")
     args = parser.parse_args()
     regen = Regen.from_preset(PRESET)
-    with VideoReader(bundled_clip()) as frames:
+    with VideoReader(TESTS / "clip.mp4") as frames:
         video = np.stack(list(itertools.islice(frames, 9, 18)))
     video = video[None, :, 40:88, 32:96]
     latents = regen.encode(video)

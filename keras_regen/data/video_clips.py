@@ -122,7 +122,7 @@ class VideoClips(keras.utils.PyDataset):
     [((2, 9, 64, 96, 3), 'uint8'), ((2, 11, 64, 96, 3), 'uint8')]
     >>> dense = VideoClips(bundled_clip(), 9, 64, batch_size=4, sampling="dense")
     >>> [len(chunk) for chunk, in dense]
-    [4, 2]
+    [4, 1]
     """
 
     def __init__(

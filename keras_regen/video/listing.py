@@ -45,12 +45,28 @@ def find_videos(source):
     return dict(sorted(found.items()))
 
 
-def bundled_clip():
-    """Returns the path of the clip in the package, a scene of Big Buck Bunny.
+def bundled_clip(name="bunny"):
+    """Returns the path of a clip in the package.
 
-    It has 60 frames of 128x228 pixels, at 25 frames/s.
+    Both clips have 45 frames of 240x424 pixels, at 24 frames/s. The bundled presets were
+    not trained on them. `ATTRIBUTION.md`, next to them, has their licences.
+
+    Args:
+        name: `"bunny"`, from the animated film Big Buck Bunny, or `"steel"`, from Tears
+            of Steel, a film with actors. Defaults to `"bunny"`.
+
+    Returns:
+        pathlib.Path.
+
+    Raises:
+        ValueError: if there is no such clip.
     """
-    return ASSETS / "bunny.mp4"
+    clips = {path.stem: path for path in sorted(ASSETS.glob("*.mp4"))}
+    if name not in clips:
+        raise ValueError(
+            f"The bundled clips are {', '.join(clips)}. Received: name={name!r}"
+        )
+    return clips[name]
 
 
 def _expand(source):

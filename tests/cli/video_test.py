@@ -11,9 +11,10 @@ import keras_regen
 from keras_regen.codec import VideoCodec
 from keras_regen.latents import Latents
 from keras_regen.metrics import psnr, ssim
-from keras_regen.video import VideoReader, bundled_clip
+from keras_regen.video import VideoReader
 from tests.cli.conftest import FRAMES, HEIGHT, WIDTH, K, assert_user_error
 from tests.models.conftest import awaken, make_regen
+from tests.video.videos import CLIP
 
 
 class TestReconstruct:
@@ -55,10 +56,12 @@ class TestReconstruct:
         presets = tmp_path / "presets"
         shutil.copytree(preset, presets / "regen_small_8x8x8")
         monkeypatch.setattr("keras_regen.models.presets.BUNDLED", presets)
+        # The bundled clip has 2.6 times as many pixels.
+        monkeypatch.setattr("keras_regen.cli.video.bundled_clip", lambda: CLIP)
         status, stdout, _ = run("reconstruct")
         assert status == 0
-        assert "bunny_regen.mp4" in stdout
-        with VideoReader(tmp_path / "bunny_regen.mp4") as reader:
+        assert "clip_regen.mp4" in stdout
+        with VideoReader(tmp_path / "clip_regen.mp4") as reader:
             assert (reader.num_frames, reader.fps) == (60, 25)
             assert (reader.height, reader.width) == (128, 2 * 228)
 
@@ -101,7 +104,7 @@ class TestReconstruct:
         assert {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before
 
     def test_damaged_video(self, run, preset, tmp_path):
-        data = bundled_clip().read_bytes()
+        data = CLIP.read_bytes()
         (tmp_path / "half.mp4").write_bytes(data[: len(data) // 2])
         result = run("reconstruct", "half.mp4", "--preset", preset)
         assert_user_error(result, "it is damaged at frame")

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from keras_regen.data import Bucket, VideoClips
-from keras_regen.video import bundled_clip
 from tests.models.conftest import make_regen
+from tests.video.videos import CLIP
 
 
 @pytest.fixture(scope="module")
 def batches():
     clips = VideoClips(
-        bundled_clip(), 5, 16, batch_size=2, margin=1, steps_per_epoch=2, workers=1
+        CLIP, 5, 16, batch_size=2, margin=1, steps_per_epoch=2, workers=1
     )
     return list(clips)
 
@@ -32,7 +32,7 @@ def fit(data, **kwargs):
 
 def test_mixed_shapes():
     clips = VideoClips(
-        bundled_clip(),
+        CLIP,
         num_frames=5,
         size=[Bucket(16, 16, 2), Bucket(24, 32, 1)],
         margin=1,
@@ -51,13 +51,13 @@ def test_mixed_shapes():
 
 
 def test_evaluate_and_validation():
-    dense = VideoClips(bundled_clip(), 5, 16, batch_size=5, sampling="dense")
+    dense = VideoClips(CLIP, 5, 16, batch_size=5, sampling="dense")
     assert [len(chunk) for (chunk,) in dense] == [5, 5, 2]
     regen = make_regen()
     regen.compile(optimizer="adam")
     assert regen.evaluate(dense, verbose=0) == regen.evaluate(dense, verbose=0)
     clips = VideoClips(
-        bundled_clip(), 5, 16, batch_size=2, steps_per_epoch=2, workers=1
+        CLIP, 5, 16, batch_size=2, steps_per_epoch=2, workers=1
     )
     history = regen.fit(clips, validation_data=dense, verbose=0)
     assert np.isfinite(history.history["val_loss"][0])

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from keras_regen.data import Bucket, VideoClips
-from keras_regen.video import bundled_clip
 from tests.data.clips import digests, frame_numbers, make
-from tests.video.videos import moving_ramp, read, write
+from tests.video.videos import CLIP, moving_ramp, read, write
 
 
 class TestRandom:
@@ -189,7 +188,7 @@ class TestDense:
 )
 def test_bad_arguments(arguments, message):
     with pytest.raises(ValueError, match=f"Received: {message}"):
-        make(bundled_clip(), **arguments)
+        make(CLIP, **arguments)
 
 
 def test_clips_of_raw_video(tmp_path):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from keras_regen.video import VideoReader, bundled_clip
+from keras_regen.video import VideoReader
 from tests.serving.processes import ROOT, run_python, serve
 from tests.serving.toy_requests import needs_tensorflow_serving
-from tests.video.videos import read, write
+from tests.video.videos import CLIP, read, write
 
 pytestmark = needs_tensorflow_serving
 EXAMPLES = ROOT / "examples" / "serving"
@@ -15,7 +15,7 @@ EXAMPLES = ROOT / "examples" / "serving"
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """Two and a half chunks, whose sides are not multiples of 8."""
-    frames = read(bundled_clip())[:21, :42, :61]
+    frames = read(CLIP)[:21, :42, :61]
     return write(tmp_path_factory.mktemp("clip") / "clip.mp4", frames)
 
 
@@ -80,7 +80,7 @@ class TestExamples:
     def test_measurement(self, model_dir):
         with serve(model_dir, "--enable_serialization_as_tensor_content") as ports:
             process = run_python(
-                "-m", "tools.measure_serving", bundled_clip(), "--repeats", 1,
+                "-m", "tools.measure_serving", CLIP, "--repeats", 1,
                 "--rest", f"http://localhost:{ports['rest']}",
                 "--grpc", f"localhost:{ports['grpc']}",
             )  # fmt: skip

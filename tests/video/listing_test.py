@@ -1,8 +1,10 @@
 import os
 
+import numpy as np
 import pytest
 
-from keras_regen.video import find_videos
+from keras_regen.video import VideoReader, bundled_clip, find_videos
+from tests.video.videos import read
 
 
 def touch(folder, *names):
@@ -88,3 +90,30 @@ def test_no_videos(tmp_path, source):
     source = str(tmp_path / source) if source != [] else []
     with pytest.raises(ValueError, match=r"There must be a video.*Received: source="):
         find_videos(source)
+
+
+class TestBundledClips:
+    @pytest.mark.parametrize("name", ["bunny", "steel"])
+    def test_what_they_are(self, name):
+        path = bundled_clip(name)
+        assert path.stat().st_size < 1_000_000
+        with VideoReader(path) as reader:
+            assert (reader.fps, reader.num_frames) == (24.0, 45)
+        frames = read(path).astype(int)
+        assert frames.shape == (45, 240, 424, 3)
+        # There is motion in every frame, but no cut.
+        change = np.abs(np.diff(frames, axis=0)).mean(axis=(1, 2, 3))
+        assert 3 < change.min() and change.max() < 20
+
+    def test_every_clip_has_a_licence(self):
+        folder = bundled_clip().parent
+        text = (folder / "ATTRIBUTION.md").read_text()
+        clips = sorted(path.name for path in folder.iterdir() if path.suffix != ".md")
+        assert clips == ["bunny.mp4", "steel.mp4"]
+        _, *sections = text.split("\n## ")
+        assert [section.splitlines()[0] for section in sections] == clips
+        assert all("creativecommons.org/licenses/" in section for section in sections)
+
+    def test_no_such_clip(self):
+        with pytest.raises(ValueError, match="bunny, steel. Received: name='city'"):
+            bundled_clip("city")

@@ -1,10 +1,14 @@
 """Making, writing and reading videos for tests."""
 
+import pathlib
 import struct
 
 import numpy as np
 
 from keras_regen.video import VideoReader, VideoWriter
+
+# 60 frames of 128x228 pixels, at 25 frames/s: much smaller than the bundled clips.
+CLIP = pathlib.Path(__file__).parents[1] / "clip.mp4"
 
 
 def moving_ramp(num_frames, height, width):

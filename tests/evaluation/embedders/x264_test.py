@@ -5,10 +5,10 @@ import pytest
 from keras_regen.evaluation.embedders import X264
 from keras_regen.evaluation.embedders.x264 import _encode, _num_bits, to_planes
 from keras_regen.metrics import psnr
-from keras_regen.video import VideoReader, bundled_clip
 from tests.evaluation.embedders.videos import Sized, ramp
+from tests.video.videos import CLIP, read
 
-VIDEO = np.stack([*VideoReader(bundled_clip())])[:8, :64, :64]
+VIDEO = read(CLIP)[:8, :64, :64]
 
 
 def encode(video, crf):
