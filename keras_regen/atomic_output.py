@@ -1,17 +1,40 @@
 """Output files and directories that appear complete or not at all."""
 
+import contextlib
+import functools
+import hashlib
+import os
 import pathlib
+import platform
+import re
 import secrets
 import shutil
+import stat
+import time
+
+try:
+    import fcntl
+except ImportError:
+    # Windows. Leftovers are not removed there, since none can be told to be dead.
+    fcntl = None
+
+# Another machine's locks may not be visible here. Nothing writes for a day without
+# changing its output.
+_DEAD_SECONDS = 24 * 3600
+_BOOT_ID = pathlib.Path("/proc/sys/kernel/random/boot_id")
+
+
+class OutputError(ValueError):
+    """An output cannot be written."""
 
 
 class AtomicOutput:
     """A file or directory that is written next to its destination and then renamed.
 
     Until `commit`, the destination stays as it was. An error and Ctrl-C remove the
-    unfinished output; a killed process leaves it under a hidden name. A `with` block
-    commits if it ends without an error, and turns an OSError into the ValueError that
-    `error` makes.
+    unfinished output. A killed process leaves it, under a hidden name; the next output
+    with the same destination removes it. A `with` block commits if it ends without an
+    error, and turns an OSError into the `OutputError` that `error` makes.
 
     Args:
         path: path of the destination.
@@ -23,37 +46,25 @@ class AtomicOutput:
         temporary: path to write to. It exists.
 
     Raises:
-        ValueError: if the destination cannot be written.
+        OutputError: if the destination cannot be written, or is a device, a pipe or
+            another thing that is not a file.
     """
 
     def __init__(self, path, what, directory=False):
         self.path = pathlib.Path(path)
         self.what = what
-        if self.path.is_dir() and not directory:
-            raise self.error("it is a directory")
-        if directory and self.path.exists():
-            if not self.path.is_dir():
-                raise self.error("it is a file")
-            if any(self.path.iterdir()):
-                raise self.error("the directory is not empty")
-        # In the same folder, so that the last step is a rename within a file system.
-        self.temporary = self.path.with_name(
-            f".{self.path.stem}-{secrets.token_hex(4)}{self.path.suffix.lower()}"
-        )
         try:
-            if directory:
-                self.temporary.mkdir()
-            else:
-                self.temporary.touch(exist_ok=False)
+            if reason := _occupied(self.path, directory):
+                raise self.error(reason)
+            _remove_leftovers(self.path)
+            self.temporary, self._lock = _create(self.path, directory)
         except OSError as error:
-            raise self.error(error.strerror) from error
+            raise self.error(error_reason(error)) from error
 
-    @staticmethod
-    def remove_leftovers(path):
-        """Removes what killed processes left next to a path that no process writes."""
-        path = pathlib.Path(path)
-        for leftover in path.parent.glob(f".{path.stem}-????????{path.suffix}"):
-            leftover.unlink(missing_ok=True)
+    @classmethod
+    def check(cls, path, what, directory=False):
+        """Raises `OutputError` unless the destination can be written; leaves it."""
+        cls(path, what, directory).discard()
 
     def __enter__(self):
         return self
@@ -65,24 +76,167 @@ class AtomicOutput:
         finally:
             self.discard()
         if isinstance(error, OSError):
-            raise self.error(error.strerror or str(error)) from error
+            raise self.error(error_reason(error)) from error
 
     def commit(self):
         """Moves the output to its destination."""
         try:
             self.temporary.replace(self.path)
         except OSError as error:
-            raise self.error(error.strerror) from error
+            raise self.error(error_reason(error)) from error
 
     def discard(self):
         """Removes the output, unless it was committed."""
-        if self.temporary.is_dir():
-            shutil.rmtree(self.temporary)
-        else:
-            self.temporary.unlink(missing_ok=True)
+        _remove(self.temporary)
+        self._lock.close()
 
     def error(self, reason):
-        """Returns the ValueError to raise when writing fails."""
-        return ValueError(
+        """Returns the `OutputError` to raise when writing fails."""
+        return OutputError(
             f"Cannot write the {self.what}: {reason}. Received: path={self.path}"
         )
+
+
+@contextlib.contextmanager
+def scratch_directory(parent, name):
+    """Makes a hidden directory for the length of a `with` block.
+
+    What a killed process leaves is removed by the next one with this parent and name.
+
+    Args:
+        parent: path of the directory to make it in.
+        name: str. The name of its purpose, for its own name and messages.
+
+    Yields:
+        Path of the directory.
+
+    Raises:
+        OutputError: if it cannot be made.
+    """
+    output = AtomicOutput(pathlib.Path(parent) / f".{name}", name, directory=True)
+    try:
+        yield output.temporary
+    finally:
+        output.discard()
+
+
+def error_reason(error):
+    """Returns the system's message without the error number and the path."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _occupied(path, directory):
+    """Returns why an output cannot replace what is at a path, or None."""
+    if not path.exists():
+        return None
+    mode = path.stat().st_mode
+    if not directory:
+        if stat.S_ISDIR(mode):
+            return "it is a directory"
+        return None if stat.S_ISREG(mode) else "it is not a regular file"
+    if not stat.S_ISDIR(mode):
+        return "it is a file"
+    return "the directory is not empty" if any(path.iterdir()) else None
+
+
+# === Temporary files ===
+
+
+class _Lock:
+    """A lock that ends with the process, however that ends.
+
+    It belongs to an open file, so neither process numbers nor containers matter.
+
+    Args:
+        path: path of a file or directory.
+
+    Raises:
+        OSError: if the file cannot be opened.
+        BlockingIOError: if another open file has the lock.
+    """
+
+    def __init__(self, path):
+        # NFS locks only what is open for writing, which a directory cannot be.
+        flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
+        self._descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
+        self.is_held = False
+        try:
+            if fcntl is not None:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.is_held = True
+        except BlockingIOError:
+            self.close()
+            raise
+        except OSError:
+            # The file system has no locks.
+            pass
+
+    def seconds_since_change(self):
+        return time.time() - os.fstat(self._descriptor).st_mtime
+
+    def is_of(self, path):
+        """Whether the locked file is the one at a path."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(path))
+        except FileNotFoundError:
+            return False
+
+    def close(self):
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _create(path, directory):
+    """Makes a file or directory next to a path; returns its path and its `_Lock`."""
+    while True:
+        # In the same folder, so that the last step is a rename within a file system.
+        name = f".{path.stem}.{_machine()}-{secrets.token_hex(4)}.part"
+        temporary = path.with_name(name + path.suffix.lower())
+        if directory:
+            temporary.mkdir()
+        else:
+            temporary.touch(exist_ok=False)
+        # Until it is locked, another process takes it for a leftover.
+        with contextlib.suppress(FileNotFoundError, BlockingIOError):
+            lock = _Lock(temporary)
+            if lock.is_of(temporary):
+                return temporary, lock
+            lock.close()
+
+
+def _remove_leftovers(path):
+    """Removes what dead processes left next to a path."""
+    stem, suffix = re.escape(path.stem), re.escape(path.suffix.lower())
+    pattern = re.compile(rf"\.{stem}\.([0-9a-f]{{8}})-[0-9a-f]{{8}}\.part{suffix}")
+    with contextlib.suppress(OSError):
+        for name in os.listdir(path.parent):
+            if match := pattern.fullmatch(name):
+                _remove_if_dead(path.with_name(name), match[1] == _machine())
+
+
+def _remove_if_dead(path, is_of_this_machine):
+    # What others removed meanwhile, or may not be removed, stays as it is.
+    with contextlib.suppress(OSError):
+        if stat.S_IFMT(path.lstat().st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+            return
+        with contextlib.closing(_Lock(path)) as lock:
+            seconds = 0 if is_of_this_machine else _DEAD_SECONDS
+            if lock.is_held and lock.seconds_since_change() >= seconds:
+                _remove(path)
+
+
+def _remove(path):
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+@functools.cache
+def _machine():
+    """Returns 8 hexadecimal digits that processes with common locks share."""
+    # Containers on one machine have different names, but one kernel.
+    has_id = _BOOT_ID.exists()
+    name = _BOOT_ID.read_text() if has_id else platform.node()
+    return hashlib.sha256(name.encode()).hexdigest()[:8]

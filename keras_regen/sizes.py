@@ -1,22 +1,25 @@
 """Sizes of memory and of frames, as users write them."""
 
 import re
+import reprlib
 
+_MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?(?:e\+?\d+)?)\s*([KMGT]?)B?\s*", re.I)
+_MAX_MEMORY = 1e18
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def parse_memory(memory):
-    """Returns the bytes of a number or of a str such as `"2GB"` or `"512 MB"`.
+    """Returns the bytes of a number or of a str such as `"2e9"`, `"2GB"` or `"512 MB"`.
 
     Raises:
-        ValueError: if it is neither, or not positive.
+        ValueError: if it is neither, or not from 1 to 1e18.
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)B?\s*", str(memory), re.I)
+    match = _MEMORY.fullmatch(str(memory))
     size = float(match[1]) * _UNITS[match[2].upper()] if match else 0
-    if size < 1:
+    if not 1 <= size <= _MAX_MEMORY:
         raise ValueError(
-            '`max_memory` must be a number of bytes, such as 2e9 or "2GB". '
-            f"Received: max_memory={memory!r}"
+            "`max_memory` must be a number of bytes from 1 to 1e18, such as 2e9, "
+            f'"2e9" or "2GB". Received: max_memory={reprlib.repr(memory)}'
         )
     return int(size)
 

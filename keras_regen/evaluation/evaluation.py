@@ -43,7 +43,6 @@ class ScoreStore:
         """
         self.directory.mkdir(parents=True, exist_ok=True)
         path = self._path(key)
-        AtomicOutput.remove_leftovers(path)
         with AtomicOutput(path, "scores") as output:
             np.savez_compressed(
                 output.temporary,

@@ -8,6 +8,7 @@ import h5py
 import keras
 
 from keras_regen.atomic_output import AtomicOutput
+from keras_regen.hdf5_file import Hdf5Writer
 
 FORMAT = "keras-regen checkpoint"
 VERSION = 1
@@ -78,7 +79,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _save(self):
         with AtomicOutput(self.path, "checkpoint") as output:
-            with h5py.File(output.temporary, "w") as file:
+            with Hdf5Writer(output.temporary) as file:
                 file.attrs["format"] = FORMAT
                 file.attrs["version"] = VERSION
                 file["history"] = json.dumps(self.history)

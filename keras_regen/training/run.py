@@ -147,8 +147,6 @@ class _TrainingRun:
         if distribution.is_chief():
             self.directory.mkdir(parents=True, exist_ok=True)
             self.config.save(path)
-            for name in (CONFIG, CHECKPOINT, HISTORY):
-                AtomicOutput.remove_leftovers(self.directory / name)
 
     @property
     def _seconds(self):
