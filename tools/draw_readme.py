@@ -1,33 +1,72 @@
-"""Draws the README's picture: frames of the bundled clip, and below them re-generated.
+"""Draws the README's moving picture: the bundled clip, and what two presets make of it.
 
-python -m tools.draw_readme            # writes examples/reconstruct.png
-python -m tools.draw_readme OUT.png
+python -m tools.draw_readme            # writes examples/reconstruct.webp
+python -m tools.draw_readme OUT.webp
 """
 
 import argparse
 import pathlib
 
-import imageio.v3 as iio
 import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
 
 from keras_regen.codec import VideoCodec
-from keras_regen.models import Regen
-from keras_regen.video import VideoReader, bundled_clip
-from tools.common import PRESET
+from keras_regen.metrics import psnr
+from keras_regen.models import load_model
+from keras_regen.video import bundled_clip
+from tools.common import log, read_video
 
-PATH = pathlib.Path(__file__).parents[1] / "examples" / "reconstruct.png"
-FRAMES = (4, 16, 32, 56)
+PATH = pathlib.Path(__file__).parents[1] / "examples" / "reconstruct.webp"
+PRESETS = ("regen_small_8x8x8", "regen_small_8x8x32")
+# Frames per second of the film.
+FPS = 24
+# Rows of pixels above the videos, for their names.
+LABEL = 24
+
+
+def draw(output, video, presets):
+    """Writes a video and what every preset makes of it, side by side, as WebP.
+
+    Args:
+        output: path of the picture.
+        video: uint8 `(T, H, W, 3)`.
+        presets: names or directories of presets.
+    """
+    columns = {"original": video}
+    for preset in presets:
+        model = load_model(preset)
+        codec = VideoCodec(model)
+        decoded = codec.decode(codec.encode(video))
+        columns[f"k = {model.temporal_compression}"] = decoded
+        log(preset, f"{psnr(video, decoded).mean():.2f} dB")
+    width = video.shape[2]
+    label = PIL.Image.new("RGB", (width * len(columns), LABEL), "white")
+    canvas, font = PIL.ImageDraw.Draw(label), PIL.ImageFont.load_default(16)
+    for i, name in enumerate(columns):
+        canvas.text((width * (i + 0.5), LABEL / 2), name, "black", font, "mm")
+    frames = np.concatenate([*columns.values()], axis=2)
+    first, *others = [
+        PIL.Image.fromarray(np.concatenate([np.asarray(label), frame]))
+        for frame in frames
+    ]
+    first.save(
+        output,
+        save_all=True,
+        append_images=others,
+        duration=round(1000 / FPS),
+        loop=0,
+        quality=80,
+        method=6,
+    )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=pathlib.Path, nargs="?", default=PATH)
     args = parser.parse_args()
-    regen = Regen.from_preset(PRESET)
-    with VideoReader(bundled_clip()) as reader:
-        pairs = list(VideoCodec(regen).reconstruct_stream(reader))
-    columns = [np.concatenate(pairs[i], axis=0) for i in FRAMES]
-    iio.imwrite(args.output, np.concatenate(columns, axis=1))
+    draw(args.output, read_video(bundled_clip()), PRESETS)
     print(args.output)
 
 

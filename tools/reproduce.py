@@ -6,9 +6,10 @@
 
 `train` trains every model of the tables, or those named. It resumes a run that was
 interrupted, and several processes may train different names at once. On a GPU give it
-more `--steps`. `score` scores these models and the bundled presets. It writes to
-RESULTS the reports, the settings and history of every run, the plots, and `tables.md`.
-DATA has the folders `train` and `valid`. `count` prints the operations of a step.
+more `--steps`. `score` scores these models, and writes to RESULTS the reports, the
+settings and history of every run, the plots, and `tables.md`. DATA has the folders
+`train` and `valid`. `count` prints the operations of a step.
+`tools.reproduce_bundled` scores the bundled presets.
 """
 
 import argparse
@@ -33,7 +34,7 @@ from keras_regen.evaluation import (
 from keras_regen.figures import new_figure, save_figure
 from keras_regen.models import load_model
 from keras_regen.training import TrainingConfig, train, untrained_model
-from tools.common import PRESET, log, markdown_table, print_table, save_json
+from tools.common import log, markdown_table, print_table
 
 # A step has the same number of frames for every k, within 9 %.
 BATCH_SIZES = {8: 24, 16: 12, 32: 6}
@@ -44,10 +45,8 @@ RUNS = {
 }
 TRAINING_STEPS = {8: 400, 16: 250, 32: 400}
 RESOLUTION = 48
-STEPS = (1, 2, 4, 8, 16)
-# The three are scored on the same clips, which are one chunk of k = 32.
+# Every k is scored on the same clips, which are one chunk of k = 32.
 TABLE_1 = get_protocol("regen").override(size=128, num_frames=33)
-TABLE_3 = get_protocol("regen").override(size=128, num_frames=9)
 
 
 def config(data, name, steps):
@@ -96,8 +95,8 @@ def count():
 class Scorer:
     """Scores embedders on the validation clips, and keeps the reports."""
 
-    def __init__(self, data, results):
-        self.items = open_dataset(data / "valid")
+    def __init__(self, folder, results):
+        self.items = open_dataset(folder)
         self.results = results
         self.features = metrics.I3DFeatures(batch_size=1)
 
@@ -123,14 +122,12 @@ def embedder(preset, num_steps=1, name=None):
 
 
 def score(data, runs, results):
-    scorer = Scorer(data, results)
+    scorer = Scorer(data / "valid", results)
     presets = {name: runs / name / "preset" for name in RUNS}
     tables = {
         "1": compression(scorer, presets),
         "2": conditioning(scorer, presets),
-        "3": sampling(scorer),
-        "4": interpolation(scorer),
-        "5": grid(scorer, presets),
+        "grid": grid(scorer, presets),
     }
     for name in RUNS:
         (results / name).mkdir(exist_ok=True)
@@ -153,7 +150,6 @@ def compression(scorer, presets):
             embedder(presets[f"{kind}_{k}"], name=f"{kind}_{k}")
             for kind in ("regen", "conv")
         ]
-        models.append(embedder(f"regen_small_8x8x{k}"))
         models.append(embedders.ZonalDct(models[0], k + 1, name=f"dct_{k}"))
         for row in scorer(f"compression_{k}", models, TABLE_1):
             lines.append((f"8x8x{k}", row))
@@ -165,7 +161,7 @@ def compression(scorer, presets):
 def grid(scorer, presets):
     """How much the borders of 8x8 patches show: 1 means not at all."""
     lines = []
-    for name, preset in {**presets, PRESET: PRESET}.items():
+    for name, preset in presets.items():
         model = embedder(preset)
         ratios = []
         for item in scorer.items:
@@ -193,62 +189,6 @@ def conditioning(scorer, presets):
         for row in scorer(f"conditioning_{size}", models, protocol, max_clips=8):
             lines.append((f"{size}x{size}", row))
     return score_table("resolution", lines)
-
-
-def sampling(scorer):
-    """Table 3: sampling steps, of the bundled preset."""
-    models = [embedder(PRESET, n, name=f"{n} step{'s' * (n > 1)}") for n in STEPS]
-    rows = scorer("sampling", models, TABLE_3, max_clips=5)
-    return score_table("k", [("8", row) for row in rows])
-
-
-def interpolation(scorer):
-    """Table 4: the bundled preset encodes every second frame and decodes all of them.
-
-    Scores the frames that it never saw. Two baselines are the mean of the two decoded
-    frames around each, and the mean of the two original frames.
-    """
-    model = load_model(PRESET)
-    k = model.temporal_compression
-    protocol = get_protocol("regen").override(size=128, num_frames=2 * k + 1)
-    videos = {}
-    for item in scorer.items:
-        scores = []
-        for clip in protocol.clips(item.path, item.fps):
-            latents = model.encode(clip[None, ::2])
-            times = np.arange(2 * k + 1) / 2
-            (video,) = model.decode(latents, times=times, dtype="uint8")
-            candidates = {
-                "seen": (clip[::2], video[::2]),
-                "unseen": (clip[1::2], video[1::2]),
-                "mean of decoded": (clip[1::2], mean_of_neighbours(video[::2])),
-                "mean of originals": (clip[1::2], mean_of_neighbours(clip[::2])),
-            }
-            scores.append(
-                {
-                    name: np.minimum(metrics.psnr(*pair), protocol.psnr_limit).mean()
-                    for name, pair in candidates.items()
-                }
-            )
-        videos[item.name] = {
-            "num_clips": len(scores),
-            **{name: float(np.mean([s[name] for s in scores])) for name in scores[0]},
-        }
-        log("interpolation", item.name, videos[item.name])
-    save_json(scorer.results / "interpolation.json", videos)
-    names = [name for name in next(iter(videos.values())) if name != "num_clips"]
-    rows = [
-        [video, str(row["num_clips"]), *(f"{row[name]:.2f}" for name in names)]
-        for video, row in videos.items()
-    ]
-    means = [np.mean([row[name] for row in videos.values()]) for name in names]
-    rows.append(["mean of clips", "", *(f"{mean:.2f}" for mean in means)])
-    return markdown_table(["clip", "N", *names], rows)
-
-
-def mean_of_neighbours(frames):
-    frames = frames.astype("float32")
-    return np.rint((frames[:-1] + frames[1:]) / 2).astype("uint8")
 
 
 def score_table(group, lines):

@@ -120,9 +120,9 @@ class VideoClips(keras.utils.PyDataset):
     >>> clips = VideoClips(bundled_clip(), 9, size=(64, 96), batch_size=2, margin=1)
     >>> [(array.shape, array.dtype.name) for array in clips[0]]
     [((2, 9, 64, 96, 3), 'uint8'), ((2, 11, 64, 96, 3), 'uint8')]
-    >>> dense = VideoClips(bundled_clip(), 9, 64, batch_size=4, sampling="dense")
+    >>> dense = VideoClips(bundled_clip(), 9, 64, batch_size=3, sampling="dense")
     >>> [len(chunk) for chunk, in dense]
-    [4, 1]
+    [3, 1]
     """
 
     def __init__(

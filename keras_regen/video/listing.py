@@ -48,7 +48,7 @@ def find_videos(source):
 def bundled_clip(name="bunny"):
     """Returns the path of a clip in the package.
 
-    Both clips have 45 frames of 240x424 pixels, at 24 frames/s. The bundled presets were
+    Both clips have 36 frames of 240x424 pixels, at 24 frames/s. The bundled presets were
     not trained on them. `ATTRIBUTION.md`, next to them, has their licences.
 
     Args:

@@ -47,7 +47,7 @@ class VideoReader:
     >>> from keras_regen.video import bundled_clip
     >>> with VideoReader(bundled_clip()) as reader:
     ...     print(reader.fps, reader.num_frames, next(iter(reader)).shape)
-    24.0 45 (240, 424, 3)
+    24.0 36 (240, 424, 3)
     """
 
     def __init__(self, path, fps=None, partial=False):
