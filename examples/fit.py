@@ -21,10 +21,10 @@ def random_clips(video, count):
     )
 
 
-# The last second is held out.
+# The last half second is held out.
 with VideoReader(bundled_clip()) as reader:
     video = np.stack(list(reader))
-training, validation = random_clips(video[:-25], 256), random_clips(video[-25:], 64)
+training, validation = random_clips(video[:-12], 256), random_clips(video[-12:], 64)
 
 regen = Regen(
     VideoEncoder(K, stem_patch_size=8, widths=(32, 64), num_blocks=(1,)),

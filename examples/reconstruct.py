@@ -10,11 +10,11 @@ from keras_regen.video import VideoReader, VideoWriter, bundled_clip
 
 regen = Regen.from_preset("regen_small_8x8x8")
 
-# The first chunk, k + 1 frames, cropped to 128x128 pixels.
+# The first chunk, k + 1 frames, cropped to 128x128 pixels in the centre.
 with VideoReader(bundled_clip()) as reader:
     fps = reader.fps
     frames = list(itertools.islice(reader, regen.temporal_compression + 1))
-video = np.stack(frames)[:, :, 48:176]
+video = np.stack(frames)[:, 56:184, 148:276]
 
 latents = regen.encode(video[None])
 print(f"video {video.shape} -> latents {latents.shape[1:]}")

@@ -14,7 +14,7 @@ k = regen.temporal_compression
 
 with VideoReader(bundled_clip()) as reader:
     fps = reader.fps
-    video = np.stack(list(itertools.islice(reader, k + 1)))[:, 16:112, 64:160]
+    video = np.stack(list(itertools.islice(reader, k + 1)))[:, 72:168, 164:260]
 latents = regen.encode(video[None])
 
 # Times are in frames after the first one: 0, 1/4, 1/2, 3/4, 1, ... k.

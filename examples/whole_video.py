@@ -11,7 +11,7 @@ latents.save("bunny.h5")
 print(f"{len(latents)} frames -> {latents.num_chunks} chunks, {latents.array.shape}")
 
 # The first second, at a quarter of the speed: three new frames between two.
-second = Latents.load("bunny.h5")[:25]
+second = Latents.load("bunny.h5")[:24]
 codec.decode(
     second,
     "slow_second.mp4",
