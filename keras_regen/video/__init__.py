@@ -1,9 +1,10 @@
 """Reading and writing videos frame by frame, without importing Keras."""
 
-from keras_regen.video.container import RAW_SUFFIX, h264_pixel_format, tag_bt709
+from keras_regen.video.container import h264_pixel_format, tag_bt709
 from keras_regen.video.frame_access import open_access
 from keras_regen.video.image_directory import IMAGE_SUFFIXES
 from keras_regen.video.listing import bundled_clip, find_videos
+from keras_regen.video.raw_video import RAW_SUFFIX
 from keras_regen.video.source import UnreadableError
 from keras_regen.video.video_reader import DEFAULT_FPS, VideoReader
 from keras_regen.video.video_writer import VideoWriter

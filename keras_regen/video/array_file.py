@@ -1,51 +1,79 @@
 """Videos as arrays in `.npy` files, read and written frame by frame."""
 
 import math
+import os
 
 import numpy as np
 
 from keras_regen.pixels import FRAME_DTYPES
-from keras_regen.video.source import StillSource, UnreadableError
+from keras_regen.video.source import (
+    FrameIndex,
+    StillSource,
+    UnreadableError,
+    check_size,
+)
+
+# Bytes. The header of a video has 128; Python takes long to parse a malicious one.
+MAX_HEADER_SIZE = 1024
 
 
 class ArraySource(StillSource):
     """The frames of an `.npy` file.
 
     The file is read, not memory-mapped: pages of a mapped file count as memory of the
-    process.
+    process. No pickle is ever loaded.
+
+    Args:
+        path: path.
+        max_pixels: int. Largest number of pixels of a frame.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, max_pixels):
         self._file = path.open("rb")
         try:
-            self._read_header()
-        except (ValueError, EOFError) as error:
-            self.close()
-            raise UnreadableError(f"it is not an .npy file: {error}") from error
+            self._read_header(max_pixels)
         except BaseException:
             self.close()
             raise
 
-    def _read_header(self):
-        version = np.lib.format.read_magic(self._file)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran_order, self._dtype = read(self._file)
-        if len(shape) != 4 or shape[-1] != 3 or 0 in shape[1:]:
+    def _read_header(self, max_pixels):
+        try:
+            version = np.lib.format.read_magic(self._file)
+            read = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
+            shape, fortran_order, self._dtype = read(self._file, MAX_HEADER_SIZE)
+        # NumPy parses the header as Python, which raises exceptions of any type.
+        except Exception as error:
+            reason, *_ = str(error).partition("\n")
+            raise UnreadableError(f"it is not an .npy file: {reason}") from error
+        if len(shape) != 4 or shape[-1] != 3 or min(shape) < 0 or 0 in shape[1:]:
             raise UnreadableError(f"its shape is {shape}, not (T, H, W, 3)")
         if self._dtype.newbyteorder("=") not in map(np.dtype, FRAME_DTYPES):
             raise UnreadableError(f"its dtype is {self._dtype}, not uint8 or float")
         if fortran_order:
             raise UnreadableError("it is in Fortran order; save it in C order")
-        self.num_frames, *self._shape = shape
+        num_frames, *self._shape = shape
+        check_size(*self._shape[:2], max_pixels)
+        self._frame_size = math.prod(self._shape) * self._dtype.itemsize
         self._start = self._file.tell()
+        size = os.fstat(self._file.fileno()).st_size - self._start
+        self.num_frames = min(num_frames, size // self._frame_size)
+        self._damage = "the file ends" if self.num_frames < num_frames else None
+
+    def __iter__(self):
+        yield from super().__iter__()
+        if self._damage:
+            raise UnreadableError(self._damage)
+
+    def index(self):
+        return FrameIndex(self.num_frames, damage=self._damage)
 
     def read(self, position):
+        self._file.seek(self._start + int(position) * self._frame_size)
         size = math.prod(self._shape)
-        self._file.seek(self._start + position * size * self._dtype.itemsize)
         values = np.fromfile(self._file, self._dtype, size)
         if values.size < size:
             raise UnreadableError("the file ends")

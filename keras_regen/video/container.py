@@ -1,97 +1,115 @@
-"""Video files of FFmpeg: MP4, MKV, WebM, GIF, raw video and more."""
+"""Video files of FFmpeg: MP4, MKV, WebM, GIF and more."""
 
 import abc
 import contextlib
-import dataclasses
 import io
 import re
 
 import av
 import numpy as np
 
-from keras_regen.video.source import Source, UnreadableError, error_reason
-
-RAW_SUFFIX = ".yuv"
-H264_SUFFIXES = (".264", ".h264")
-# As in `videoSRC01_1920x1080_30_qp_00.264` and `Beauty_1920x1080_120fps_420_8bit.yuv`.
-SIZE_AND_RATE = re.compile(r"_(\d+)x(\d+)(?:_(\d+(?:\.\d+)?)(?:fps)?)?(?=_|$)", re.I)
-OTHER_PIXELS = re.compile(
-    r"(?<!\d)(?:10|12|16)-?bit|(?:_|yuv|p)4(?:00|22|44)(?![\dx])", re.I
+from keras_regen.video.raw_video import BT709, set_colour_space, size_and_rate
+from keras_regen.video.source import (
+    Source,
+    UnreadableError,
+    check_size,
+    error_reason,
 )
+
+H264_SUFFIXES = (".264", ".h264")
+# FFmpeg's names of the formats that are read. FFmpeg also takes text for playlists, or
+# for descriptions of streams, and then opens the files and addresses that it names.
+FORMATS = (
+    *("apng", "asf", "av1", "avi", "bmp_pipe", "dirac", "dv", "flv", "gif", "h261"),
+    *("h263", "h264", "hevc", "ivf", "j2k_pipe", "jpeg_pipe", "jpegxl_anim"),
+    *("jpegxl_pipe", "m4v", "matroska", "mjpeg", "mov", "mpeg", "mpegts", "mpegvideo"),
+    *("mxf", "nut", "obu", "ogg", "png_pipe", "rm", "tiff_pipe", "vc1", "vvc"),
+    *("webp_pipe", "wtv", "yuv4mpegpipe"),
+)
+PLAYLISTS = {
+    b"ffconcat": "a playlist (ffconcat)",
+    b"#EXTM3U": "a playlist (M3U)",
+    b"v=0": "a description of a stream (SDP)",
+}
+# Pixels. Decoders count the width rounded up to a multiple of 64.
+MAX_PADDING = 64 * 65536
 GIF_TRAILER = b"\x3b"
 # x264's scale is 0 to 51; at 15 the eye sees no difference from the original. 20 on
 # VP9's scale of 0 to 63 takes about as many bits.
 H264_OPTIONS = {"crf": "15", "preset": "medium"}
 VP9_OPTIONS = {"crf": "20", "b": "0", "cpu-used": "4", "row-mt": "1"}
-# Code points of ITU-T H.273, which codecs and FFmpeg share.
-BT709 = 1
-UNSPECIFIED = 2
 # FFmpeg's AVCOL_RANGE_MPEG.
 LIMITED_RANGE = 1
-# Players such as mpv take untagged colours of videos beyond standard definition for
-# BT.709. FFmpeg's scaler takes them for BT.601, which shifts pure red by 22 of 255. Raw
-# video and most H.264 files of data sets are untagged.
-SD_WIDTH, SD_HEIGHT = 1279, 576
 
 
 # === Reading ===
 
 
 class ContainerSource(Source):
-    """The first video stream of a file."""
+    """The first video stream of a file.
 
-    def __init__(self, path):
+    Args:
+        path: path of a file in one of `FORMATS`.
+        max_pixels: int. Largest number of pixels of a frame.
+    """
+
+    def __init__(self, path, max_pixels):
         self._path = path
-        form = _file_format(path)
-        try:
-            self._container = av.open(str(path), format=form.name, options=form.options)
-        except (av.FFmpegError, OSError) as error:
-            reason = error_reason(error)
-            raise UnreadableError(f"it is not a video: {reason}") from error
+        self._max_pixels = max_pixels
+        self._container = _open(path, max_pixels)
         try:
             self._stream = self._video_stream()
+            check_size(self._stream.height, self._stream.width, max_pixels)
         except BaseException:
             self.close()
             raise
+        # The sizes of later frames may differ.
+        self._stream.codec_context.options = _decoder_options(max_pixels)
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate else None
-        self.num_frames = (
-            form.num_frames or self._stream.frames or self._estimate_frames()
-        )
+        self.num_frames = self._stream.frames or self._estimate_frames()
 
     def _video_stream(self):
-        # FFmpeg plays text files as terminal art, and cover images of music as video.
-        if self._container.format.name == "tty":
-            raise UnreadableError("it is a text file")
+        # FFmpeg takes the cover images of music for video.
         covers = av.stream.Disposition.attached_pic
         streams = [
             s for s in self._container.streams.video if not s.disposition & covers
         ]
         if not streams:
             raise UnreadableError("it has no video stream")
+        if streams[0].codec_context is None:
+            raise UnreadableError("FFmpeg has no decoder for it")
         return streams[0]
 
     def __iter__(self):
         count, end = 0, None
-        with unreadable_where_ffmpeg_fails():
-            for frame in self._decode():
+        for frame in self._decode():
+            with unreadable_where_ffmpeg_fails():
                 array = frame.to_ndarray(format="rgb24")
-                if frame.rotation:
-                    array = np.rot90(array, round(frame.rotation / 90))
-                yield np.ascontiguousarray(array)
-                count += 1
-                if frame.time is not None and frame.duration:
-                    end = frame.time + float(frame.duration * frame.time_base)
+            if frame.rotation:
+                array = np.rot90(array, round(frame.rotation / 90))
+            yield np.ascontiguousarray(array)
+            count += 1
+            if frame.time is not None and frame.duration:
+                end = frame.time + float(frame.duration * frame.time_base)
         if self._ends_early(count, end):
             raise UnreadableError("the file ends")
 
     def _decode(self):
         """Yields `av.VideoFrame`s, their colour space set; raises `UnreadableError`."""
-        with unreadable_where_ffmpeg_fails():
+        try:
             for frame in self._container.decode(self._stream):
                 if frame.is_corrupt:
                     raise UnreadableError("its data make no picture")
-                yield _set_colour_space(frame)
+                yield set_colour_space(frame)
+        except av.FFmpegError as error:
+            reason = error.strerror
+            if not self._stream.width:
+                reason = (
+                    "its frames have no size, or more pixels than the limit, "
+                    f"max_pixels={self._max_pixels}"
+                )
+            raise UnreadableError(reason) from error
 
     def _ends_early(self, count, end):
         """Whether the file is cut off, where FFmpeg itself reports no error.
@@ -121,7 +139,7 @@ class ContainerSource(Source):
         if not match:
             return None
         hours, minutes, seconds = match.groups()
-        return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
+        return 3600 * float(hours) + 60 * float(minutes) + float(seconds)
 
     def _estimate_frames(self):
         if self._container.duration is None or not self.fps:
@@ -132,57 +150,50 @@ class ContainerSource(Source):
         self._container.close()
 
 
-@dataclasses.dataclass(frozen=True)
-class _FileFormat:
-    """How FFmpeg must open a file.
+def _open(path, max_pixels):
+    """Opens a file with FFmpeg, which opens no other file.
 
-    Args:
-        name: str, FFmpeg's name of the format; or None if the file itself tells.
-        options: dict of the format's options.
-        num_frames: int, or None if the size of the file does not tell.
-    """
-
-    name: str | None = None
-    options: dict = dataclasses.field(default_factory=dict)
-    num_frames: int | None = None
-
-
-def _file_format(path):
-    """Returns the `_FileFormat` of a file, by its name.
-
-    `.yuv` is planar 4:2:0 with 8 bits a sample, of the size in
-    `NAME_WIDTHxHEIGHT_FPS.yuv`. `.264` and `.h264` are elementary H.264 streams, which
-    carry their size; their frame rate is in the name, if anywhere.
+    `.264` and `.h264` are elementary H.264 streams; their frame rate is in the name, if
+    anywhere.
 
     Raises:
-        UnreadableError: if the name of a raw video gives no size or another pixel
-            format, or the file is not a whole number of frames.
+        UnreadableError: if it is not a video in one of `FORMATS`.
     """
-    suffix = path.suffix.lower()
-    if suffix not in (RAW_SUFFIX, *H264_SUFFIXES):
-        return _FileFormat()
-    match = SIZE_AND_RATE.search(path.stem)
-    has_rate = match and float(match[3] or 0) > 0
-    options = {"framerate": match[3]} if has_rate else {}
-    if suffix in H264_SUFFIXES:
-        return _FileFormat("h264", options)
-    if not match or not (int(match[1]) and int(match[2])):
-        raise UnreadableError(
-            "the name of raw video must tell its size, as in NAME_1920x1080_30.yuv"
+    options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+    name = None
+    if path.suffix.lower() in H264_SUFFIXES:
+        name = "h264"
+        *_, rate = size_and_rate(path)
+        if rate:
+            options["framerate"] = str(rate)
+    try:
+        return av.open(
+            file_url(path),
+            format=name,
+            # For the decoders with which FFmpeg finds the sizes of frames.
+            options=_decoder_options(max_pixels),
+            container_options=options,
+            metadata_errors="replace",
         )
-    if OTHER_PIXELS.search(path.stem):
-        raise UnreadableError("raw video must be 4:2:0 of 8 bits")
-    width, height = int(match[1]), int(match[2])
-    # The chroma planes of odd sides are rounded up.
-    frame_size = width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
-    num_frames, rest = divmod(path.stat().st_size, frame_size)
-    if rest or not num_frames:
-        raise UnreadableError(
-            f"a frame of {width}x{height} is {frame_size} bytes, and the file's "
-            f"{path.stat().st_size} are {num_frames} frames and {rest} bytes"
-        )
-    options |= {"video_size": f"{width}x{height}", "pixel_format": "yuv420p"}
-    return _FileFormat("rawvideo", options, num_frames)
+    except (av.FFmpegError, OSError) as error:
+        reason = error_reason(error)
+        # FFmpeg's error does not tell that it refused the format.
+        if isinstance(error, av.ArgumentError):
+            with path.open("rb") as file:
+                start = file.read(16)
+            found = [PLAYLISTS[key] for key in PLAYLISTS if start.startswith(key)]
+            reason = f"it is {found[0]}" if found else "its format is not supported"
+        raise UnreadableError(f"it is not a video: {reason}") from error
+
+
+def _decoder_options(max_pixels):
+    """Returns the options that keep a decoder from allocating larger frames."""
+    return {"max_pixels": str(max_pixels + MAX_PADDING)}
+
+
+def file_url(path):
+    """Returns FFmpeg's address of a file, of which the name may contain a colon."""
+    return f"file:{path.absolute()}"
 
 
 @contextlib.contextmanager
@@ -192,13 +203,6 @@ def unreadable_where_ffmpeg_fails():
         yield
     except av.FFmpegError as error:
         raise UnreadableError(error.strerror) from error
-
-
-def _set_colour_space(frame):
-    large = frame.width > SD_WIDTH or frame.height > SD_HEIGHT
-    if large and frame.colorspace == UNSPECIFIED and not frame.format.is_rgb:
-        frame.colorspace = BT709
-    return frame
 
 
 # === Writing ===
@@ -233,7 +237,7 @@ class _StreamEncoder(abc.ABC):
 
     def __init__(self, path, fps, height, width):
         faststart = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
-        self._container = av.open(str(path), "w", options=faststart)
+        self._container = av.open(file_url(path), "w", options=faststart)
         self._stream = self._container.add_stream(self.codec, fps, options=self.options)
         self._stream.height, self._stream.width = height, width
         self._stream.pix_fmt = self.pixel_format(height, width)

@@ -39,17 +39,18 @@ class _ContainerAccess(ContainerSource):
 
     Args:
         path: path of a file that FFmpeg reads as video.
+        max_pixels: int. Largest number of pixels of a frame.
 
     Attributes:
         num_decoded: int. Frames decoded so far.
     """
 
-    def __init__(self, path):
+    def __init__(self, path, max_pixels):
         self.num_decoded = 0
-        self._open(path)
+        self._open(path, max_pixels)
 
-    def _open(self, path):
-        super().__init__(path)
+    def _open(self, path, max_pixels):
+        super().__init__(path, max_pixels)
         # Several clips are read at once, so each decoder has one thread; and a forked
         # process can close a decoder that has no threads.
         self._stream.codec_context.thread_count = 1
@@ -59,7 +60,7 @@ class _ContainerAccess(ContainerSource):
 
     def _reopen(self):
         self.close()
-        self._open(self._path)
+        self._open(self._path, self._max_pixels)
 
     # === Index ===
 
@@ -72,10 +73,6 @@ class _ContainerAccess(ContainerSource):
         Raises:
             UnreadableError: if there are no frames.
         """
-        if self._container.format.name == "rawvideo":
-            # All frames have one size, so the file need not be read.
-            positions = np.arange(self.num_frames)
-            return FrameIndex(self.num_frames, positions, positions)
         index = None
         self._reopen()
         if self._container.format.name not in WITHOUT_TIMESTAMPS:

@@ -5,15 +5,25 @@ import re
 import imageio.v3 as iio
 import numpy as np
 
-from keras_regen.video.source import StillSource, UnreadableError
+from keras_regen.video.source import (
+    StillSource,
+    UnreadableError,
+    check_is_file,
+    check_size,
+)
 
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 class ImageSource(StillSource):
-    """The images of a directory, ordered by the last number in their names."""
+    """The images of a directory, ordered by the last number in their names.
 
-    def __init__(self, path):
+    Args:
+        path: path of the directory.
+        max_pixels: int. Largest number of pixels of an image.
+    """
+
+    def __init__(self, path, max_pixels):
         images = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
         if not images:
             raise UnreadableError("the directory has no images")
@@ -31,11 +41,12 @@ class ImageSource(StillSource):
             numbered[number] = image
         self._images = [numbered[number] for number in sorted(numbered)]
         self.num_frames = len(self._images)
+        self._max_pixels = max_pixels
 
     def read(self, position):
         image = self._images[position]
         try:
-            return _read_image(image)
+            return _read_image(image, self._max_pixels)
         # Pillow's plugins raise exceptions of any type.
         except Exception as error:
             raise UnreadableError(f"{image.name}: {error}") from error
@@ -44,10 +55,14 @@ class ImageSource(StillSource):
         """Does nothing: no file stays open."""
 
 
-def _read_image(path):
-    dtype = iio.improps(path, plugin="pillow").dtype
-    if dtype not in ("uint8", "bool"):
-        raise ValueError(f"an image must have 8 bits a channel, it is {dtype}")
+def _read_image(path, max_pixels):
+    check_is_file(path)
+    properties = iio.improps(path, plugin="pillow", index=0)
+    if properties.dtype not in ("uint8", "bool"):
+        raise ValueError(
+            f"an image must have 8 bits a channel, it is {properties.dtype}"
+        )
+    check_size(*properties.shape[:2], max_pixels)
     # The first image of an animation; upright, by the orientation in its EXIF data.
     return np.ascontiguousarray(
         iio.imread(path, plugin="pillow", index=0, mode="RGB", rotate=True)

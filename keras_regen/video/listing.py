@@ -7,7 +7,7 @@ import os
 import pathlib
 
 from keras_regen.video.image_directory import IMAGE_SUFFIXES
-from keras_regen.video.source import error_reason
+from keras_regen.video.source import UnreadableError, check_is_file, error_reason
 
 ASSETS = pathlib.Path(__file__).parents[1] / "assets"
 VIDEO_SUFFIXES = (
@@ -48,18 +48,8 @@ def find_videos(source):
 def bundled_clip(name="bunny"):
     """Returns the path of a clip in the package.
 
-    Both clips have 36 frames of 240x424 pixels, at 24 frames/s. The bundled presets were
-    not trained on them. `ATTRIBUTION.md`, next to them, has their licences.
-
-    Args:
-        name: `"bunny"`, from the animated film Big Buck Bunny, or `"steel"`, from Tears
-            of Steel, a film with actors. Defaults to `"bunny"`.
-
-    Returns:
-        pathlib.Path.
-
-    Raises:
-        ValueError: if there is no such clip.
+    Both clips have 36 frames of 240x424 pixels, at 24 frames/s. The bundled presets
+    were not trained on them. `ATTRIBUTION.md`, next to them, has their licences.
     """
     clips = {path.stem: path for path in sorted(ASSETS.glob("*.mp4"))}
     if name not in clips:
@@ -113,6 +103,7 @@ def _walk(folder):
 
 def _read_csv(path):
     try:
+        check_is_file(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if "path" not in (reader.fieldnames or ()):
@@ -128,7 +119,7 @@ def _read_csv(path):
                 for row in reader
                 if row["path"]
             ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (UnreadableError, OSError, UnicodeDecodeError, csv.Error) as error:
         raise ValueError(
             f"Cannot read the list of videos: {error_reason(error)}. "
             f"Received: source={path}"

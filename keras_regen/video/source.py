@@ -2,10 +2,24 @@
 
 import abc
 import dataclasses
+import pathlib
+import stat
 
 import numpy as np
 
 from keras_regen.pixels import to_uint8
+
+# The largest picture of H.264, HEVC, VP9 and AV1 at the highest levels that 8K has.
+MAX_PIXELS = 35_651_584
+# Frames per second that every container holds, and FFmpeg's 32-bit fractions.
+MIN_FPS, MAX_FPS = 0.01, 100_000
+KINDS = {
+    stat.S_ISDIR: "a directory",
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
 
 
 class UnreadableError(Exception):
@@ -80,6 +94,41 @@ class StillSource(Source):
         """Yields the frames at `positions`, uint8 arrays of shape `(H, W, 3)`."""
         for position in positions:
             yield to_uint8(self.read(position))
+
+
+def check_is_file(path):
+    """Checks that opening a path gives a file that ends.
+
+    Opening a named pipe waits until another process writes to it.
+
+    Raises:
+        UnreadableError: if the path is missing or something else than a file.
+    """
+    try:
+        mode = pathlib.Path(path).stat().st_mode
+    # A path with a null byte is a ValueError.
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise UnreadableError("there is no such file") from error
+    for is_kind, name in KINDS.items():
+        if is_kind(mode):
+            raise UnreadableError(f"it is {name}, not a file")
+
+
+def check_size(height, width, max_pixels):
+    """Raises `UnreadableError` if frames have more pixels than allowed."""
+    if height * width > max_pixels:
+        raise UnreadableError(
+            f"its frames have {height}x{width} pixels, and the limit is "
+            f"max_pixels={max_pixels}"
+        )
+
+
+def check_fps(fps):
+    """Raises a ValueError if a frame rate is not one that videos have."""
+    if not MIN_FPS <= fps <= MAX_FPS:
+        raise ValueError(
+            f"`fps` must be from {MIN_FPS} to {MAX_FPS}. Received: fps={fps}"
+        )
 
 
 def error_reason(error):

@@ -5,7 +5,14 @@ import pathlib
 from keras_regen.video.array_file import ArraySource
 from keras_regen.video.container import ContainerSource
 from keras_regen.video.image_directory import ImageSource
-from keras_regen.video.source import UnreadableError, error_reason
+from keras_regen.video.raw_video import RAW_SUFFIX, RawSource
+from keras_regen.video.source import (
+    MAX_PIXELS,
+    UnreadableError,
+    check_fps,
+    check_is_file,
+    error_reason,
+)
 
 # Frames per second of images and arrays, unless given: FFmpeg's default for images.
 DEFAULT_FPS = 25.0
@@ -19,13 +26,17 @@ class VideoReader:
     reader.
 
     Args:
-        path: path of anything that FFmpeg reads as video, an image included; of a
+        path: path of a video in MP4, MOV, MKV, WebM, AVI, MPEG, Ogg, FLV, WMV, MXF, GIF
+            or another format that FFmpeg reads from one file, or an image; of a
             directory of numbered images, read in the order of the last number in their
-            names; or of an `.npy` file of shape `(T, H, W, 3)`.
-        fps: float or None. Frames per second, in place of the file's. Defaults to the
-            file's, or 25 for images and arrays, which have none.
+            names; or of an `.npy` file of shape `(T, H, W, 3)`. Playlists are refused.
+        fps: float or None. Frames per second, from 0.01 to 100,000, in place of the
+            file's. Defaults to the file's, or 25 for images and arrays, which have
+            none.
         partial: bool. Whether to end a damaged video before the damage instead of
             raising. Defaults to `False`.
+        max_pixels: int. Largest number of pixels of a frame: a small file may claim
+            frames that do not fit in memory. Defaults to 35,651,584, enough for 8K.
 
     Attributes:
         fps: float. Mean frames per second.
@@ -50,14 +61,14 @@ class VideoReader:
     24.0 36 (240, 424, 3)
     """
 
-    def __init__(self, path, fps=None, partial=False):
+    def __init__(self, path, fps=None, partial=False, max_pixels=MAX_PIXELS):
         self.path = pathlib.Path(path)
         self.partial = partial
         self.damage = None
-        if fps is not None and not 0 < fps < float("inf"):
-            raise ValueError(f"`fps` must be positive. Received: fps={fps}")
+        if fps is not None:
+            check_fps(fps)
         try:
-            self._source = open_source(path, ContainerSource)
+            self._source = open_source(path, ContainerSource, max_pixels)
         except (UnreadableError, OSError) as error:
             raise self._error(error_reason(error)) from error
         try:
@@ -118,12 +129,13 @@ class VideoReader:
         )
 
 
-def open_source(path, container):
+def open_source(path, container, max_pixels=MAX_PIXELS):
     """Opens a video of any kind.
 
     Args:
         path: path.
         container: the class to open video files with: `ContainerSource` or a subclass.
+        max_pixels: int. Largest number of pixels of a frame.
 
     Returns:
         A `Source`.
@@ -132,10 +144,8 @@ def open_source(path, container):
         UnreadableError or OSError: if the video cannot be read.
     """
     path = pathlib.Path(path)
-    if not path.exists():
-        raise UnreadableError("there is no such file")
     if path.is_dir():
-        return ImageSource(path)
-    if path.suffix.lower() == ".npy":
-        return ArraySource(path)
-    return container(path)
+        return ImageSource(path, max_pixels)
+    check_is_file(path)
+    kind = {".npy": ArraySource, RAW_SUFFIX: RawSource}
+    return kind.get(path.suffix.lower(), container)(path, max_pixels)

@@ -11,7 +11,7 @@ from keras_regen.pixels import FRAME_DTYPES, to_uint8
 from keras_regen.video.array_file import ArrayEncoder
 from keras_regen.video.container import GifEncoder, H264Encoder, Vp9Encoder
 from keras_regen.video.image_directory import ImageEncoder
-from keras_regen.video.source import error_reason
+from keras_regen.video.source import check_fps, error_reason
 
 CONTAINERS = {
     ".gif": GifEncoder,
@@ -36,11 +36,11 @@ class VideoWriter:
     Args:
         path: path ending in `.mp4`, `.mkv`, `.webm`, `.gif` or `.npy`; or without a
             suffix, a new or empty directory for numbered images.
-        fps: float. Frames per second, more than 0.
+        fps: float. Frames per second, from 0.01 to 100,000.
 
     Raises:
         ValueError: at once, if the suffix is not one of these, the directory cannot be
-            written to or `fps` is not positive; at the end, if no frame was written.
+            written to or `fps` is out of range; at the end, if no frame was written.
 
     Example:
 
@@ -56,8 +56,7 @@ class VideoWriter:
                 f"A video is written as {', '.join(SUFFIXES)}, or as a directory of "
                 f"images without a suffix. Received: path={self.path}"
             )
-        if not 0 < fps < float("inf"):
-            raise ValueError(f"`fps` must be positive. Received: fps={fps}")
+        check_fps(fps)
         self.fps = fractions.Fraction(fps).limit_denominator(65535)
         self._output = AtomicOutput(self.path, "video", directory=not self._suffix)
         self._encoder = self._shape = self._dtype = None

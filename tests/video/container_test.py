@@ -139,14 +139,3 @@ def test_untagged_colours_are_guessed_by_size(tmp_path, write, codes, height, wi
     # Converted and scaled in one step.
     assert_is_bars(Cropper()(frame, Crop(height // 2, width // 2)))
     access.close()
-
-
-def test_index_of_raw_video_decodes_nothing(tmp_path, monkeypatch):
-    path = write_raw(tmp_path / "video_48x32_25.yuv", grey_frames(40, 32, 48))
-    access = open_access(path)
-    monkeypatch.setattr(access, "_index_packets", None)
-    index = access.index()
-    assert (index.num_frames, access.num_decoded) == (40, 0)
-    list(access.frames([30], index))
-    assert access.num_decoded == 1
-    access.close()

@@ -74,7 +74,7 @@ def test_csv(tmp_path):
         ("path,weight\na.mp4,much\n", "weight=much in .*line 2"),
         ("path,weight\na.mp4,-1\n", "weight=-1"),
         ("path\n", "There must be a video"),
-        (None, "No such file"),
+        (None, "there is no such file"),
     ],
 )
 def test_bad_csv(tmp_path, text, message):
