@@ -39,6 +39,34 @@ def attention_form(dtype):
     return "heads" if jax.default_backend() == "cpu" and alone else "blocks"
 
 
+def windows_at_once(x):
+    """Returns whether to attend within all windows by one call.
+
+    One call computes the logits between all tokens that share a window of `WindowGrid`
+    and masks those that do not belong together. Accelerators are faster with few calls.
+    CPUs are faster with the calls of `windowed_attention`, which need no mask and fewer
+    products; but only TensorFlow can trace them for unknown sizes.
+
+    Args:
+        x: tensor of shape `(B, F, h, w, C)`, the tokens.
+
+    Returns:
+        bool.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_logical_devices("GPU"))
+    if not all(isinstance(size, int) for size in x.shape[1:4]):
+        return True
+    if backend == "torch":
+        return x.device.type != "cpu"
+    import jax
+
+    return jax.default_backend() != "cpu"
+
+
 def logits_held(dtype, batch, num_heads, length):
     """Returns the maximum number of logits that `dot_product_attention` holds."""
     form = attention_form(dtype)
@@ -48,8 +76,8 @@ def logits_held(dtype, batch, num_heads, length):
     return rows * length * (1 if form == "heads" else batch * num_heads)
 
 
-def dot_product_attention(query, key, value):
-    """Computes scaled dot-product attention of every token to every token.
+def dot_product_attention(query, key, value, segments=None):
+    """Computes scaled dot-product attention.
 
     PyTorch, and JAX in half precision on GPUs, have fused kernels that never hold the
     logits. Elsewhere the logits would be an N x M matrix for each head, so the queries
@@ -62,6 +90,9 @@ def dot_product_attention(query, key, value):
         query: float tensor of shape `(B, N, heads, head_dim)`.
         key: float tensor of shape `(B, M, heads, head_dim)`.
         value: float tensor of shape `(B, M, heads, head_dim)`.
+        segments: int tensor of shape `(B, N)`, with N = M: every token attends to the
+            tokens of its own segment. Or None: every token attends to every token.
+            Defaults to `None`.
 
     Returns:
         Tensor of shape `(B, N, heads, head_dim)`, in the inputs' dtype.
@@ -74,13 +105,17 @@ def dot_product_attention(query, key, value):
     if keras.backend.backend() == "jax" and not isinstance(query.shape[1], int):
         # A symbolic length: the export may run on other devices.
         form = "blocks"
+    if form == "heads" and segments is not None:
+        # CPUs attend in segments only where `windows_at_once` says so.
+        form = "blocks"
     if form == "fused":
-        return _fused_attention(query, key, value)
+        return _fused_attention(query, key, value, segments)
     if dtype != (wide := compute_dtype(dtype, form)):
         parts = (ops.cast(x, wide) for x in (query, key, value))
-        return ops.cast(dot_product_attention(*parts), dtype)
-    function = attention_by_heads if form == "heads" else attention_by_blocks
-    return function(query, key, value)
+        return ops.cast(dot_product_attention(*parts, segments), dtype)
+    if form == "heads":
+        return attention_by_heads(query, key, value)
+    return attention_by_blocks(query, key, value, segments)
 
 
 def compute_dtype(dtype, form):
@@ -91,22 +126,51 @@ def compute_dtype(dtype, form):
     return "float32" if dtype == "float16" or jax_on_cpu else dtype
 
 
-def _fused_attention(query, key, value):
-    if keras.backend.backend() != "torch" or query.device.type != "cpu":
-        return ops.dot_product_attention(query, key, value)
+def _same_segment(queries, keys):
+    """Returns which queries attend to which keys, for all heads.
+
+    Args:
+        queries: int tensor of shape `(B, N)` or None, the segments of the queries.
+        keys: int tensor of shape `(B, M)` or None, the segments of the keys.
+
+    Returns:
+        bool tensor of shape `(B, 1, N, M)` or None.
+    """
+    if queries is None:
+        return None
+    return ops.expand_dims(queries, (1, 3)) == ops.expand_dims(keys, (1, 2))
+
+
+def _fused_attention(query, key, value, segments):
+    mask = _same_segment(segments, segments)
+    if keras.backend.backend() != "torch":
+        return ops.dot_product_attention(query, key, value, mask=mask)
     import torch
 
-    # Keras would make the queries contiguous too, and so the result.
     query, key, value = (x.transpose(1, 2) for x in (query, key, value))
+    if query.device.type == "cpu":
+        # Not the queries, or the result would be contiguous too.
+        key, value = key.contiguous(), value.contiguous()
     return torch.nn.functional.scaled_dot_product_attention(
-        query, key.contiguous(), value.contiguous()
+        query, key, value, attn_mask=mask
     ).transpose(1, 2)
 
 
-def attention_by_blocks(query, key, value):
+def attention_by_blocks(query, key, value, segments=None):
     """Attends one block of queries at a time, with all heads together."""
-    attend = keras.remat(_attention_with_logits)
-    return _in_blocks(lambda block: attend(block, key, value), query, axis=1)
+
+    def attend(query, own_segments=None):
+        mask = _same_segment(own_segments, segments)
+        # Captured and not an argument, since it has no gradient.
+        attend_masked = keras.remat(
+            lambda *parts: ops.dot_product_attention(
+                *parts, mask=mask, flash_attention=False
+            )
+        )
+        return attend_masked(query, key, value)
+
+    queries = (query,) if segments is None else (query, segments)
+    return _in_blocks(attend, *queries, axis=1)
 
 
 def attention_by_heads(query, key, value):
@@ -114,7 +178,7 @@ def attention_by_heads(query, key, value):
     batch, length, heads, head_dim = ops.shape(query)
     logits = batch * heads * length * ops.shape(key)[1]
     if isinstance(logits, int) and logits <= MAX_LOGITS_AT_ONCE:
-        return _attention_with_logits(query, key, value)
+        return ops.dot_product_attention(query, key, value, flash_attention=False)
     query, key, value = (
         ops.reshape(
             ops.transpose(x, (0, 2, 1, 3)), (batch * heads, ops.shape(x)[1], head_dim)
@@ -132,30 +196,31 @@ def attention_by_heads(query, key, value):
     return ops.transpose(output, (0, 2, 1, 3))
 
 
-def _in_blocks(attend, query, axis):
-    """Calls `attend` for one block of queries at a time.
+def _in_blocks(attend, *queries, axis):
+    """Calls `attend` for one block of queries, and what belongs to them, at a time.
 
     `ops.map` keeps XLA from computing, and holding, all of them at once.
     """
-    length, block = ops.shape(query)[axis], QUERY_BLOCK[keras.backend.backend()]
+    length, block = ops.shape(queries[0])[axis], QUERY_BLOCK[keras.backend.backend()]
     # In graphs of unknown length it is a tensor on TensorFlow, a symbol on JAX.
     if isinstance(length, int) and length <= block:
-        return attend(query)
+        return attend(*queries)
     num_blocks = length // block + 1
     size = (length + num_blocks - 1) // num_blocks
-    padding = [[0, 0]] * len(query.shape)
-    padding[axis] = [0, num_blocks * size - length]
-    query = ops.pad(query, padding)
-    shape = ops.shape(query)
-    before, after = shape[:axis], shape[axis + 1 :]
-    blocks = ops.reshape(query, (*before, num_blocks, size, *after))
-    blocks = ops.map(attend, ops.moveaxis(blocks, axis, 0))
-    output = ops.reshape(ops.moveaxis(blocks, 0, axis), shape)
+
+    def to_blocks(x):
+        padding = [[0, 0]] * len(x.shape)
+        padding[axis] = [0, num_blocks * size - length]
+        x = ops.pad(x, padding)
+        shape = ops.shape(x)
+        x = ops.reshape(x, (*shape[:axis], num_blocks, size, *shape[axis + 1 :]))
+        return ops.moveaxis(x, axis, 0)
+
+    blocks = tuple(to_blocks(x) for x in queries)
+    output = ops.moveaxis(ops.map(lambda block: attend(*block), blocks), 0, axis)
+    shape = ops.shape(output)
+    output = ops.reshape(output, (*shape[:axis], num_blocks * size, *shape[axis + 2 :]))
     return output[:, :length] if axis == 1 else output[:length]
-
-
-def _attention_with_logits(query, key, value):
-    return ops.dot_product_attention(query, key, value, flash_attention=False)
 
 
 def _attention_of_head(query, key, value):

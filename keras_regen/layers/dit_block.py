@@ -3,11 +3,11 @@
 import keras
 from keras import ops
 
-from keras_regen.layers.attention import dot_product_attention
+from keras_regen.layers.attention import dot_product_attention, windows_at_once
 from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.depthwise_mixing import DepthwiseMixing
 from keras_regen.layers.kernels import dense, multiply_add, normalize_queries_and_keys
-from keras_regen.layers.windows import windowed_attention
+from keras_regen.layers.windows import WindowGrid, windowed_attention
 
 
 def modulate(x, shift, scale):
@@ -147,7 +147,37 @@ class DiTBlock(ConfiguredLayer):
 
     def _attend(self, x):
         shape = ops.shape(x)
-        heads = (*shape[:-1], self.num_heads, self.units // self.num_heads)
+        if self.window and windows_at_once(x):
+            return self._attend_in_windows(x)
+        query, key, value = self._project(x)
+        if self.window:
+            x = windowed_attention(query, key, value, self.window, self.shifted)
+        else:
+            tokens = (shape[0], -1, *ops.shape(query)[-2:])
+            x = dot_product_attention(
+                *(ops.reshape(part, tokens) for part in (query, key, value))
+            )
+        return dense(self.attention_output, ops.reshape(x, shape))
+
+    def _attend_in_windows(self, x):
+        """Attends within all windows by one call.
+
+        The samples are folded into the heads, since they share the mask.
+        """
+        grid = WindowGrid(ops.shape(x)[1:4], self.window, self.shifted)
+        x = grid.cut(x)
+        shape = ops.shape(x)
+        windows, tokens, batch, _ = shape
+        head_dim = self.units // self.num_heads
+        heads = (windows, tokens, batch * self.num_heads, head_dim)
+        x = dot_product_attention(
+            *(ops.reshape(part, heads) for part in self._project(x)), grid.segments()
+        )
+        return grid.join(dense(self.attention_output, ops.reshape(x, shape)))
+
+    def _project(self, x):
+        """Returns queries, keys and values, `(..., heads, head_dim)`."""
+        heads = (*ops.shape(x)[:-1], self.num_heads, self.units // self.num_heads)
         query, key, value = (
             ops.reshape(part, heads)
             for part in ops.split(dense(self.qkv, x), 3, axis=-1)
@@ -155,14 +185,7 @@ class DiTBlock(ConfiguredLayer):
         query, key = normalize_queries_and_keys(
             self.query_norm, self.key_norm, query, key
         )
-        if self.window:
-            x = windowed_attention(query, key, value, self.window, self.shifted)
-        else:
-            tokens = (shape[0], -1, *heads[-2:])
-            x = dot_product_attention(
-                *(ops.reshape(part, tokens) for part in (query, key, value))
-            )
-        return dense(self.attention_output, ops.reshape(x, shape))
+        return query, key, value
 
     def compute_output_shape(self, x_shape, conditioning_shape):
         return x_shape

@@ -11,8 +11,10 @@ def windowed_attention(query, key, value, window, shifted=False):
     Each axis is cut into windows of the given length from its start; shifted windows
     start half a length before it, so that with shifts in every other block, tokens on
     both sides of a boundary attend to each other. Windows at the ends may be smaller:
-    there is no padding to mask, and any size is possible. The cost is linear in the
-    number of tokens.
+    any size is possible. The cost is linear in the number of tokens.
+
+    Windows of each size are attended to by a call of their own, up to 27 calls, without
+    padding or masks. `WindowGrid` makes one call of them.
 
     Args:
         query: float tensor of shape `(B, F, h, w, heads, head_dim)`.
@@ -102,3 +104,119 @@ def _attend_within(query, key, value, *runs):
     if isinstance(size, int):
         return attend()
     return ops.cond(size > 0, attend, lambda: query)
+
+
+class WindowGrid:
+    """Cuts a grid of tokens into windows of one size, for one call of attention.
+
+    Axes are padded to whole windows. Shifted windows wrap around: the halves at both
+    ends of an axis share a window. `segments` keeps apart the tokens that share a
+    window and do not belong together, so the result is that of `windowed_attention`.
+
+    Args:
+        sizes: tuple of int, `(frames, rows, columns)`. In graphs of unknown size they
+            may be symbols or tensors.
+        window: as for `windowed_attention`.
+        shifted: as for `windowed_attention`.
+    """
+
+    def __init__(self, sizes, window, shifted=False):
+        self._axes = [
+            _Axis(size, length, shifted)
+            for size, length in zip(sizes, window, strict=True)
+        ]
+
+    def cut(self, x):
+        """Cuts tokens `(B, F, h, w, C)` into windows `(windows, tokens, B, C)`."""
+        if any(axis.padded for axis in self._axes):
+            padding = [[0, axis.padding] for axis in self._axes]
+            x = ops.pad(x, [[0, 0], *padding, [0, 0]])
+        return self._cut_padded(x)
+
+    def _cut_padded(self, x):
+        batch, *_, channels = ops.shape(x)
+        for i, axis in enumerate(self._axes, start=1):
+            if axis.shift:
+                x = ops.roll(x, -axis.shift, i)
+        (f, h, w), (frames, rows, columns) = self._counts_and_lengths()
+        x = ops.reshape(x, (batch, f, frames, h, rows, w, columns, channels))
+        x = ops.transpose(x, (1, 3, 5, 2, 4, 6, 0, 7))
+        return ops.reshape(x, (f * h * w, frames * rows * columns, batch, channels))
+
+    def join(self, x):
+        """Inverts `cut`."""
+        *_, batch, channels = ops.shape(x)
+        (f, h, w), (frames, rows, columns) = self._counts_and_lengths()
+        x = ops.reshape(x, (f, h, w, frames, rows, columns, batch, channels))
+        x = ops.transpose(x, (6, 0, 3, 1, 4, 2, 5, 7))
+        x = ops.reshape(x, (batch, f * frames, h * rows, w * columns, channels))
+        for i, axis in enumerate(self._axes, start=1):
+            if axis.shift:
+                x = ops.roll(x, axis.shift, i)
+        if any(axis.padded for axis in self._axes):
+            frames, rows, columns = (axis.size for axis in self._axes)
+            x = x[:, :frames, :rows, :columns]
+        return x
+
+    def segments(self):
+        """Numbers the parts of each window whose tokens belong together.
+
+        Returns:
+            int32 tensor of shape `(windows, tokens)`, equal for tokens that see each
+            other; or None if all tokens of each window do.
+        """
+        if not any(axis.padded or axis.shift for axis in self._axes):
+            return None
+        frames, rows, columns = (axis.segments() for axis in self._axes)
+        grid = 9 * frames[:, None, None] + 3 * rows[:, None] + columns
+        return self._cut_padded(grid[None, ..., None])[..., 0, 0]
+
+    def _counts_and_lengths(self):
+        return zip(*((axis.count, axis.length) for axis in self._axes), strict=True)
+
+
+class _Axis:
+    """One axis of a `WindowGrid`.
+
+    Args:
+        size: int; or a symbol or a tensor in graphs of unknown size.
+        length: int, the length of a window; or None for the whole axis.
+        shifted: bool.
+
+    Attributes:
+        size: as above.
+        length: the length of a window.
+        count: the number of windows.
+        shift: int. Tokens from the start of the axis that wrap around.
+        padded: bool. Whether there may be padding.
+    """
+
+    def __init__(self, size, length, shifted):
+        self.size = size
+        self._known = isinstance(size, int)
+        if length is None or (self._known and size <= length):
+            self.length, self.count, self.shift, self.padded = size, 1, 0, False
+            return
+        self.length = length
+        self.count = (size + length - 1) // length
+        self.shift = length // 2 if shifted else 0
+        self.padded = not self._known or size % length > 0
+
+    @property
+    def padding(self):
+        return self.count * self.length - self.size
+
+    def segments(self):
+        """Numbers the tokens: 0 or 1 on either side of the cut, higher for padding."""
+        position = ops.arange(self.count * self.length, dtype="int32")
+        segments = ops.zeros_like(position)
+        if self.padded:
+            segments = 2 * ops.cast(position >= self.size, "int32")
+        if self.shift:
+            # A single window is not cut.
+            cut = self.shift
+            if not self._known:
+                cut = ops.where(position[-1] >= self.length, cut, 0)
+            after = ops.cast(position >= cut, "int32")
+            segments = ops.maximum(segments, after)
+        return segments

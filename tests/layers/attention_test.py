@@ -17,8 +17,11 @@ def short_blocks(monkeypatch):
     monkeypatch.setattr("keras_regen.layers.attention.MAX_LOGITS_AT_ONCE", 0)
 
 
-def reference(query, key, value):
+def reference(query, key, value, segments=None):
     logits = np.einsum("bqhd,bkhd->bhqk", query, key) / np.sqrt(query.shape[-1])
+    if segments is not None:
+        same = segments[:, None, :, None] == segments[:, None, None]
+        logits = np.where(same, logits, -np.inf)
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     weights /= weights.sum(axis=-1, keepdims=True)
     return np.einsum("bhqk,bkhd->bqhd", weights, value)
@@ -30,6 +33,16 @@ def test_every_form_is_attention(form, length):
     parts = [random(2, length, 3, 8, seed=i) for i in range(3)]
     output = ops.convert_to_numpy(form(*map(ops.convert_to_tensor, parts)))
     np.testing.assert_allclose(output, reference(*parts), atol=1e-5)
+
+
+@pytest.mark.parametrize("form", [dot_product_attention, attention_by_blocks])
+@pytest.mark.parametrize("length", [3, 37])
+def test_segments_do_not_see_each_other(form, length):
+    parts = [random(2, length, 3, 8, seed=i) for i in range(3)]
+    segments = np.random.default_rng(0).integers(0, 3, (2, length))
+    output = form(*map(ops.convert_to_tensor, [*parts, segments]))
+    output = ops.convert_to_numpy(output)
+    np.testing.assert_allclose(output, reference(*parts, segments), atol=1e-6)
 
 
 @pytest.mark.parametrize("form", FORMS)
