@@ -2,8 +2,8 @@
 
     python -m tools.reproduce_bundled FOLDER RESULTS [TABLE ...]
 
-FOLDER has the validation videos. TABLE is `compression`, `sampling`, `interpolation` or
-`images`; by default, all. Prints tables in Markdown. The reports go to RESULTS.
+FOLDER has the validation videos. TABLE is `sampling`, `interpolation` or `images`; by
+default, all. Prints tables in Markdown. The reports go to RESULTS.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_regen import metrics
-from keras_regen.evaluation import embedders, get_protocol
+from keras_regen.evaluation import get_protocol
 from keras_regen.models import load_model
 from tools.common import (
     PRESET,
@@ -24,23 +24,12 @@ from tools.common import (
     score,
     validation_chunks,
 )
-from tools.reproduce import TABLE_1, Scorer, embedder, score_table
+from tools.reproduce import Scorer, embedder, score_table
 
 PRESETS = {k: f"regen_small_8x8x{k}" for k in (8, 16, 32)}
 STEPS = (1, 2, 4, 8, 16)
-# Chunks of a video that are decoded as chunks and as images.
+# Clips of a video, evenly spread, for the tables without FVD.
 CHUNKS = 4
-
-
-def compression(folder, results):
-    """Scores every preset, and a DCT of as many values, on clips of 33 frames."""
-    scorer, lines = Scorer(folder, results), []
-    for k, preset in PRESETS.items():
-        models = [embedder(preset)]
-        models.append(embedders.ZonalDct(models[0], k + 1, name=f"dct_{k}"))
-        for row in scorer(f"bundled_{k}", models, TABLE_1):
-            lines.append((f"8x8x{k}", row))
-    print(score_table("compression", lines))
 
 
 def sampling(folder, results):
@@ -63,7 +52,7 @@ def interpolation(folder, results):
         model = load_model(preset)
         times = np.arange(2 * k + 1) / 2
         videos = {}
-        for name, clips in validation_chunks(folder, 2 * k + 1).items():
+        for name, clips in validation_chunks(folder, 2 * k + 1, CHUNKS).items():
             scores = []
             for clip in clips:
                 (video,) = model.decode(
@@ -135,7 +124,7 @@ def images(folder, results):
     print_table(["", "N", *columns], rows)
 
 
-TABLES = {f.__name__: f for f in (compression, sampling, interpolation, images)}
+TABLES = {f.__name__: f for f in (sampling, interpolation, images)}
 
 
 def main():
