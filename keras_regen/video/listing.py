@@ -50,6 +50,16 @@ def bundled_clip(name="bunny"):
 
     Both clips have 36 frames of 240x424 pixels, at 24 frames/s. The bundled presets
     were not trained on them. `ATTRIBUTION.md`, next to them, has their licences.
+
+    Args:
+        name: `"bunny"`, from the animated film Big Buck Bunny, or `"steel"`, from Tears
+            of Steel, a film with actors. Defaults to `"bunny"`.
+
+    Returns:
+        pathlib.Path.
+
+    Raises:
+        ValueError: if there is no such clip.
     """
     clips = {path.stem: path for path in sorted(ASSETS.glob("*.mp4"))}
     if name not in clips:
