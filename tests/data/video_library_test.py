@@ -119,3 +119,31 @@ def test_permission_error_of_the_system(folder, monkeypatch):
     opened = library.open_access
     monkeypatch.setattr(library, "open_access", refuse)
     assert list(make(folder).skipped.values()) == ["Permission denied"]
+
+
+def test_hostile_files_are_skipped_with_a_reason(folder):
+    os.mkfifo(folder / "pipe.mp4")
+    os.mkfifo(folder / "pipe.npy")
+    (folder / "device.mp4").symlink_to("/dev/zero")
+    (folder / "list.mp4").write_text("ffconcat version 1.0\nfile a.npy\n")
+    (folder / "raw_9999x9999_25.yuv").touch()
+    clips = make(folder, steps_per_epoch=4)
+    reasons = {os.path.basename(path): why for path, why in clips.skipped.items()}
+    assert reasons == {
+        "pipe.mp4": "it is a named pipe, not a file",
+        "pipe.npy": "it is a named pipe, not a file",
+        "device.mp4": "it is a device, not a file",
+        "list.mp4": "it is not a video: it is a playlist (ffconcat)",
+        "raw_9999x9999_25.yuv": "its frames have 9999x9999 pixels, and the limit is "
+        "max_pixels=35651584",
+    }
+    assert len(digests(clips)) == 4
+
+
+def test_raw_video_of_a_billion_frames(tmp_path):
+    with (tmp_path / "sparse_16x16_25.yuv").open("wb") as file:
+        file.truncate(384 * 10**9)
+    clips = make(tmp_path, sampling="dense")
+    assert len(clips) == 10**8
+    [(first,), (last,)] = clips[0], clips[len(clips) - 1]
+    assert first.shape == last.shape == (2, 5, 16, 16, 3)
