@@ -1,4 +1,4 @@
-"""The choice of the Keras backend, before Keras is imported."""
+"""The choice of the Keras backend, before Keras is imported, and what depends on it."""
 
 import contextlib
 import importlib.util
@@ -87,6 +87,48 @@ def quiet_start():
         sys.stderr.flush()
         os.dup2(terminal, 2)
         os.close(terminal)
+
+
+def to_device(array):
+    """Copies a NumPy array to the device that Keras computes on.
+
+    On PyTorch with CUDA the copy goes through pinned memory, and the caller does not
+    wait for it.
+
+    Args:
+        array: NumPy array.
+
+    Returns:
+        Tensor of the array's dtype.
+    """
+    import keras
+
+    if keras.backend.backend() != "torch":
+        return keras.ops.convert_to_tensor(array)
+    device = keras.ops.zeros(()).device
+    if device.type != "cuda":
+        return keras.ops.convert_to_tensor(array)
+    import torch
+
+    return torch.from_numpy(array).pin_memory().to(device, non_blocking=True)
+
+
+def is_concrete(tensor):
+    """Returns whether a tensor has values, as it has unless a function is traced."""
+    import keras
+
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return not isinstance(tensor, jax.core.Tracer)
+    if backend == "tensorflow":
+        import tensorflow
+
+        return not tensorflow.is_symbolic_tensor(tensor)
+    import torch
+
+    return tensor.device.type != "meta" and not torch.compiler.is_compiling()
 
 
 def _configured_backend():

@@ -18,12 +18,15 @@ class Batches:
     Args:
         function: callable of arrays with a batch axis, returning one.
         size: int. Inputs in a batch.
+        fixed: bool. Whether short batches are padded before a full one has been run
+            too, so that outputs do not depend on the number of inputs. Defaults to
+            `False`.
     """
 
-    def __init__(self, function, size):
+    def __init__(self, function, size, fixed=False):
         self._function = function
         self._size = size
-        self._seen_full = False
+        self._seen_full = fixed
 
     def __call__(self, *arrays):
         """Returns the outputs for any number of inputs, at least 1."""

@@ -14,10 +14,24 @@ def latent_size(height, width):
 
 
 def to_uint8(video):
-    """Rounds a NumPy array in [-1, 1] to 256 levels; returns uint8 unchanged."""
-    if video.dtype == "uint8":
+    """Rounds values in [-1, 1] to 256 levels; returns uint8 unchanged.
+
+    Args:
+        video: NumPy array, which is clipped; or tensor in [-1, 1].
+
+    Returns:
+        NumPy array for a NumPy array, otherwise a tensor.
+    """
+    if isinstance(video, np.ndarray):
+        if video.dtype == "uint8":
+            return video
+        return np.rint((np.clip(video, -1, 1) + 1) * 127.5).astype("uint8")
+    # Imported here, because the command line first chooses the backend.
+    import keras
+
+    if keras.backend.standardize_dtype(video.dtype) == "uint8":
         return video
-    return np.rint((np.clip(video, -1, 1) + 1) * 127.5).astype("uint8")
+    return keras.ops.cast(keras.ops.round((video + 1.0) * 127.5), "uint8")
 
 
 def to_unit_range(video):

@@ -7,11 +7,11 @@ import itertools
 
 import numpy as np
 
-from keras_regen.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
+from keras_regen.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE
 from keras_regen.codec.memory import DEFAULT_MEMORY, frame_bytes
 from keras_regen.codec.pipeline import map_in_thread
 from keras_regen.codec.tiling import Tiling
-from keras_regen.models import check_finite, decoder_bytes
+from keras_regen.models import check_latent_values, decoder_bytes
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 from keras_regen.pixels import latent_size
 
@@ -21,12 +21,13 @@ _TILE_SIZES = (16, 12, 8, 4)
 
 # Chunks that are decoded together: float array `(n, 2, rows, columns, C)`, n up to
 # `chunks_at_once`; float64 array `(n, num_frames)`, in frames from each chunk's first;
-# int array `(n,)`, the number of each chunk's first frame in the video; and anything
-# that the caller wants back when the group is decoded.
-Group = collections.namedtuple("Group", "latents times starts info")
-# Some tiles of a group: `items` are tuples (chunk, pass, tile), `inputs` the arrays
-# that the model is given.
-_Batch = collections.namedtuple("_Batch", "group items is_first is_last inputs")
+# int array `(n,)`, the number of each chunk's first frame in the video; list of n int,
+# each chunk's own place among `chunks_at_once`; and anything that the caller wants back
+# when the group is decoded.
+Group = collections.namedtuple("Group", "latents times starts places info")
+# Some tiles of a group. `items` are a tuple (chunk, pass, tile) for every place in the
+# batch, or None where the group has no chunk.
+_Batch = collections.namedtuple("_Batch", "group items is_first is_last")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,7 +44,7 @@ class DecodingPlan:
         num_frames: int. Frames to decode of every chunk, a multiple of `passes`.
         passes: int.
         tiling: a `Tiling`.
-        batch_size: int. Tiles to decode together.
+        batch_size: int. Tiles to decode together, in batches that are always full.
         chunks_at_once: int. Chunks to decode together.
         memory_left: int. Bytes of the budget that decoding does not take.
     """
@@ -134,8 +135,10 @@ class DecodingPlan:
 class ChunkDecoder:
     """Decodes chunks as planned, in tiles, batch by batch.
 
-    The model runs in the caller's thread. A second thread prepares its next batch, and
-    a third adds the last batch to the frames.
+    All batches have the same shape, and each tile of a chunk always has the same place
+    in its batch. So its pixels are the same, bit for bit, whatever else is decoded.
+    The model runs in the caller's thread, and a second thread adds the last batch to
+    the frames.
 
     Args:
         model: a `Regen` or a `ConvAutoencoder`.
@@ -151,6 +154,7 @@ class ChunkDecoder:
 
     def __init__(self, model, plan, sampling):
         self.plan = plan
+        self._model = model
         self._sampling = sampling
         # One array for all groups, so that memory neither grows nor fragments.
         self._video = np.empty(
@@ -158,10 +162,16 @@ class ChunkDecoder:
             "float32",
         )
         self._weights = plan.tiling.weights(PATCH)
-        self._run = Batches(
-            lambda *inputs: model.generate(*inputs, sampling.num_steps),
-            plan.batch_size,
-        )
+        places = [
+            *itertools.product(
+                range(plan.chunks_at_once), range(plan.passes), range(len(plan.tiling))
+            )
+        ]
+        size = min(plan.batch_size, len(places))
+        self._places = [
+            places[i : i + size] + [None] * (i + size - len(places))
+            for i in range(0, len(places), size)
+        ]
 
     def __call__(self, groups, finish, lag):
         """Decodes groups of chunks.
@@ -170,8 +180,8 @@ class ChunkDecoder:
             groups: iterator of `Group`.
             finish: callable `(info, video)`, with a float32 array of shape
                 `(n, num_frames, height, width, 3)`, in [-1, 1], valid during the call.
-            lag: int. Batches that may wait before the model, and after it, while it
-                runs. With 0 a group is finished before the next is taken.
+            lag: int. Batches that may wait after the model, while it runs. With 0 a
+                group is finished before the next is taken.
 
         Yields:
             The result of `finish`, for every group.
@@ -182,78 +192,73 @@ class ChunkDecoder:
             video = self._mix(batch, outputs)
             return [finish(batch.group.info, video)] if batch.is_last else []
 
-        prepared = map_in_thread(self._prepare, self._batches(groups), lag)
-        decoded = ((batch, self._generate(batch)) for batch in prepared)
-        mixed = map_in_thread(mix, decoded, lag)
-        with contextlib.closing(prepared), contextlib.closing(mixed):
+        decoded = ((batch, self._generate(batch)) for batch in self._batches(groups))
+        with contextlib.closing(map_in_thread(mix, decoded, lag)) as mixed:
             for finished in mixed:
                 yield from finished
 
     def _batches(self, groups):
         for group in groups:
-            check_finite(
-                group.latents,
-                "The latents must be finite; half precision can overflow.",
-            )
-            items = [
-                *itertools.product(
-                    range(len(group.latents)),
-                    range(self.plan.passes),
-                    range(len(self.plan.tiling)),
-                )
+            check_latent_values(group.latents)
+            chunks = {place: chunk for chunk, place in enumerate(group.places)}
+            batches = [
+                [
+                    (chunks[place[0]], *place[1:])
+                    if place is not None and place[0] in chunks
+                    else None
+                    for place in places
+                ]
+                for places in self._places
             ]
-            for first in range(0, len(items), self.plan.batch_size):
-                stop = first + self.plan.batch_size
-                yield _Batch(
-                    group, items[first:stop], first == 0, stop >= len(items), None
-                )
-
-    def _prepare(self, batch):
-        """Returns the batch with the inputs of the model."""
-        group = batch.group
-        inputs = [
-            self._inputs(
-                group.latents[chunk],
-                group.times[chunk, i :: self.plan.passes],
-                group.starts[chunk],
-                tile,
-            )
-            for chunk, i, tile in batch.items
-        ]
-        return batch._replace(inputs=[*map(np.stack, zip(*inputs, strict=True))])
+            batches = [items for items in batches if any(items)]
+            for i, items in enumerate(batches):
+                yield _Batch(group, items, i == 0, i == len(batches) - 1)
 
     def _generate(self, batch):
-        outputs = self._run(*batch.inputs)
-        check_finite(outputs, "The frames must be finite; half precision can overflow.")
-        return outputs
+        """Returns the decoded pixels of every place in the batch."""
+        group, tiling = batch.group, self.plan.tiling
+        # Where there is no chunk, a tile is decoded that is not used.
+        unused = next(filter(None, batch.items))
+        items = [unused if item is None else item for item in batch.items]
+        latents, times, corners = [], [], []
+        for chunk, i, tile in items:
+            row, column = tiling.corners[tile]
+            latents.append(
+                group.latents[
+                    chunk,
+                    :,
+                    row : row + tiling.tile_rows,
+                    column : column + tiling.tile_columns,
+                ]
+            )
+            times.append(group.times[chunk, i :: self.plan.passes])
+            corners.append((PATCH * row, PATCH * column))
+        times, starts = np.stack(times), group.starts[[item[0] for item in items]]
+        area = self._sampling.area(times + starts[:, None], corners)
+        return self._model.generate(
+            np.stack(latents), times, area, self._sampling.num_steps
+        )
 
     def _mix(self, batch, outputs):
         """Adds a batch to the frames of its group and returns the frames."""
         video = self._video[: len(batch.group.latents)]
-        if batch.is_first:
+        blended = len(self.plan.tiling) > 1
+        if blended and batch.is_first:
             video[:] = 0
-        for (chunk, i, tile), output in zip(batch.items, outputs, strict=True):
+        for item, output in zip(batch.items, outputs, strict=True):
+            if item is None:
+                continue
+            chunk, i, tile = item
             area = video[chunk, i :: self.plan.passes][:, *self._area(tile)]
             height, width = area.shape[1:3]
-            down, across = self._weights[tile]
-            weight = down[:height] * across[:, :width]
-            area += output[:, :height, :width] * weight[..., None]
+            output = output[:, :height, :width]
+            if blended:
+                down, across = self._weights[tile]
+                weight = down[:height] * across[:, :width]
+                area += output * weight[..., None]
+            else:
+                area[:] = output
         return video
-
-    def _inputs(self, latents, times, start, tile):
-        """Returns the latents, times and noise of one tile of one chunk."""
-        tiling = self.plan.tiling
-        row, column = tiling.corners[tile]
-        crop = latents[
-            :,
-            row : row + tiling.tile_rows,
-            column : column + tiling.tile_columns,
-        ]
-        down, across = self._area(tile)
-        noise = self._sampling.noise(
-            times + start, (down.start, down.stop), (across.start, across.stop)
-        )
-        return crop, times, noise
 
     def _area(self, tile):
         """Returns the pixels of a tile, as a slice of rows and one of columns."""

@@ -6,9 +6,9 @@ import numpy as np
 
 from keras_regen.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
 from keras_regen.codec.memory import DEFAULT_MEMORY
-from keras_regen.models import check_finite, encoder_bytes
+from keras_regen.models import encoder_bytes
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
-from keras_regen.pixels import latent_size, to_unit_range
+from keras_regen.pixels import latent_size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,20 +71,20 @@ class ChunkEncoder:
     """Encodes chunks as planned, in windows if a whole frame takes too much memory.
 
     A window is encoded together with everything that its latents depend on, so the
-    latents are the same however the frame is split.
+    latents are the same however the frame is split. All batches have the same shape.
 
     Args:
-        encoder: a `VideoEncoder`.
+        model: a `Regen` or a `ConvAutoencoder`.
         plan: an `EncodingPlan`.
 
     Raises:
         ValueError: when called, if a latent is not finite.
     """
 
-    def __init__(self, encoder, plan):
-        self._encoder = encoder
+    def __init__(self, model, plan):
+        self._encoder = model.encoder
         self._window = plan.window
-        self._run = Batches(self._encode, plan.chunks_at_once)
+        self._run = Batches(model.encode, plan.chunks_at_once, fixed=True)
 
     def __call__(self, chunks):
         """Encodes chunks.
@@ -110,13 +110,6 @@ class ChunkEncoder:
                 latents[:, :, top:bottom, left:right] = window[
                     :, :, top - above : bottom - above, left - before : right - before
                 ]
-        return latents
-
-    def _encode(self, chunks):
-        latents = self._encoder.predict_on_batch(to_unit_range(chunks))
-        check_finite(
-            latents, "The latents must be finite; half precision can overflow."
-        )
         return latents
 
 

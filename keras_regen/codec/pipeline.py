@@ -1,6 +1,6 @@
-"""Threads that read, prepare and write while the model runs, in bounded memory.
+"""Threads that read, mix and write while the model runs, in bounded memory.
 
-Reading, noise, mixing and writing release Python's lock and run in threads, while the
+Reading, mixing and writing release Python's lock and run in threads, while the
 model runs in its caller's thread. Where the output of one model is the input of
 another, the first model can run ahead in a thread too, in the Keras scopes of the
 caller.

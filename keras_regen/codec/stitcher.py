@@ -57,9 +57,14 @@ def decoded_frames(timeline, layout, decoder, lag):
 
 def _groups(timeline, layout, decoder):
     """Yields the chunks to decode, in groups as large as planned."""
-    # The first and the last chunk of a slice may show none of its frames.
-    chunks = (c for c in timeline.chunks() if timeline.shown(layout, c.number))
-    while group := [*itertools.islice(chunks, decoder.plan.chunks_at_once)]:
+    # Groups begin at multiples of their size, so that every chunk has its own place.
+    size, chunks = decoder.plan.chunks_at_once, timeline.chunks()
+    while group := [*itertools.islice(chunks, 1)]:
+        group += itertools.islice(chunks, size - 1 - group[0].number % size)
+        # The first and the last chunk of a slice may show none of its frames.
+        group = [c for c in group if timeline.shown(layout, c.number)]
+        if not group:
+            continue
         starts = np.array([layout.start(c.number) for c in group])
         windows = np.array([layout.window(c.number) for c in group])[..., None]
         first = [timeline.decoded(layout, c.number).start for c in group]
@@ -67,7 +72,8 @@ def _groups(timeline, layout, decoder):
         # Every chunk is decoded at the same number of times, so some may be outside it.
         times = np.clip(timeline.times[numbers], windows[:, 0], windows[:, 1])
         latents = np.stack([c.latents for c in group])
-        yield Group(latents, times - starts[:, None], starts, group)
+        places = [c.number % size for c in group]
+        yield Group(latents, times - starts[:, None], starts, places, group)
 
 
 class _Stitcher:

@@ -161,7 +161,7 @@ class VideoCodec:
         """Yields the `Latents` of each chunk of `Frames`."""
         plan = plan or self._plan_encoding(frames)
         layout = self._layout(self.chunking)
-        encoder = ChunkEncoder(self.model.encoder, plan)
+        encoder = ChunkEncoder(self.model, plan)
         frames.read_ahead(plan.chunks_at_once * plan.chunk_shape[0])
         reader = ChunkReader(frames, layout, plan.chunk_shape, plan.chunks_at_once)
         while (group := reader.read())[1]:
@@ -247,7 +247,7 @@ class VideoCodec:
     ):
         """Decodes the latents of a video while they arrive.
 
-        Noise and mixing run in threads. Chunks of a file or of `Latents` are decoded
+        Mixing runs in a thread. Chunks of a file or of `Latents` are decoded
         ahead of the frames that are yielded. With an iterable nothing is held back: the
         frames of the chunks that are decoded together are yielded before the next
         chunks are taken.

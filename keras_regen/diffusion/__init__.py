@@ -1,6 +1,12 @@
 """Diffusion: paths, predictions, loss weights, times, noise and the sampler."""
 
-from keras_regen.diffusion.noise import NOISE_BLOCK, NOISE_TIME_RESOLUTION, noise_canvas
+from keras_regen.diffusion.noise import (
+    MAX_NOISE_TIME,
+    NOISE_TIME_RESOLUTION,
+    CanvasArea,
+    draw_noise,
+    noise_canvas,
+)
 from keras_regen.diffusion.path import CosinePath, LinearPath, Path
 from keras_regen.diffusion.prediction import (
     Epsilon,
@@ -28,8 +34,9 @@ from keras_regen.diffusion.weighting import (
 )
 
 __all__ = [
-    "NOISE_BLOCK",
+    "MAX_NOISE_TIME",
     "NOISE_TIME_RESOLUTION",
+    "CanvasArea",
     "CosinePath",
     "Epsilon",
     "LinearPath",
@@ -46,6 +53,7 @@ __all__ = [
     "Velocity",
     "VelocityWeighting",
     "Weighting",
+    "draw_noise",
     "get",
     "noise_canvas",
     "sample",

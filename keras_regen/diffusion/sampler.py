@@ -2,11 +2,14 @@
 
 import dataclasses
 import itertools
+import numbers
 
 import numpy as np
 from keras import ops
 
-from keras_regen.diffusion.noise import noise_canvas
+from keras_regen.diffusion.noise import MAX_NOISE_PIXEL, CanvasArea, canvas_words
+
+_MAX_FLOAT32 = float(np.finfo("float32").max)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +23,8 @@ class Sampling:
             trained with 1. Defaults to `1`.
 
     Raises:
-        ValueError: if `num_steps` is less than 1, or `noise_scale` is negative or not
-            finite.
+        ValueError: if `num_steps` or `seed` is not an int, `num_steps` is less than 1,
+            or `noise_scale` is negative or not finite in float32.
     """
 
     num_steps: int = 1
@@ -29,29 +32,46 @@ class Sampling:
     noise_scale: float = 1.0
 
     def __post_init__(self):
+        for name in ("num_steps", "seed"):
+            value = getattr(self, name)
+            if not isinstance(value, numbers.Integral):
+                raise ValueError(f"`{name}` must be an int. Received: {name}={value!r}")
         if self.num_steps < 1:
             raise ValueError(
                 f"`num_steps` must be at least 1. Received: num_steps={self.num_steps}"
             )
-        if not 0 <= self.noise_scale < float("inf"):
+        if not 0 <= self.noise_scale <= _MAX_FLOAT32:
             raise ValueError(
                 "`noise_scale` must be finite, 0 or more. "
                 f"Received: noise_scale={self.noise_scale}"
             )
 
-    def noise(self, times, rows, columns):
-        """Returns the noise to start from: a part of `noise_canvas`, scaled.
+    def area(self, times, corners):
+        """Returns the noise to start from, as an area of the canvas.
 
         Args:
-            times: as for `noise_canvas`.
-            rows: as for `noise_canvas`.
-            columns: as for `noise_canvas`.
+            times: float array of shape `(B, F)`. Absolute times in frames, below
+                `2**32` in magnitude.
+            corners: int array of shape `(B, 2)`. Row and column of each sample's first
+                pixel, 0 to `2**31`.
 
         Returns:
-            float32 array, as for `noise_canvas`.
+            `CanvasArea` of NumPy arrays.
+
+        Raises:
+            ValueError: if the seed, a time or a corner is outside its bounds.
         """
-        canvas = noise_canvas(self.seed, times, rows, columns)
-        return canvas * np.float32(self.noise_scale)
+        corners = np.asarray(corners)
+        if np.any(corners < 0) or np.any(corners >= MAX_NOISE_PIXEL):
+            raise ValueError(
+                "Rows and columns on the noise canvas must be 0 or more, and less than "
+                f"2**31. Received: {corners.tolist()}"
+            )
+        return CanvasArea(
+            canvas_words(self.seed, times),
+            corners.astype("int32"),
+            np.full(len(corners), self.noise_scale, "float32"),
+        )
 
 
 def sampling_times(num_steps, max_time=1.0):

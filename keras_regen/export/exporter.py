@@ -1,6 +1,5 @@
 """Exports to any format from any backend."""
 
-import dataclasses
 import importlib
 import json
 import os
@@ -22,15 +21,6 @@ def export(regen, path, format="tf_saved_model", **options):
     import keras
 
     chosen = find_format(format, options)
-    if regen.decoder.window is not None:
-        # Only TensorFlow can trace a number of windows that depends on the input.
-        if "tensorflow" not in chosen.backends:
-            raise ValueError(
-                "A decoder that attends within windows can only be exported to "
-                f'"tf_saved_model". Received: format={format!r}, '
-                f"window={regen.decoder.window}"
-            )
-        chosen = dataclasses.replace(chosen, backends=("tensorflow",))
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with AtomicOutput(path, "exported model", directory=True) as output:

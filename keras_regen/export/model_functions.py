@@ -1,12 +1,15 @@
 """The encoder and the decoder as pure functions of weights and tensors."""
 
 import keras
+from keras import ops
 
-from keras_regen.models import generate
+from keras_regen.diffusion import CanvasArea, draw_noise
+from keras_regen.models import finish, generate
+from keras_regen.pixels import SPATIAL_COMPRESSION
 
 
 class ModelFunctions:
-    """The two functions that every format exports, traceable on each backend.
+    """The functions that are exported, traceable on each backend.
 
     Weights are arguments, so that a format can store them differently from the model.
 
@@ -46,8 +49,32 @@ class ModelFunctions:
         Returns:
             float32 tensor of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
         """
+        return self._decode(weights, latents, times, noise, num_steps)[0]
+
+    def decode_on_canvas(self, weights, latents, times, words, num_steps):
+        """Decodes chunks from the noise at row and column 0 of the canvas.
+
+        Args:
+            weights: as for `decode`.
+            latents: as for `decode`.
+            times: as for `decode`.
+            words: int32 tensor of shape `(B, F, 4)`, as `diffusion.CanvasArea` has.
+            num_steps: as for `decode`.
+
+        Returns:
+            Pair of the video, as for `decode`, and a bool tensor of shape `(B,)`:
+            whether it was finite before it was clipped.
+        """
+        batch, _, rows, columns, _ = ops.shape(latents)
+        area = CanvasArea(words, ops.zeros((batch, 2), "int32"), ops.ones((batch,)))
+        noise = draw_noise(
+            area, rows * SPATIAL_COMPRESSION, columns * SPATIAL_COMPRESSION
+        )
+        return self._decode(weights, latents, times, noise, num_steps)
+
+    def _decode(self, weights, latents, times, noise, num_steps):
         with _weights(self.decoder_variables, weights):
-            return generate(
+            video = generate(
                 self.model.decoder,
                 self.model.diffusion_path,
                 self.model.prediction,
@@ -56,6 +83,7 @@ class ModelFunctions:
                 noise,
                 num_steps,
             )
+        return finish(video)
 
 
 def _weights(variables, values):

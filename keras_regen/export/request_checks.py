@@ -8,6 +8,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from keras_regen.models import MAX_LATENT
 from keras_regen.pixels import SPATIAL_COMPRESSION
 
 
@@ -108,6 +109,12 @@ class RequestChecks:
             (
                 tf.reduce_all(tf.math.is_finite(latents)),
                 "Latents must be finite. Received: NaN or infinite values",
+            ),
+            (
+                tf.reduce_all(tf.abs(latents) <= MAX_LATENT),
+                f"Latents must be at most {MAX_LATENT:g} in magnitude. "
+                "Received: a magnitude of",
+                tf.reduce_max(tf.abs(latents)),
             ),
             (
                 tf.reduce_all(num_frames == num_frames[0]) & (first >= 1),

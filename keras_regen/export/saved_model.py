@@ -6,13 +6,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_regen.diffusion import NOISE_TIME_RESOLUTION
 from keras_regen.export.formats import STORED_AS
 from keras_regen.export.model_functions import ModelFunctions
-from keras_regen.export.request_checks import RequestChecks
-from keras_regen.export.tensorflow_noise import noise_canvas
+from keras_regen.export.request_checks import RequestChecks, checked
 from keras_regen.export.video_formats import VIDEO_FORMATS
 from keras_regen.export.warmup import WarmupRequests
-from keras_regen.pixels import SPATIAL_COMPRESSION
 
 # The loader picks the platform that it runs on.
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -86,10 +85,10 @@ class ServedRegen(tf.Module):
         self.decoder_weights = StoredWeights(functions.decoder_variables, weights)
         self._encode = _as_tensorflow(functions.encode, "b, t, 8*h, 8*w, 3")
         self._decode = _as_tensorflow(
-            functions.decode,
+            functions.decode_on_canvas,
             f"b, t, h, w, {channels}",
             "b, f",
-            "b, f, 8*h, 8*w, 3",
+            "b, f, 4",
             "b",
         )
         # `keras.layers.TFSMLayer` and `tf.saved_model.load` find attributes.
@@ -144,11 +143,19 @@ class ServedRegen(tf.Module):
 
     def _checked_encode(self, video):
         video = self.checks.video(video)
-        return self._encode(self.encoder_weights.tensors(), video)
+        latents = self._encode(self.encoder_weights.tensors(), video)
+        return checked(
+            latents,
+            (
+                tf.reduce_all(tf.math.is_finite(latents)),
+                "Latents must be finite; half precision can overflow. "
+                "Received: NaN or infinite values",
+            ),
+        )
 
     def _checked_decode(self, latents, seed, num_steps, num_frames):
         latents, num_frames = self.checks.latents(latents, num_frames)
-        batch, latent_frames, rows, columns, _ = tf.unstack(tf.shape(latents))
+        batch, latent_frames, *_ = tf.unstack(tf.shape(latents))
         num_steps = self.checks.num_steps(num_steps, batch)
         seed = self.checks.seed(seed, batch)
         # Evenly spaced from the first frame to the last, as in `Regen.decode`.
@@ -157,16 +164,20 @@ class ServedRegen(tf.Module):
             tf.maximum(num_frames - 1, 1), tf.float64
         )
         times = tf.range(tf.cast(num_frames, tf.float64), dtype=tf.float64) * spacing
-        noise = noise_canvas(
-            seed, times, rows * SPATIAL_COMPRESSION, columns * SPATIAL_COMPRESSION
-        )
-        video_shape = tf.concat([[batch], tf.shape(noise)[1:]], 0)
-        return self._decode(
+        video, finite = self._decode(
             self.decoder_weights.tensors(),
             latents,
-            tf.broadcast_to(tf.cast(times, tf.float32), video_shape[:2]),
-            tf.broadcast_to(noise, video_shape),
+            tf.broadcast_to(tf.cast(times, tf.float32), [batch, num_frames]),
+            _canvas_words(seed, times, batch),
             num_steps,
+        )
+        return checked(
+            video,
+            (
+                tf.reduce_all(finite),
+                "Decoded frames must be finite; half precision can overflow. "
+                "Received: NaN or infinite values",
+            ),
         )
 
     def _checked_reconstruct(self, video, seed, num_steps):
@@ -216,6 +227,28 @@ def _as_tensorflow(function, *shapes):
         polymorphic_shapes=[None, *shapes],
         with_gradient=False,
         native_serialization_platforms=PLATFORMS,
+    )
+
+
+def _canvas_words(seed, times, batch):
+    """Returns seeds and times as `diffusion.CanvasArea` has them.
+
+    Args:
+        seed: int64 tensor of shape `(1,)` or `(B,)`.
+        times: float64 tensor of shape `(F,)`, in frames.
+        batch: int32 scalar tensor, B.
+
+    Returns:
+        int32 tensor of shape `(B, F, 4)`.
+    """
+    ticks = tf.cast(tf.round(times * NOISE_TIME_RESOLUTION), tf.int64)
+    shape = [batch, tf.size(times), 2]
+    return tf.concat(
+        [
+            tf.broadcast_to(tf.bitcast(words, tf.int32), shape)
+            for words in (seed[:, None], ticks[None])
+        ],
+        axis=-1,
     )
 
 

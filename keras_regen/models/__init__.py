@@ -13,8 +13,12 @@ from keras_regen.models.costs import (
 )
 from keras_regen.models.dit_decoder import DiTDecoder
 from keras_regen.models.factory import build_model
-from keras_regen.models.generator import generate
-from keras_regen.models.input_checks import check_finite
+from keras_regen.models.inference import finish, generate
+from keras_regen.models.input_checks import (
+    MAX_LATENT,
+    check_finite,
+    check_latent_values,
+)
 from keras_regen.models.presets import (
     METADATA,
     bundled_presets,
@@ -30,6 +34,7 @@ from keras_regen.models.video_encoder import VideoEncoder
 
 __all__ = [
     "ARCHITECTURES",
+    "MAX_LATENT",
     "METADATA",
     "ConvAutoencoder",
     "ConvDecoder",
@@ -41,11 +46,13 @@ __all__ = [
     "build_model",
     "bundled_presets",
     "check_finite",
+    "check_latent_values",
     "count_parameters",
     "decoder_bytes",
     "decoder_operations",
     "encoder_bytes",
     "encoder_operations",
+    "finish",
     "generate",
     "load_model",
     "preset_directory",

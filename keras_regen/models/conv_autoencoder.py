@@ -104,29 +104,15 @@ class ConvAutoencoder(VideoAutoencoder):
         losses = ops.mean(ops.square(output - target), axis=(1, 2, 3, 4))
         return self._mean_loss(losses, sample_weight)
 
-    def generate(self, latents, times, noise=None, num_steps=1):
-        """Decodes chunks; see `Regen.generate`.
-
-        Args:
-            latents: float array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
-            times: float array of shape `(B, F)`: 0 to k for each chunk, or 0 for an
-                image.
-            noise: not used.
-            num_steps: not used.
-
-        Returns:
-            float32 NumPy array of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
-
-        Raises:
-            ValueError: if the times are not as above.
-        """
-        last = self.temporal_compression if latents.shape[1] == 2 else 0
+    def _decoding_inputs(self, num_latents, times, area, num_steps):
+        last = self.temporal_compression if num_latents == 2 else 0
         times = np.asarray(times)
         if times.shape[1:] != (last + 1,) or np.any(times != np.arange(last + 1)):
             raise ValueError(
                 "A convolutional decoder decodes the frames that were encoded, at the "
                 f"times 0 to {last}. Received: times={times[0].tolist()}"
             )
-        latents = ops.convert_to_tensor(latents, "float32")
-        video = self.decoder.predict_on_batch(latents)[: len(latents)]
-        return np.clip(video, -1.0, 1.0)
+        return {}
+
+    def _decode_tensors(self, latents, inputs):
+        return self.decoder(latents, training=False)

@@ -17,8 +17,8 @@ FLOAT32 = 4
 # Peak memory of `tiny` and `small`, measured on a CPU with the backend that takes most,
 # over the sum of the tensors counted here.
 MARGIN = 1.5
-# Copies of a tile's pixels while it is decoded: six around the model, the noise of the
-# next batch, and the output of the batch before.
+# Copies of a tile's pixels while it is decoded: seven around the model, its noise among
+# them, and the output of the batch before.
 TILE_COPIES = 8
 # Copies of a chunk while it is encoded: the chunk, the same as float32, and the frames
 # read ahead.

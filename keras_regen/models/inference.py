@@ -1,9 +1,13 @@
-"""Sampling as one compiled function."""
+"""Encoding and decoding as compiled functions."""
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
+from keras_regen.backend import to_device
+from keras_regen.models.input_checks import MAX_LATENT
+from keras_regen.pixels import to_uint8, to_unit_range
 
 
 def generate(decoder, path, prediction, latents, times, noise, num_steps):
@@ -20,7 +24,7 @@ def generate(decoder, path, prediction, latents, times, noise, num_steps):
             int tensor of shape `(B,)` makes a loop.
 
     Returns:
-        float32 tensor of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
+        float32 tensor of shape `(B, F, 8h, 8w, 3)`. `finish` clips it.
     """
     batch = ops.shape(latents)[0]
 
@@ -35,57 +39,131 @@ def generate(decoder, path, prediction, latents, times, noise, num_steps):
 
     written_out = isinstance(num_steps, int)
     sample = diffusion.sample if written_out else diffusion.sample_in_loop
-    return ops.clip(sample(predict, noise, path, prediction, num_steps), -1.0, 1.0)
+    return sample(predict, noise, path, prediction, num_steps)
 
 
-class Generator:
-    """Generates videos from noise by one function, compiled if the backend compiles.
-
-    The function holds decoder, sampler and clipping. It is compiled once for each shape
-    and works for any number of steps; for one step it has no loop.
+def finish(video):
+    """Clips decoded frames, and says whether they were finite.
 
     Args:
-        decoder: a `DiTDecoder`.
-        path: a `diffusion.Path`.
-        prediction: a `diffusion.Prediction`.
+        video: float32 tensor of shape `(B, F, H, W, 3)`.
+
+    Returns:
+        Pair of the video in [-1, 1] and a bool tensor of shape `(B,)`.
+    """
+    finite = ops.all(ops.isfinite(video), axis=(1, 2, 3, 4))
+    return ops.clip(video, -1.0, 1.0), finite
+
+
+class Inference:
+    """Runs an encoder and a decoder by functions that are compiled if Keras compiles.
+
+    One function encodes, one decodes, and one does both, so that latents stay on the
+    device. Each includes what is done to pixels: scaling, clipping and rounding. It is
+    compiled once for each shape and dtype.
+
+    Args:
+        encoder: a `VideoEncoder`.
+        decoder: its decoder.
+        decode: callable `(latents, inputs)` that returns a float32 video, in a form
+            that every backend can trace. `inputs` is the dict of tensors that
+            `Inference.decode` is given.
     """
 
-    def __init__(self, decoder, path, prediction):
-        self._model = _SamplingModel(decoder, path, prediction)
-
-    def __call__(self, latents, times, noise, num_steps):
-        """See `Regen.generate`."""
-        if num_steps < 1:
-            raise ValueError(
-                f"`num_steps` must be at least 1. Received: num_steps={num_steps}"
+    def __init__(self, encoder, decoder, decode):
+        # Plain Python objects: as layers of the model they would be saved with it.
+        self._encoding = _EncodingModel(encoder)
+        self._decoding = {
+            (source, dtype): _DecodingModel(
+                encoder if source == "video" else None, decoder, decode, dtype
             )
-        inputs = {"latents": latents, "times": times, "noise": noise}
-        inputs = {k: ops.convert_to_tensor(v, "float32") for k, v in inputs.items()}
-        if num_steps > 1:
-            inputs["num_steps"] = ops.full((len(latents),), num_steps, "int32")
+            for source in ("latents", "video")
+            for dtype in ("float32", "uint8")
+        }
+
+    def encode(self, video):
+        """Encodes chunks.
+
+        Args:
+            video: array of shape `(B, T, H, W, 3)`, uint8, or float32 in [-1, 1].
+
+        Returns:
+            float32 NumPy array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
+        """
+        latents = self._encoding.predict_on_batch(to_device(video))
         # Under `tf.distribute` every replica returns the whole batch.
-        return self._model.predict_on_batch(inputs)[: len(latents)]
+        return latents[: len(video)]
+
+    def decode(self, inputs, dtype="float32"):
+        """Decodes chunks from latents, or encodes and decodes them.
+
+        Args:
+            inputs: dict of arrays, all with a batch axis: `latents`, as `encode`
+                returns them, or `video`, as it takes it, and what `decode` needs.
+            dtype: `"float32"` or `"uint8"`. Defaults to `"float32"`.
+
+        Returns:
+            NumPy array of shape `(B, F, 8h, 8w, 3)`.
+
+        Raises:
+            ValueError: if a value of the latents or of the video is not finite.
+        """
+        source = "video" if "video" in inputs else "latents"
+        batch = len(inputs[source])
+        model = self._decoding[source, dtype]
+        inputs = {name: to_device(array) for name, array in inputs.items()}
+        video, finite = model.predict_on_batch(inputs)
+        if not np.all(finite[:batch]):
+            raise ValueError(
+                "Decoded frames must be finite; half precision can overflow. "
+                f"Received: {np.count_nonzero(~finite[:batch])} of {batch} chunks with "
+                "NaN or infinite values"
+            )
+        return video[:batch]
 
 
-class _SamplingModel(keras.Model):
-    """A model around `generate`, for Keras to compile its `predict_on_batch`."""
+class _EncodingModel(keras.Model):
+    """A model around the encoder, for Keras to compile its `predict_on_batch`."""
 
-    def __init__(self, decoder, path, prediction):
-        super().__init__(name="sampling", dtype="float32")
+    def __init__(self, encoder):
+        super().__init__(name="encoding", dtype="float32")
+        self.encoder = encoder
+        self.built = True
+        self.autocast = False
+
+    def call(self, video):
+        return self.encoder(to_unit_range(video), training=False)
+
+
+class _DecodingModel(keras.Model):
+    """A model around encoder and decoder, or the decoder alone.
+
+    Args:
+        encoder: a `VideoEncoder`, or None.
+        decoder: its decoder.
+        decode: as for `Inference`.
+        output_dtype: `"float32"` or `"uint8"`.
+    """
+
+    def __init__(self, encoder, decoder, decode, output_dtype):
+        super().__init__(name="decoding", dtype="float32")
+        if encoder is not None:
+            self.encoder = encoder
         self.decoder = decoder
-        self.diffusion_path = path
-        self.prediction = prediction
-        # The weights of the decoder exist already. Times must stay float32.
+        self.decode = decode
+        self.output_dtype = output_dtype
+        # The weights exist already. Times must stay float32.
         self.built = True
         self.autocast = False
 
     def call(self, inputs):
-        return generate(
-            self.decoder,
-            self.diffusion_path,
-            self.prediction,
-            inputs["latents"],
-            inputs["times"],
-            inputs["noise"],
-            inputs.get("num_steps", 1),
-        )
+        if "video" in inputs:
+            video = to_unit_range(inputs["video"])
+            latents = self.encoder(video, training=False)
+        else:
+            latents = inputs["latents"]
+        video, finite = finish(self.decode(latents, inputs))
+        bounded = ops.all(ops.abs(latents) <= MAX_LATENT, axis=(1, 2, 3, 4))
+        if self.output_dtype == "uint8":
+            video = to_uint8(video)
+        return video, ops.logical_and(finite, bounded)

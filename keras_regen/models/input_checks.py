@@ -2,16 +2,27 @@
 
 import keras
 import numpy as np
+from keras import ops
 
+from keras_regen.backend import is_concrete
+from keras_regen.diffusion import MAX_NOISE_TIME
 from keras_regen.pixels import SPATIAL_COMPRESSION
 
+# The magnitude of a latent is at most this; that of trained encoders is below 100.
+# float16 represents it, with room for what the decoder computes first.
+MAX_LATENT = 1e4
+# Videos may exceed [-1, 1] by this, which interpolation and rounding do.
+_MARGIN = 1e-3
 
-def check_chunk(video, temporal_compression):
+
+def check_chunk(video, temporal_compression, values=True):
     """Checks that a video is a chunk that the encoder can encode.
 
     Args:
-        video: NumPy array, whose values are checked too; or tensor.
+        video: NumPy array or tensor.
         temporal_compression: int. k.
+        values: bool. Whether to check values too, which tensors do not have while a
+            function is traced. Defaults to `True`.
 
     Raises:
         ValueError: if the shape, the dtype or a value is wrong.
@@ -39,18 +50,28 @@ def check_chunk(video, temporal_compression):
         raise ValueError(
             f"A video must be uint8, or float in [-1, 1]. Received: video.dtype={dtype}"
         )
-    if isinstance(video, np.ndarray) and dtype != "uint8" and video.size:
-        low, high = float(np.min(video)), float(np.max(video))
-        if not np.isfinite(low) or not np.isfinite(high):
-            raise ValueError(
-                "A float video must be finite. Received: "
-                f"{np.count_nonzero(~np.isfinite(video))} NaN or infinite values"
-            )
-        if low < -1.0 - 1e-3 or high > 1.0 + 1e-3:
-            raise ValueError(
-                "A float video must be in [-1, 1]. "
-                f"Received: values from {low:.4g} to {high:.4g}"
-            )
+    if values and dtype != "uint8":
+        _check_range(video)
+
+
+def _check_range(video):
+    if not isinstance(video, np.ndarray):
+        if not is_concrete(video) or ops.all(ops.abs(video) <= 1.0 + _MARGIN):
+            return
+        video = ops.convert_to_numpy(video)
+    if not video.size:
+        return
+    low, high = float(np.min(video)), float(np.max(video))
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise ValueError(
+            "A float video must be finite. Received: "
+            f"{np.count_nonzero(~np.isfinite(video))} NaN or infinite values"
+        )
+    if low < -1.0 - _MARGIN or high > 1.0 + _MARGIN:
+        raise ValueError(
+            "A float video must be in [-1, 1]. "
+            f"Received: values from {low:.4g} to {high:.4g}"
+        )
 
 
 def check_latents(latents, latent_channels):
@@ -79,20 +100,39 @@ def check_latents(latents, latent_channels):
         raise ValueError(
             f"Latents must be float. Received: latents.dtype={latents.dtype}"
         )
-    check_finite(latents, "Latents must be finite.")
+    check_latent_values(latents)
+
+
+def check_latent_values(latents):
+    """Checks that latents are finite, and at most 10,000 in magnitude.
+
+    Args:
+        latents: NumPy array.
+
+    Raises:
+        ValueError: if one is not.
+    """
+    check_finite(latents, "Latents must be finite; half precision can overflow.")
+    if latents.size and (largest := np.max(np.abs(latents))) > MAX_LATENT:
+        raise ValueError(
+            f"Latents must be at most {MAX_LATENT:g} in magnitude. "
+            f"Received: a magnitude of {largest:.4g}"
+        )
 
 
 def check_times(times):
     """Returns the times to decode as a float64 array.
 
     Raises:
-        ValueError: if they are not a non-empty list of finite numbers.
+        ValueError: if they are not a non-empty list of finite numbers, below 2**32 in
+            magnitude.
     """
     times = np.asarray(times, "float64")
-    if times.ndim != 1 or times.size == 0 or not np.all(np.isfinite(times)):
+    if times.ndim != 1 or times.size == 0 or not np.all(np.abs(times) < MAX_NOISE_TIME):
         raise ValueError(
             "`times` must be a non-empty one-dimensional array of finite numbers, in "
-            f"frames from the chunk's first. Received: times={times}"
+            "frames from the chunk's first, below 2**32 in magnitude. "
+            f"Received: times={times}"
         )
     return times
 

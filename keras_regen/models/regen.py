@@ -5,16 +5,19 @@ import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
+from keras_regen.checks import check_whole
 from keras_regen.models.architectures import architecture
 from keras_regen.models.dit_decoder import DiTDecoder
-from keras_regen.models.generator import Generator
+from keras_regen.models.inference import generate
 from keras_regen.models.layout_map import layout_map
 from keras_regen.models.video_autoencoder import VideoAutoencoder
 from keras_regen.models.video_encoder import VideoEncoder
-from keras_regen.pixels import to_unit_range
+from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
 
 # Seed of the noise in `evaluate`, fixed so that it repeats.
 EVALUATION_SEED = 2503
+# The state of Keras's random generators is 32 bits wide.
+MAX_SEED = 2**32 - 1
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -80,9 +83,8 @@ class Regen(VideoAutoencoder):
         self.time_distribution = diffusion.get(
             diffusion.TimeDistribution, time_distribution
         )
+        check_whole(0, MAX_SEED, seed=seed)
         self.seed = seed
-        # Not a layer: it would be saved too, with the decoder a second time.
-        self._generator = Generator(decoder, self.diffusion_path, self.prediction)
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     @classmethod
@@ -207,21 +209,27 @@ class Regen(VideoAutoencoder):
 
     # === Inference ===
 
-    def generate(self, latents, times, noise, num_steps=1):
-        """Re-generates chunks, each with its own times and noise.
+    def _decoding_inputs(self, num_latents, times, area, num_steps):
+        inputs = {"times": np.asarray(times, "float32"), **area._asdict()}
+        if num_steps > 1:
+            inputs["num_steps"] = np.full((len(times),), num_steps, "int32")
+        return inputs
 
-        `decode` calls it after checking its arguments.
-
-        Args:
-            latents: float array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
-            times: float array of shape `(B, F)`, in frames from each chunk's first.
-            noise: float32 array of shape `(B, F, 8h, 8w, 3)`.
-            num_steps: int. Sampling steps. Defaults to `1`.
-
-        Returns:
-            float32 NumPy array of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
-        """
-        return self._generator(latents, times, noise, num_steps)
+    def _decode_tensors(self, latents, inputs):
+        _, _, rows, columns, _ = ops.shape(latents)
+        area = diffusion.CanvasArea(*(inputs[x] for x in diffusion.CanvasArea._fields))
+        noise = diffusion.draw_noise(
+            area, rows * SPATIAL_COMPRESSION, columns * SPATIAL_COMPRESSION
+        )
+        return generate(
+            self.decoder,
+            self.diffusion_path,
+            self.prediction,
+            latents,
+            inputs["times"],
+            noise,
+            inputs.get("num_steps", 1),
+        )
 
     def denoising_losses(self, video, timesteps, seed=0):
         """Computes the diffusion loss of every chunk at given diffusion times.

@@ -6,9 +6,15 @@ from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.configurable import signature_config
-from keras_regen.models.input_checks import check_chunk, check_latents, check_times
+from keras_regen.models.inference import Inference
+from keras_regen.models.input_checks import (
+    check_chunk,
+    check_finite,
+    check_latents,
+    check_times,
+)
 from keras_regen.models.presets import load_preset, save_preset
-from keras_regen.pixels import SPATIAL_COMPRESSION, to_uint8, to_unit_range
+from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
 
 
 def assign_averages(model):
@@ -30,8 +36,11 @@ def assign_averages(model):
 class VideoAutoencoder(keras.Model):
     """An encoder that maps a chunk to two latent frames, and a decoder for them.
 
-    `call(video)` returns the latents. Subclasses define `generate(latents, times,
-    noise, num_steps)`, which decodes chunks, and `compute_loss`, which `fit` minimises.
+    `call(video)` returns the latents. Subclasses define `compute_loss`, which `fit`
+    minimises; `_decode_tensors(latents, inputs)`, which decodes chunks in a form that
+    every backend can trace; and `_decoding_inputs(num_latents, times, area,
+    num_steps)`, which checks the arguments of `generate` and returns `inputs`, a dict
+    of NumPy arrays with a batch axis.
 
     Args:
         encoder: a `VideoEncoder`.
@@ -57,6 +66,7 @@ class VideoAutoencoder(keras.Model):
                 )
         self.encoder = encoder
         self.decoder = decoder
+        self._inference = Inference(encoder, decoder, self._decode_tensors)
         # The preset that the model was loaded from; latents are labelled with it.
         self.preset = None
         # The weights exist already: both parts are functional models.
@@ -68,7 +78,7 @@ class VideoAutoencoder(keras.Model):
         return self.encoder.temporal_compression
 
     def call(self, video, training=None):
-        check_chunk(video, self.temporal_compression)
+        check_chunk(video, self.temporal_compression, values=not training)
         return self.encoder(to_unit_range(video), training=training)
 
     def compute_output_spec(self, video, training=None):
@@ -125,14 +135,17 @@ class VideoAutoencoder(keras.Model):
             images.
 
         Raises:
-            ValueError: if the shape, dtype or range is not as above, or for NaNs.
+            ValueError: if the shape, dtype or range is not as above, or for NaNs, in
+                the video or in the latents.
         """
+        latents = self._inference.encode(self._checked_video(video))
+        check_finite(latents, "Latents must be finite; half precision can overflow.")
+        return latents
+
+    def _checked_video(self, video):
         video = np.asarray(video)
         check_chunk(video, self.temporal_compression)
-        if video.dtype != "uint8":
-            video = video.astype("float32")
-        # Under `tf.distribute` every replica returns the whole batch.
-        return self.encoder.predict_on_batch(to_unit_range(video))[: len(video)]
+        return video if video.dtype == "uint8" else np.asarray(video, "float32")
 
     def decode(
         self,
@@ -150,7 +163,8 @@ class VideoAutoencoder(keras.Model):
         The same latents, seed and steps give the same video.
 
         Args:
-            latents: array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)` for images.
+            latents: array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)` for images;
+                at most 10,000 in magnitude.
             num_frames: int or None. Number of frames, evenly spaced over the chunk.
                 Defaults to the `k + 1` of the chunk, or 1 for images.
             times: float array of shape `(F,)`, or None. Instead of `num_frames`: the
@@ -169,7 +183,8 @@ class VideoAutoencoder(keras.Model):
             NumPy array of shape `(B, F, 8h, 8w, 3)`.
 
         Raises:
-            ValueError: if an argument is not as above.
+            ValueError: if an argument is not as above, or a decoded value is not
+                finite.
         """
         latents = np.asarray(latents)
         check_latents(latents, self.encoder.latent_channels)
@@ -178,20 +193,36 @@ class VideoAutoencoder(keras.Model):
                 f'`dtype` must be "float32" or "uint8". Received: dtype={dtype}'
             )
         sampling = diffusion.Sampling(num_steps, seed, noise_scale)
-        times = self._decoding_times(latents, num_frames, times)
-        batch, _, rows, columns, _ = latents.shape
-        height, width = rows * SPATIAL_COMPRESSION, columns * SPATIAL_COMPRESSION
-        frame, row, column = origin
-        noise = sampling.noise(
-            times + frame, (row, row + height), (column, column + width)
-        )
-        video = self.generate(
+        times = self._decoding_times(latents.shape[1], num_frames, times)
+        return self.generate(
             latents,
-            np.broadcast_to(times, (batch, len(times))),
-            np.broadcast_to(noise, (batch, *noise.shape)),
+            *self._times_and_area(len(latents), times, sampling, origin),
             num_steps,
+            dtype,
         )
-        return to_uint8(video) if dtype == "uint8" else video
+
+    def generate(self, latents, times, area, num_steps=1, dtype="float32"):
+        """Decodes chunks, each with its own times and noise.
+
+        `decode` calls it after checking its arguments.
+
+        Args:
+            latents: float array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
+            times: float array of shape `(B, F)`, in frames from each chunk's first.
+            area: a `diffusion.CanvasArea` of NumPy arrays: the noise to start from. A
+                `ConvAutoencoder` does not use it, nor `num_steps`.
+            num_steps: int. Sampling steps. Defaults to `1`.
+            dtype: `"float32"` or `"uint8"`. Defaults to `"float32"`.
+
+        Returns:
+            NumPy array of shape `(B, F, 8h, 8w, 3)`: float32 in [-1, 1], or uint8.
+
+        Raises:
+            ValueError: if a decoded value is not finite.
+        """
+        inputs = self._decoding_inputs(latents.shape[1], times, area, num_steps)
+        latents = np.asarray(latents, "float32")
+        return self._inference.decode({"latents": latents, **inputs}, dtype)
 
     def reconstruct(self, video, num_steps=1, seed=0, origin=(0, 0, 0)):
         """Encodes one chunk and decodes it again.
@@ -206,17 +237,22 @@ class VideoAutoencoder(keras.Model):
             NumPy array of the video's shape: uint8 if the video is uint8, else float32
             in [-1, 1].
         """
-        video = np.asarray(video)
-        dtype = "uint8" if video.dtype == "uint8" else "float32"
-        return self.decode(
-            self.encode(video),
-            num_steps=num_steps,
-            seed=seed,
-            origin=origin,
-            dtype=dtype,
+        video = self._checked_video(video)
+        sampling = diffusion.Sampling(num_steps, seed)
+        num_latents = min(video.shape[1], 2)
+        times, area = self._times_and_area(
+            len(video), self._decoding_times(num_latents), sampling, origin
         )
+        inputs = self._decoding_inputs(num_latents, times, area, num_steps)
+        return self._inference.decode({"video": video, **inputs}, str(video.dtype))
 
-    def _decoding_times(self, latents, num_frames, times):
+    def _times_and_area(self, batch, times, sampling, origin):
+        """Returns times and the area of the canvas for a batch of equal chunks."""
+        times = np.tile(times, (batch, 1))
+        frame, *corner = origin
+        return times, sampling.area(times + frame, np.tile(corner, (batch, 1)))
+
+    def _decoding_times(self, num_latents, num_frames=None, times=None):
         if times is not None and num_frames is not None:
             raise ValueError(
                 "Give `num_frames` or `times`, not both. "
@@ -224,7 +260,7 @@ class VideoAutoencoder(keras.Model):
             )
         if times is not None:
             return check_times(times)
-        last = self.temporal_compression if latents.shape[1] == 2 else 0
+        last = self.temporal_compression if num_latents == 2 else 0
         if num_frames is None:
             num_frames = last + 1
         if num_frames < 1:
@@ -236,8 +272,18 @@ class VideoAutoencoder(keras.Model):
     # === Presets ===
 
     @classmethod
-    def from_preset(cls, preset, temporal_compression=None, dtype=None, remat=False):
+    def from_preset(
+        cls,
+        preset,
+        temporal_compression=None,
+        dtype=None,
+        remat=False,
+        custom_objects=None,
+    ):
         """Loads a trained model.
+
+        A preset holds no code, and its configuration may name only the classes that
+        this package's models are made of.
 
         Args:
             preset: the name of a bundled preset, a directory, `hf://user/name` or
@@ -245,11 +291,16 @@ class VideoAutoencoder(keras.Model):
             temporal_compression: int or None. If given, the k that the preset has.
             dtype: dtype policy to run under. Defaults to the global policy.
             remat: bool. See `VideoEncoder`. Defaults to `False`.
+            custom_objects: dict or None. Classes of your own that the preset may name,
+                by the names that they are registered by: `{"mine>MyPath": MyPath}`.
 
         Raises:
-            ValueError: if there is no such preset, or it has another k or class.
+            ValueError: if there is no such preset, it has another k or class, or it is
+                damaged.
         """
-        return load_preset(cls, preset, temporal_compression, dtype, remat)
+        return load_preset(
+            cls, preset, temporal_compression, dtype, remat, custom_objects
+        )
 
     def save_to_preset(self, directory, metadata=None, dtype="float32"):
         """Writes `config.json`, `model.weights.h5` and `metadata.json`.

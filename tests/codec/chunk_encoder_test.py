@@ -4,19 +4,25 @@ import pytest
 
 from keras_regen.codec.chunk_encoder import ChunkEncoder, EncodingPlan
 from keras_regen.models import VideoEncoder, encoder_bytes
+from tests.models.conftest import make_regen
 
 K = 2
 
 
 @pytest.fixture(scope="module")
-def encoder():
+def model():
     keras.utils.set_random_seed(0)
-    return VideoEncoder(K, stem_patch_size=4, widths=(8,), num_blocks=(1,))
+    return make_regen(K, encoder={"kernel_sizes": ((3, 3, 3), (3, 3, 3))})
+
+
+@pytest.fixture(scope="module")
+def encoder(model):
+    return model.encoder
 
 
 @pytest.mark.parametrize("rows", [11, 14, 40])
 @pytest.mark.parametrize("fits", [(13, 13), (13, 19)])
-def test_windows_change_nothing(encoder, rows, fits):
+def test_windows_change_nothing(model, encoder, rows, fits):
     columns = 24
     video = np.random.default_rng(0).uniform(
         -1, 1, (2, K + 1, 8 * rows, 8 * columns, 3)
@@ -27,7 +33,7 @@ def test_windows_change_nothing(encoder, rows, fits):
     plan = EncodingPlan.fit(encoder, 8 * rows, 8 * columns, memory)
     assert encoder_bytes(encoder, *plan.window) <= memory
     assert plan.window != (rows, columns)
-    latents = ChunkEncoder(encoder, plan)(video)
+    latents = ChunkEncoder(model, plan)(video)
     np.testing.assert_allclose(latents, whole, atol=1e-5)
 
 
@@ -40,13 +46,13 @@ def test_one_window_where_it_fits(encoder):
     assert plan.chunk_shape == (K + 1, 80, 96, 3)
 
 
-def test_halves_are_two_windows(encoder):
+def test_halves_are_two_windows(model, encoder):
     """A window at the edge of the frame needs context on one side only."""
     rows = 40
     memory = encoder_bytes(encoder, rows // 2 + encoder.context, 10)
     plan = EncodingPlan.fit(encoder, 8 * rows, 80, memory)
-    chunk_encoder = ChunkEncoder(encoder, plan)
-    encoded, encode = [], chunk_encoder._encode
+    chunk_encoder = ChunkEncoder(model, plan)
+    encoded, encode = [], chunk_encoder._run
     chunk_encoder._run = lambda chunks: encoded.append(chunks.shape) or encode(chunks)
     chunk_encoder(np.zeros((1, K + 1, 8 * rows, 80, 3), "float32"))
     assert [shape[2] for shape in encoded] == [8 * plan.window[0]] * 2

@@ -8,7 +8,6 @@ import pytest
 from keras_regen.codec import VideoCodec
 from keras_regen.codec.memory import DEFAULT_MEMORY, frame_bytes
 from keras_regen.codec.timeline import Timeline
-from keras_regen.diffusion import Sampling
 from keras_regen.video import VideoReader, VideoWriter
 from tests.codec.conftest import PATIENCE, threads
 from tests.codec.ramps import RampModel, ramp
@@ -52,36 +51,17 @@ class TestOverlap:
 
     def test_frames_are_read_while_others_are_encoded(self, make_reader):
         model = RampModel(K)
-        encode = model.encoder.predict_on_batch
+        encode = model.encode
 
         def slow(chunks):
             assert reader.told.wait(PATIENCE)
             return encode(chunks)
 
-        model.encoder.predict_on_batch = slow
+        model.encode = slow
         with make_reader(3 * GROUP) as reader:
             # The last frame of the next group.
             reader.tells_at = 2 * GROUP
             assert len(VideoCodec(model).encode(reader)) == 3 * GROUP
-
-    def test_noise_is_made_while_others_are_decoded(self, monkeypatch):
-        model, came = RampModel(K), threading.Event()
-        noise, generate = Sampling.noise, model.generate
-
-        def told(sampling, times, *args):
-            if times[-1] > 2 * GROUP - 1:
-                came.set()
-            return noise(sampling, times, *args)
-
-        def slow(*args):
-            assert came.wait(PATIENCE)
-            return generate(*args)
-
-        monkeypatch.setattr(Sampling, "noise", told)
-        codec = VideoCodec(model)
-        latents = codec.encode(ramp(np.arange(2 * GROUP), 16, 24))
-        model.generate = slow
-        assert len(codec.decode(latents)) == 2 * GROUP
 
     def test_frames_are_decoded_while_others_are_written(self, monkeypatch, tmp_path):
         model, came = RampModel(K), threading.Event()
@@ -115,7 +95,7 @@ class TestOverlap:
 
     def test_chunks_are_encoded_while_others_are_decoded(self, make_reader):
         model, came, ran_in = RampModel(K), threading.Event(), {}
-        encode, generate = model.encoder.predict_on_batch, model.generate
+        encode, generate = model.encode, model.generate
         encoded = 0
 
         def told(chunks):
@@ -132,7 +112,7 @@ class TestOverlap:
             ran_in.setdefault("decoder", set()).add(threading.current_thread())
             return generate(*args)
 
-        model.encoder.predict_on_batch, model.generate = told, slow
+        model.encode, model.generate = told, slow
         video = ramp(np.arange(4 * GROUP) % 100, 16, 24)
         with make_reader(4 * GROUP) as reader:
             pairs = VideoCodec(model).reconstruct_stream(reader)
@@ -146,10 +126,8 @@ class TestOverlap:
         self, make_reader, missing, num_threads
     ):
         model, ran_in = RampModel(K), set()
-        encode = model.encoder.predict_on_batch
-        model.encoder.predict_on_batch = lambda x: (
-            ran_in.add(threading.current_thread()) or encode(x)
-        )
+        encode = model.encode
+        model.encode = lambda x: ran_in.add(threading.current_thread()) or encode(x)
         codec = VideoCodec(model)
         latents = codec.encode(ramp(np.arange(2 * GROUP), 16, 24))
         decoding = codec._plan_decoding(Timeline(latents))
@@ -194,11 +172,11 @@ class TestBounds:
             assert taken <= min(5, group + 2) * GROUP
 
     def test_groups_in_flight(self, make_reader):
-        """One each is shown, mixed, generated, prepared, encoded and read."""
+        """One each is shown, mixed, generated, encoded and read."""
         with make_reader(12 * GROUP) as reader:
             pairs = VideoCodec(RampModel(K)).reconstruct_stream(reader)
             most = max(reader.taken - i for i, _ in enumerate(pairs))
-        assert most <= 6 * GROUP + 2
+        assert most <= 5 * GROUP + 2
 
 
 class TestStops:

@@ -31,7 +31,6 @@ class RampModel:
             stem_patch_size=8,
             layers=[],
             context=0,
-            predict_on_batch=self._encode,
             fingerprint=lambda: "0123456789abcdef",
         )
         self.decoder = types.SimpleNamespace(
@@ -43,13 +42,16 @@ class RampModel:
         )
         self.decoded = []
 
-    def _encode(self, chunks):
+    def encode(self, chunks):
         assert chunks.shape[1] == self.temporal_compression + 1
         corners = chunks[:, :1, ::8, ::8, :1]
         return np.tile(corners, (1, 2, 1, 1, 8)).astype("float32")
 
-    def generate(self, latents, times, noise, num_steps):
-        self.decoded.append((noise.shape, np.array(times)))
+    def generate(self, latents, times, area, num_steps):
+        batch, _, rows, columns, _ = latents.shape
+        shape = (batch, times.shape[1], 8 * rows, 8 * columns, 3)
+        assert area.words.shape == (*shape[:2], 4) and area.corners.shape == (batch, 2)
+        self.decoded.append((shape, np.array(times)))
         y, x = np.meshgrid(np.arange(8), np.arange(8), indexing="ij")
         within = np.tile(PER_PIXEL * (y + x), latents.shape[2:4])
         corners = latents[:, 0, :, :, 0].repeat(8, axis=1).repeat(8, axis=2)

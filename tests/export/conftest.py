@@ -14,9 +14,9 @@ def random_video(*shape):
 
 
 def make_toy(**kwargs):
-    """Every part of the bundled presets but windows, with values in all weights."""
+    """Every part of the bundled presets, with values in all weights."""
     keras.utils.set_random_seed(0)
-    decoder = {"mixing_size": 3, "patch_overlap": 4}
+    decoder = {"mixing_size": 3, "patch_overlap": 4, "window": (None, 2, 2)}
     model = awaken(make_regen(K, decoder=decoder, **kwargs))
     # A pixel is the sum of up to four patches: keep it as large as if it were of one.
     for weight in model.decoder.get_layer("patch_output").projection.weights:

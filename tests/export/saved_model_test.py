@@ -164,19 +164,16 @@ class TestAnswers:
         )["video"]
         np.testing.assert_allclose(video, regen.decode(latents, num_steps=3), atol=1e-3)
 
-    def test_the_noise_equals_the_canvas(self):
-        from keras_regen.export.tensorflow_noise import noise_canvas
+    def test_the_words_of_the_canvas(self):
+        from keras_regen.export.saved_model import _canvas_words
 
-        seeds, times = [0, 2**63 - 1], [0.0, 0.25, -3.0, 1000.0]
-        noise = noise_canvas(
-            tf.constant(seeds, tf.int64),
-            tf.constant(times, tf.float64),
-            tf.constant(72),
-            tf.constant(136),
+        seeds, times = [0, 2**63 - 1], [0.0, 0.25, -3.0, 1e6]
+        words = _canvas_words(
+            tf.constant(seeds, tf.int64), tf.constant(times, tf.float64), 2
         )
-        for seed, answer in zip(seeds, noise.numpy(), strict=True):
-            expected = diffusion.noise_canvas(seed, times, (0, 72), (0, 136))
-            np.testing.assert_allclose(answer, expected, atol=2e-6)
+        for seed, answer in zip(seeds, words.numpy(), strict=True):
+            area = diffusion.Sampling(seed=seed).area([times], [[0, 0]])
+            np.testing.assert_array_equal(answer, area.words[0])
 
 
 def levels_apart(a, b):
@@ -224,6 +221,7 @@ class TestRefusals:
             ("decode", {"num_frames": 2**31 - 1}, "32768 pixels"),
             ("decode", {"num_frames": 200}, "32768 pixels"),
             ("decode", {"latents": np.full((1, 2, 1, 1, 8), np.nan)}, "finite"),
+            ("decode", {"latents": np.full((1, 2, 1, 1, 8), 1e38)}, "in magnitude"),
             ("decode", {"latents": np.zeros((1, 3, 1, 1, 8))}, "shape"),
             ("decode", {"latents": np.zeros((1, 2, 0, 1, 8))}, "must not be empty"),
             ("decode", {"latents": np.zeros((0, 2, 1, 1, 8))}, "must not be empty"),
