@@ -3,6 +3,7 @@
 import keras
 
 from keras_regen.layers import CausalConv3D, CausalUpsample3D, Unpatchify
+from keras_regen.models.config_checks import check_convolutional
 from keras_regen.models.functional_model import FunctionalModel
 from keras_regen.models.stages import (
     halvings,
@@ -39,7 +40,8 @@ class ConvDecoder(FunctionalModel):
         `(B, k + 1, 8h, 8w, 3)`, float32; `(B, 1, 8h, 8w, 3)` for images.
 
     Raises:
-        ValueError: if `temporal_compression` or `stem_patch_size` is not as above.
+        ValueError: if an argument is not as above, or beyond the limits in
+            `config_checks`.
 
     Example:
 
@@ -68,6 +70,7 @@ class ConvDecoder(FunctionalModel):
         name=None,
         trainable=True,
     ):
+        check_convolutional(locals())
         space_halvings, time_halvings = halvings(temporal_compression, stem_patch_size)
         dtype = keras.dtype_policies.get(dtype)
         last = max(space_halvings, time_halvings)

@@ -11,6 +11,7 @@ from keras_regen.layers import (
     SineCosinePositionalEncoding,
     TimestepEmbedding,
 )
+from keras_regen.models.config_checks import check_transformer
 from keras_regen.models.functional_model import FunctionalModel
 
 
@@ -59,8 +60,8 @@ class DiTDecoder(FunctionalModel):
         `Prediction`.
 
     Raises:
-        ValueError: if `conditioning` is unknown, `num_heads` does not divide `units` or
-            `window` is not as above.
+        ValueError: if an argument is not as above, or beyond the limits in
+            `config_checks`.
 
     Reference:
         Zhang et al. 2025, *REGEN*, sections 3.2 and 3.3; Peebles and Xie 2023 (DiT).
@@ -87,6 +88,7 @@ class DiTDecoder(FunctionalModel):
         name=None,
         trainable=True,
     ):
+        check_transformer(locals())
         if conditioning not in ("content_aware", "in_context"):
             raise ValueError(
                 '`conditioning` must be "content_aware" or "in_context". '
@@ -94,12 +96,6 @@ class DiTDecoder(FunctionalModel):
             )
         if window is not None:
             window = tuple(window)
-            lengths = [length for length in window if length is not None]
-            if len(window) != 3 or any(length < 1 for length in lengths):
-                raise ValueError(
-                    "`window` must be None or a tuple (frames, rows, columns) of "
-                    f"positive ints or None. Received: window={window}"
-                )
             if conditioning == "in_context":
                 raise ValueError(
                     "`window` must be None for in-context conditioning, where all "

@@ -3,6 +3,9 @@
 import json
 import pathlib
 
+from keras_regen.checks import check_whole
+from keras_regen.models.config_checks import MAX_COMPRESSION
+
 PREFIX = "hf://"
 CARD = "README.md"
 
@@ -73,15 +76,21 @@ def upload_directory(directory, address, card, message):
     return commit.commit_url
 
 
-def model_card(name, config, metadata):
+def model_card(name, class_name, temporal_compression, metadata):
     """Returns a preset's model card: how to load it, and what its metadata say.
 
     Args:
         name: str. The preset's address.
-        config: dict. The preset's configuration.
+        class_name: str. The name of the model's class.
+        temporal_compression: int. k.
         metadata: dict. The preset's metadata.
+
+    Raises:
+        ValueError: if the class or k is not one that a model has.
     """
-    k = config["config"]["encoder"]["config"]["temporal_compression"]
+    if not class_name.isidentifier():
+        raise ValueError(f"Expected the name of a class. Received: {class_name!r}")
+    check_whole(1, MAX_COMPRESSION, temporal_compression=temporal_compression)
     front = [
         "library_name: keras-regen",
         "tags: [keras, video, autoencoder, diffusion]",
@@ -92,10 +101,10 @@ def model_card(name, config, metadata):
         "---\n" + "\n".join(front) + "\n---",
         f"# {name.removeprefix(PREFIX)}",
         f"A preset of keras-regen ({metadata.get('description', 'no description')}). "
-        f"It encodes {k + 1} frames into two latent frames, at an eighth of the height "
-        "and the width, and generates the video from them.",
+        f"It encodes {temporal_compression + 1} frames into two latent frames, at an "
+        "eighth of the height and the width, and generates the video from them.",
         "```python\nimport keras_regen as kr\n\n"
-        f'model = kr.{config["class_name"]}.from_preset("{name}")\n'
+        f'model = kr.{class_name}.from_preset("{name}")\n'
         "latents = model.encode(video)\nvideo = model.decode(latents)\n```",
     ]
     for key, value in metadata.items():

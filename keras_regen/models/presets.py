@@ -1,15 +1,18 @@
 """Presets: trained models as plain directories."""
 
+import contextlib
 import json
 import pathlib
-import shutil
-import tempfile
+import reprlib
 
 import keras
 
-from keras_regen.models import hub
+from keras_regen.atomic_output import AtomicOutput
+from keras_regen.checks import check_flags, read_json
+from keras_regen.models import hub, preset_config
 from keras_regen.models.weights_file import (
     DTYPES,
+    count_stored,
     file_sha256,
     load_weights,
     save_weights,
@@ -18,6 +21,9 @@ from keras_regen.models.weights_file import (
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 METADATA = "metadata.json"
+FILES = (WEIGHTS, METADATA, CONFIG)
+# The directory in a preset that holds a new version until its files are in place.
+SAVED = ".saved"
 BUNDLED = pathlib.Path(__file__).parents[1] / "presets"
 # Key of the metadata: the SHA-256 of the file of weights.
 DIGEST = "weights_sha256"
@@ -40,11 +46,12 @@ def preset_directory(preset):
         ImportError: for `hf://` without huggingface_hub installed.
     """
     if str(preset).startswith(hub.PREFIX):
-        directory = hub.download_preset(str(preset), (CONFIG, WEIGHTS, METADATA))
+        directory = hub.download_preset(str(preset), FILES)
     elif preset in bundled_presets():
         directory = BUNDLED / preset
     else:
         directory = pathlib.Path(preset)
+    _finish_save(directory)
     for name in (CONFIG, WEIGHTS):
         if not (directory / name).is_file():
             raise ValueError(
@@ -60,16 +67,15 @@ def preset_metadata(preset):
     """Returns the `metadata.json` of a preset as a dict, empty if it has none.
 
     Raises:
-        ValueError: if there is no such preset, or the file is not JSON.
+        ValueError: if there is no such preset, or the file does not hold a JSON object.
     """
     path = preset_directory(preset) / METADATA
-    try:
-        return json.loads(path.read_text()) if path.is_file() else {}
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+    return read_json(path) if path.is_file() else {}
 
 
-def load_model(preset, temporal_compression=None, dtype=None, remat=False):
+def load_model(
+    preset, temporal_compression=None, dtype=None, remat=False, custom_objects=None
+):
     """Loads a trained model, a `Regen` or a `ConvAutoencoder`.
 
     Args:
@@ -77,62 +83,73 @@ def load_model(preset, temporal_compression=None, dtype=None, remat=False):
         temporal_compression: as for `Regen.from_preset`.
         dtype: as for `Regen.from_preset`.
         remat: as for `Regen.from_preset`.
+        custom_objects: as for `Regen.from_preset`.
 
     Raises:
-        ValueError: if there is no such preset or it is of another k.
+        ValueError: if there is no such preset, it is of another k, or it is damaged.
     """
-    return load_preset(keras.Model, preset, temporal_compression, dtype, remat)
+    return load_preset(
+        keras.Model, preset, temporal_compression, dtype, remat, custom_objects
+    )
 
 
-def load_preset(cls, preset, temporal_compression=None, dtype=None, remat=False):
+def load_preset(
+    cls,
+    preset,
+    temporal_compression=None,
+    dtype=None,
+    remat=False,
+    custom_objects=None,
+):
     """See `Regen.from_preset`."""
+    dtype = keras.dtype_policies.get(dtype)
+    check_flags(remat=remat)
     directory = preset_directory(preset)
-    try:
-        config = json.loads((directory / CONFIG).read_text())
-        for part in ("encoder", "decoder"):
-            part_config = config["config"][part]["config"]
-            part_config["dtype"] = dtype
-            part_config["remat"] = remat
-            found = part_config["temporal_compression"]
-        # The caller chooses the precision.
-        config["config"].pop("dtype", None)
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{directory / CONFIG} is not the configuration of a preset: {error!r}"
-        ) from error
+    config = read_json(directory / CONFIG)
+    found = preset_config.temporal_compression(config)
     if temporal_compression not in (None, found):
         raise ValueError(
             f"The preset {str(preset)!r} has temporal_compression={found}. "
             f"Received: temporal_compression={temporal_compression}"
         )
     _check_weights(directory)
-    model = keras.saving.deserialize_keras_object(config)
+    # To call a class's own `from_preset` is to trust the class.
+    custom_objects = {
+        keras.saving.get_registered_name(cls): cls,
+        **(custom_objects or {}),
+    }
+    # Outside the `try`, which would take its error for one in the configuration.
+    stored = count_stored(directory / WEIGHTS)
+    try:
+        model = preset_config.model_from_config(
+            config, custom_objects, stored, dtype=dtype, remat=remat
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"{directory / CONFIG} is not the configuration of a preset: {error}"
+        ) from error
     if not isinstance(model, cls):
         raise ValueError(
             f"Expected the preset of a `{cls.__name__}`. "
             f"Received: {str(preset)!r}, of a `{type(model).__name__}`"
         )
-    try:
-        load_weights(model, directory / WEIGHTS)
-    except (OSError, KeyError) as error:
-        raise ValueError(
-            f"{directory / WEIGHTS} does not hold the preset's weights: {error}"
-        ) from error
+    load_weights(model, directory / WEIGHTS)
     model.preset = str(preset)
     return model
 
 
 def _check_weights(directory):
     """Raises ValueError if the weights are not those that the metadata names."""
-    expected = preset_metadata(directory).get(DIGEST)
-    if expected is None:
+    metadata = preset_metadata(directory)
+    if DIGEST not in metadata:
         # Presets of earlier versions name none.
         return
     found = file_sha256(directory / WEIGHTS)
-    if found != expected:
+    if found != metadata[DIGEST]:
         raise ValueError(
             f"{directory / WEIGHTS} is damaged or belongs to another preset: "
-            f"{METADATA} expects the SHA-256 {expected}. Received: {found}"
+            f"{METADATA} expects the SHA-256 {reprlib.repr(metadata[DIGEST])}. "
+            f"Received: {found}"
         )
 
 
@@ -152,14 +169,40 @@ def save_preset(model, directory, metadata=None, dtype="float32"):
         for key in ("dtype", "remat"):
             config["config"][part]["config"].pop(key)
     directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=directory) as temporary:
-        temporary = pathlib.Path(temporary)
-        save_weights(model, temporary / WEIGHTS, dtype)
-        metadata = {**(metadata or {}), DIGEST: file_sha256(temporary / WEIGHTS)}
-        (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-        (temporary / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
-        for name in (WEIGHTS, METADATA, CONFIG):
-            shutil.move(temporary / name, directory / name)
+    _finish_save(directory)
+    with AtomicOutput(directory / SAVED, "preset", directory=True) as output:
+        new = output.temporary
+        save_weights(model, new / WEIGHTS, dtype)
+        metadata = {**(metadata or {}), DIGEST: file_sha256(new / WEIGHTS)}
+        (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+        (new / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+    _finish_save(directory)
+
+
+def _finish_save(directory):
+    """Moves the files of a complete save into place.
+
+    They come as a directory, which one rename makes appear. If the process is killed
+    while it moves them, the next one that saves or loads the preset moves the others.
+
+    Raises:
+        ValueError: if they cannot be moved.
+    """
+    saved = directory / SAVED
+    if not saved.is_dir():
+        return
+    try:
+        for name in FILES:
+            # Another process may move them too.
+            with contextlib.suppress(FileNotFoundError):
+                (saved / name).replace(directory / name)
+        with contextlib.suppress(FileNotFoundError):
+            saved.rmdir()
+    except OSError as error:
+        raise ValueError(
+            f"The preset {directory} was not saved to its end, and cannot be now: "
+            f"{error.strerror}. Received: {saved}"
+        ) from error
 
 
 def upload_preset(directory, address):
@@ -182,7 +225,11 @@ def upload_preset(directory, address):
     """
     directory = preset_directory(directory)
     _check_weights(directory)
-    config = json.loads((directory / CONFIG).read_text())
-    name = address.partition("@")[0]
-    card = hub.model_card(name, config, preset_metadata(directory))
+    config = read_json(directory / CONFIG)
+    card = hub.model_card(
+        address.partition("@")[0],
+        preset_config.class_name(config),
+        preset_config.temporal_compression(config),
+        preset_metadata(directory),
+    )
     return hub.upload_directory(directory, address, card, f"Preset {directory.name}")

@@ -5,6 +5,7 @@ import json
 import keras
 
 from keras_regen.layers import CausalConv3D, Patchify, VariationalLatents
+from keras_regen.models.config_checks import check_convolutional
 from keras_regen.models.functional_model import FunctionalModel
 from keras_regen.models.stages import (
     convolutions,
@@ -53,8 +54,8 @@ class VideoEncoder(FunctionalModel):
         `(B, 2, H / 8, W / 8, latent_channels)`, float32; `(B, 1, ...)` for images.
 
     Raises:
-        ValueError: if `temporal_compression`, `stem_patch_size` or `regularization` is
-            not as above.
+        ValueError: if an argument is not as above, or beyond the limits in
+            `config_checks`.
 
     Example:
 
@@ -82,6 +83,7 @@ class VideoEncoder(FunctionalModel):
         name=None,
         trainable=True,
     ):
+        check_convolutional(locals())
         space_halvings, time_halvings = halvings(temporal_compression, stem_patch_size)
         if regularization not in (None, "layer_norm", "kl"):
             raise ValueError(

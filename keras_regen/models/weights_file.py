@@ -1,5 +1,6 @@
 """Weights in HDF5 files: smaller than Keras stores them, and checked when loaded."""
 
+import contextlib
 import hashlib
 import pathlib
 import tempfile
@@ -16,6 +17,8 @@ MAX_INT8 = 127
 # Whole numbers would shift the SIREN's frequencies.
 FLOAT_LAYER = "siren"
 DEFLATED = {"compression": "gzip", "shuffle": True}
+# What Deflate compresses to one byte at the most.
+MAX_DEFLATION = 1032
 
 
 def save_weights(model, path, dtype="float32"):
@@ -44,18 +47,60 @@ def load_weights(model, path):
         path: path of the file.
 
     Raises:
-        OSError, KeyError or ValueError: if the file does not hold the model's weights.
+        ValueError: if the file does not hold the model's weights.
     """
-    with h5py.File(path) as file:
-        # `visititems` stops at the first value that is not None.
-        is_packed = file.visititems(lambda _, item: SCALE in item.attrs or None)
-    if not is_packed:
+    with _reading(path), tempfile.TemporaryDirectory() as directory:
+        with h5py.File(path) as file:
+            # `visititems` stops at the first value that is not None.
+            is_packed = file.visititems(lambda _, item: SCALE in item.attrs or None)
+        if is_packed:
+            packed, path = path, pathlib.Path(directory) / "unpacked.weights.h5"
+            _rewrite(packed, path, _unpack)
         model.load_weights(path)
-        return
-    with tempfile.TemporaryDirectory() as directory:
-        unpacked = pathlib.Path(directory) / "unpacked.weights.h5"
-        _rewrite(path, unpacked, _unpack)
-        model.load_weights(unpacked)
+
+
+def count_stored(path):
+    """Counts the values that a file of weights holds, without reading them.
+
+    Args:
+        path: path of the file.
+
+    Returns:
+        int.
+
+    Raises:
+        ValueError: if it is not an HDF5 file, refers to other files, or declares more
+            values than its size can hold.
+    """
+    with _reading(path), h5py.File(path) as file:
+        size, count, num_bytes = pathlib.Path(path).stat().st_size, 0, 0
+        for dataset in _datasets(file):
+            if dataset.external or dataset.is_virtual:
+                raise ValueError(f"{dataset.name} is stored in another file")
+            count, num_bytes = count + dataset.size, num_bytes + dataset.nbytes
+        if num_bytes > MAX_DEFLATION * size:
+            raise ValueError(f"it declares {num_bytes} bytes, but has only {size}")
+        return count
+
+
+@contextlib.contextmanager
+def _reading(path):
+    """Turns any error of reading a file into a ValueError that names it."""
+    try:
+        yield
+    # For damaged files, h5py and Keras raise errors of nearly every type.
+    except Exception as error:
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path} does not hold the weights: {reason}") from error
+
+
+def _datasets(file):
+    """Returns the datasets of an HDF5 file; links to other files are not followed."""
+    found = []
+    file.visititems(
+        lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None
+    )
+    return found
 
 
 def file_sha256(path):

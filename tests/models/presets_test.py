@@ -2,13 +2,38 @@ import json
 import sys
 
 import h5py
+import keras
 import numpy as np
 import pytest
 
-from keras_regen.models import Regen, preset_metadata
+from keras_regen.diffusion import CosinePath
+from keras_regen.models import (
+    DiTDecoder,
+    Regen,
+    VideoEncoder,
+    preset_metadata,
+    presets,
+)
 from keras_regen.models.weights_file import MIN_INT8_SIZE, file_sha256
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
+
+DEEP = 100_000 * "[" + 100_000 * "]"
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Halfway(CosinePath):
+    """A path of a user's own, which counts how often it is made."""
+
+    made = 0
+
+    def __init__(self):
+        super().__init__()
+        type(self).made += 1
+
+
+def forget_digest(preset):
+    (preset / "metadata.json").unlink()
 
 
 @pytest.fixture
@@ -105,6 +130,85 @@ def test_a_preset_remembers_no_optimiser(regen, tmp_path):
     assert "compile_config" not in json.loads((tmp_path / "config.json").read_text())
 
 
+class TestClasses:
+    """A configuration names only what presets are made of, or what the caller gives."""
+
+    @pytest.mark.parametrize(
+        "place",
+        ["seed", "prediction", "encoder", "name", "something_else"],
+    )
+    def test_other_registered_classes_are_not_built(self, preset, place):
+        config = json.loads((preset / "config.json").read_text())
+        config["config"][place] = keras.saving.serialize_keras_object(Halfway())
+        (preset / "config.json").write_text(json.dumps(config))
+        made = Halfway.made
+        with pytest.raises(ValueError, match=f"{place}: expected .*'tests>Halfway'"):
+            Regen.from_preset(preset)
+        assert Halfway.made == made
+
+    def test_nor_are_those_inside_another(self, preset):
+        text = (preset / "config.json").read_text()
+        gadget = keras.saving.serialize_keras_object(Halfway())
+        text = text.replace('"units": 16', f'"units": {json.dumps(gadget)}')
+        (preset / "config.json").write_text(text)
+        made = Halfway.made
+        with pytest.raises(ValueError, match="decoder: `units` must be a whole number"):
+            Regen.from_preset(preset)
+        assert Halfway.made == made
+
+    def test_classes_of_the_caller(self, tmp_path):
+        make_regen(diffusion_path=Halfway()).save_to_preset(tmp_path)
+        with pytest.raises(ValueError, match="pass it in `custom_objects`"):
+            Regen.from_preset(tmp_path)
+        given = {"tests>Halfway": Halfway}
+        loaded = Regen.from_preset(tmp_path, custom_objects=given)
+        assert type(loaded.diffusion_path) is Halfway
+
+    def test_a_subclass_loads_its_own_preset(self, tmp_path):
+        class Mine(Regen):
+            pass
+
+        parts = make_regen()
+        Mine(parts.encoder, parts.decoder).save_to_preset(tmp_path)
+        assert type(Mine.from_preset(tmp_path)) is Mine
+        with pytest.raises(ValueError, match="model: expected one of.*Mine"):
+            Regen.from_preset(tmp_path)
+
+
+def fields(value, path=()):
+    """Yields the path to every value in nested dicts and lists."""
+    items = value.items() if isinstance(value, dict) else ()
+    if isinstance(value, list):
+        items = enumerate(value)
+    for key, item in items:
+        yield (*path, key)
+        yield from fields(item, (*path, key))
+
+
+def test_any_wrong_value_is_an_error_or_harmless(regen, preset, monkeypatch):
+    # What is built, and filled with weights, takes time and does not matter here.
+    monkeypatch.setattr(Regen, "from_config", lambda config: regen)
+    monkeypatch.setattr(VideoEncoder, "from_config", lambda config: None)
+    monkeypatch.setattr(DiTDecoder, "from_config", lambda config: None)
+    monkeypatch.setattr(presets, "load_weights", lambda model, path: None)
+    text = (preset / "config.json").read_text()
+    for wrong in (None, [], {}, "x", -1, 1e9, True, [[[[]]]]):
+        refused = 0
+        for *path, last in fields(json.loads(text)):
+            config = inner = json.loads(text)
+            for key in path:
+                inner = inner[key]
+            inner[last] = wrong
+            (preset / "config.json").write_text(json.dumps(config))
+            try:
+                Regen.from_preset(preset)
+            except ValueError as error:
+                assert "config.json is not" in str(error)
+                refused += 1
+        # The rest are names, modules and what Keras adds.
+        assert refused > 20
+
+
 def test_without_the_hub_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ImportError, match=r"pip install keras-regen\[hub\]"):
@@ -121,15 +225,53 @@ class TestBadInput:
         with pytest.raises(ValueError, match=message):
             Regen.from_preset(preset, temporal_compression=8)
 
-    @pytest.mark.parametrize("text", ["not json", "{}", '{"config": []}'])
-    def test_broken_config(self, preset, text):
-        (preset / "config.json").write_text(text)
-        with pytest.raises(ValueError, match=r"config.json is not the configuration"):
+    @pytest.mark.parametrize(
+        ("file", "text", "message"),
+        [
+            ("config.json", "{}", "config.json is not the configuration"),
+            ("config.json", '{"config": []}', "config.json is not the configuration"),
+            ("config.json", "not json", "config.json is not JSON"),
+            ("config.json", "[1]", "config.json must hold a JSON object"),
+            ("config.json", DEEP, "config.json is not JSON: it is nested deeper"),
+            ("metadata.json", '{"licence": ', "metadata.json is not JSON"),
+            ("metadata.json", DEEP, "metadata.json is not JSON: it is nested deeper"),
+        ],
+    )
+    def test_broken_json(self, preset, file, text, message):
+        (preset / file).write_text(text)
+        with pytest.raises(ValueError, match=message):
             Regen.from_preset(preset)
 
-    def test_broken_metadata(self, preset):
-        (preset / "metadata.json").write_text('{"licence": ')
-        with pytest.raises(ValueError, match="metadata.json is not JSON"):
+    @pytest.mark.parametrize(
+        ("part", "changes"),
+        [
+            # Within the limits of each argument, but not of the file of weights.
+            ("decoder", {"depth": 256, "units": 16384}),
+            ("encoder", {"widths": [16384]}),
+        ],
+    )
+    def test_more_parameters_than_weights(self, preset, part, changes):
+        config = json.loads((preset / "config.json").read_text())
+        config["config"][part]["config"].update(changes)
+        (preset / "config.json").write_text(json.dumps(config))
+        with pytest.raises(ValueError, match=f"{part}: it has more parameters than"):
+            Regen.from_preset(preset)
+
+    def test_weights_that_declare_more_than_they_hold(self, preset):
+        with h5py.File(preset / "model.weights.h5", "w") as file:
+            file.create_dataset("vars", (10**9,), "float32", chunks=(1000,))
+        forget_digest(preset)
+        with pytest.raises(ValueError, match="declares 4000000000 bytes, but has only"):
+            Regen.from_preset(preset)
+
+    def test_weights_in_another_file(self, preset):
+        (preset / "secret").write_bytes(bytes(range(16)))
+        with h5py.File(preset / "model.weights.h5", "a") as file:
+            file.create_dataset(
+                "there", (4,), "float32", external=[(preset / "secret", 0, 16)]
+            )
+        forget_digest(preset)
+        with pytest.raises(ValueError, match="/there is stored in another file"):
             Regen.from_preset(preset)
 
     def test_broken_weights(self, preset):

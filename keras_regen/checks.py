@@ -1,0 +1,132 @@
+"""Checks of numbers, and of JSON, that come from users and from files."""
+
+import json
+import math
+import numbers
+import reprlib
+import sys
+
+# Far deeper than what this package writes, and far less than Python's own limit, so
+# that functions may walk through what was read.
+MAX_DEPTH = 64
+MAX_JSON_BYTES = 2**26
+LARGEST = sys.float_info.max
+
+
+def check_whole(low, high, **values):
+    """Checks that values are whole numbers: of an integer type and not bool.
+
+    Args:
+        low: int. The lowest that is allowed.
+        high: int. The highest that is allowed.
+        **values: the values by the names of their arguments.
+
+    Raises:
+        ValueError: if one is not.
+
+    Example:
+
+    >>> check_whole(1, 8, depth=4)
+    """
+    for name, value in values.items():
+        whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not whole or not low <= value <= high:
+            raise ValueError(
+                f"`{name}` must be a whole number from {low} to {high}. "
+                f"Received: {name}={reprlib.repr(value)}"
+            )
+
+
+def check_real(low, high, **values):
+    """Checks that values are finite numbers and not bool.
+
+    Args:
+        low: float. The lowest that is allowed.
+        high: float. The highest that is allowed; infinity for any finite number.
+        **values: the values by the names of their arguments.
+
+    Raises:
+        ValueError: if one is not.
+    """
+    for name, value in values.items():
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        # A whole number may be too large for a float.
+        if not real or not max(low, -LARGEST) <= value <= min(high, LARGEST):
+            bounds = f"from {low} to {high}" if high < math.inf else f"at least {low}"
+            raise ValueError(
+                f"`{name}` must be a finite number, {bounds}. "
+                f"Received: {name}={reprlib.repr(value)}"
+            )
+
+
+def check_flags(**values):
+    """Checks that values are bools.
+
+    Args:
+        **values: the values by the names of their arguments.
+
+    Raises:
+        ValueError: if one is not.
+    """
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise ValueError(
+                f"`{name}` must be True or False. "
+                f"Received: {name}={reprlib.repr(value)}"
+            )
+
+
+def parse_json(text):
+    """Parses JSON that need not be trusted.
+
+    Args:
+        text: str or bytes.
+
+    Raises:
+        ValueError: if it is not JSON, or is nested deeper than 64 levels.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise _too_deep() from None
+    # One level of nesting after the other, since recursion is what may fail.
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [item for item in level if isinstance(item, dict | list)]
+        if not level:
+            return value
+        level = [
+            item
+            for outer in level
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+    raise _too_deep()
+
+
+def read_json(path):
+    """Reads a JSON object, a dict, from a file that need not be trusted.
+
+    Args:
+        path: `pathlib.Path`.
+
+    Raises:
+        ValueError: if the file cannot be read, is larger than 64 MiB, or does not hold
+            an object as for `parse_json`.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_JSON_BYTES:
+            raise ValueError(f"it has {size} bytes, more than {MAX_JSON_BYTES}")
+        value = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{path} is not JSON: {reason}") from error
+    if not isinstance(value, dict):
+        raise ValueError(
+            f"{path} must hold a JSON object. Received: {reprlib.repr(value)}"
+        )
+    return value
+
+
+def _too_deep():
+    return ValueError(f"it is nested deeper than {MAX_DEPTH} levels")

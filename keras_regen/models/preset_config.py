@@ -1,0 +1,170 @@
+"""Models from the configurations of presets, which need not be trusted.
+
+A configuration may name the classes that presets are made of, and no others that the
+program has registered with Keras: to build an object can run code or read files.
+"""
+
+import contextlib
+import inspect
+import math
+import reprlib
+
+import keras
+
+from keras_regen.models.config_checks import check_convolutional, check_transformer
+from keras_regen.models.stages import halvings, of_stage
+
+PACKAGE = "keras_regen>"
+MODELS = ("ConvAutoencoder", "Regen")
+# The classes of each part of a model.
+PARTS = {
+    "encoder": ("VideoEncoder",),
+    "decoder": ("ConvDecoder", "DiTDecoder"),
+    "diffusion_path": ("CosinePath", "LinearPath"),
+    "prediction": ("Epsilon", "Sample", "V", "Velocity"),
+    "weighting": ("PredictionWeighting", "SampleWeighting", "VelocityWeighting"),
+    "time_distribution": ("LogitNormalTimes", "UniformTimes"),
+}
+
+
+def model_from_config(config, custom_objects, max_parameters, **how):
+    """Builds the model of a preset.
+
+    Args:
+        config: dict, as JSON holds it.
+        custom_objects: dict from the registered names of other classes to the classes.
+            The configuration may name these too.
+        max_parameters: int. The number of values that the file of weights holds.
+        **how: `dtype` and `remat` of the encoder and the decoder.
+
+    Returns:
+        The model, with initial weights.
+
+    Raises:
+        ValueError: if it names another class, or the arguments of a class are wrong,
+            or it has more parameters than the weights.
+    """
+    cls, arguments = _read(config, "model", MODELS, custom_objects)
+    # The caller chooses the precision.
+    arguments.pop("dtype", None)
+    parts = {
+        name: _read(value, name, PARTS.get(name, ()), custom_objects)
+        for name, value in arguments.items()
+        if isinstance(value, dict)
+    }
+    for name in ("encoder", "decoder"):
+        if name not in parts:
+            raise ValueError(f"it has no {name}")
+        parts[name][1].update(how)
+    # Everything is checked before anything is built.
+    for name, (part, own) in parts.items():
+        with _named(name):
+            if _min_parameters(part, own) > max_parameters:
+                raise ValueError(
+                    "it has more parameters than the file of weights, which holds "
+                    f"{max_parameters}"
+                )
+    for name in sorted(parts, key=("encoder", "decoder").count):
+        with _named(name):
+            part, own = parts[name]
+            arguments[name] = part.from_config(own)
+    return cls.from_config(arguments)
+
+
+def temporal_compression(config):
+    """Returns k of the configuration of a preset, which may be of any type."""
+    for name in ("config", "encoder", "config", "temporal_compression"):
+        config = config.get(name) if isinstance(config, dict) else None
+    return config
+
+
+def class_name(config):
+    """Returns the name of the class in a configuration, without its package.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if not isinstance(config, dict):
+        raise ValueError(f"expected a JSON object. Received: {reprlib.repr(config)}")
+    name = config.get("registered_name") or config.get("class_name")
+    if not isinstance(name, str):
+        raise ValueError(f"expected the name of a class. Received: {name!r}")
+    return name.removeprefix(PACKAGE)
+
+
+@contextlib.contextmanager
+def _named(part):
+    """Adds the name of a part to its errors."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{part}: {error}") from error
+
+
+def _read(config, what, allowed, custom_objects):
+    """Returns the class that a configuration names, and a dict of its arguments."""
+    name = class_name(config)
+    arguments = config.get("config")
+    if not isinstance(arguments, dict):
+        raise ValueError(
+            f"{what}: expected the arguments of `{name}` as a JSON object. "
+            f"Received: {reprlib.repr(arguments)}"
+        )
+    if name in custom_objects:
+        return custom_objects[name], dict(arguments)
+    if name not in allowed:
+        raise ValueError(
+            f"{what}: expected one of {', '.join(allowed) or 'no class'}; to load a "
+            "class of your own, pass it in `custom_objects`. "
+            f"Received: {reprlib.repr(name)}"
+        )
+    return keras.saving.get_registered_object(PACKAGE + name), dict(arguments)
+
+
+# === Sizes ===
+
+
+def _min_parameters(cls, arguments):
+    """Returns a number of parameters that a part has at least.
+
+    To compute it takes no memory, as building the part does.
+    """
+    check, count = _SIZES.get(cls.__name__, (None, None))
+    if count is None:
+        return 0
+    bound = inspect.signature(cls).bind(**arguments)
+    bound.apply_defaults()
+    check(bound.arguments)
+    return count(bound.arguments)
+
+
+def _transformer_parameters(arguments):
+    # Modulation, queries, keys and values, their output, and the MLP.
+    in_block = 6 + 3 + 1 + 2 * arguments["mlp_ratio"]
+    blocks = arguments["depth"] * in_block * arguments["units"] ** 2
+    siren = arguments["siren_features"] ** 2
+    return blocks + siren * (arguments["conditioning"] == "content_aware")
+
+
+def _convolutional_parameters(arguments):
+    widths, num_blocks = arguments["widths"], arguments["num_blocks"]
+    stages = 1 + max(
+        halvings(arguments["temporal_compression"], arguments["stem_patch_size"])
+    )
+    taps = sum(math.prod(size) for size in arguments["kernel_sizes"])
+    blocks = sum(
+        of_stage(num_blocks, stage) * taps * of_stage(widths, stage) ** 2
+        for stage in range(stages)
+    )
+    between = sum(
+        of_stage(widths, stage) * of_stage(widths, stage + 1)
+        for stage in range(stages - 1)
+    )
+    return blocks + between + min(widths) * arguments["latent_channels"]
+
+
+_SIZES = {
+    "DiTDecoder": (check_transformer, _transformer_parameters),
+    "VideoEncoder": (check_convolutional, _convolutional_parameters),
+    "ConvDecoder": (check_convolutional, _convolutional_parameters),
+}
