@@ -204,6 +204,27 @@ class TestModel:
         for result in results[1:]:
             np.testing.assert_allclose(result, results[0], atol=1e-5)
 
+    @pytest.mark.parametrize("dtype", ["uint8", "float32"])
+    def test_a_slice_is_the_whole_bit_by_bit(self, regen, dtype):
+        """Whatever the length, however many tiles, wherever it starts."""
+        rng = np.random.default_rng(0)
+        for tile_size, width in ((None, 24), (32, 40)):
+            codec = VideoCodec(regen, tile_size=tile_size, batch_size=3)
+            length = int(rng.integers(20, 50))
+            latents = codec.encode(noise(length, 16, width, dtype))
+            whole = codec.decode(latents)
+            for _ in range(8):
+                start, stop = sorted(rng.choice(length + 1, 2, replace=False))
+                part = codec.decode(latents[start:stop])
+                np.testing.assert_array_equal(part, whole[start:stop])
+
+    def test_the_first_chunks_encode_to_the_same_bits(self, codec):
+        video = noise(23, 16, 24)
+        whole = codec.encode(video).array
+        for stop in (5, 10, 15):
+            part = codec.encode(video[:stop]).array
+            np.testing.assert_array_equal(part, whole[: len(part)])
+
     def test_neighbours_change_nothing(self, regen):
         """Frames of a chunk do not depend on chunks further than the next."""
         codec = VideoCodec(regen, blend_frames=1)

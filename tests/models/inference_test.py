@@ -43,6 +43,37 @@ def test_a_second_decode_traces_nothing(traces, num_steps):
 
 
 @compiles
+def test_another_place_on_the_canvas_traces_nothing(traces):
+    regen = awaken(make_regen())
+    latents = random(1, 2, 2, 3, 8)
+    first = regen.decode(latents)
+    count = len(traces)
+    video = regen.decode(latents, origin=(10, 8, 16), noise_scale=0.5)
+    assert len(traces) == count
+    assert np.any(video != first)
+
+
+def test_what_crosses(monkeypatch):
+    """uint8 in and out, and no latents between encoder and decoder."""
+    crossed, regen = [], awaken(make_regen())
+    predict = keras.Model.predict_on_batch
+
+    def counted(self, inputs):
+        outputs = predict(self, inputs)
+        arrays = keras.tree.flatten((inputs, outputs))
+        crossed.extend(
+            (x.shape, keras.backend.standardize_dtype(x.dtype)) for x in arrays
+        )
+        return outputs
+
+    monkeypatch.setattr(keras.Model, "predict_on_batch", counted)
+    video = np.zeros((1, 5, 16, 24, 3), "uint8")
+    assert regen.reconstruct(video).dtype == "uint8"
+    large = [(tuple(shape), dtype) for shape, dtype in crossed if len(shape) == 5]
+    assert large == 2 * [(video.shape, "uint8")]
+
+
+@compiles
 def test_any_number_of_steps_is_one_loop(traces):
     regen = awaken(make_regen())
     latents = random(1, 2, 2, 3, 8)

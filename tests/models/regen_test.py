@@ -314,6 +314,7 @@ class TestBadInput:
             (np.zeros((1, 2, 2, 2, 4)), r"latents.shape=\(1, 2, 2, 2, 4\)"),
             (np.zeros((1, 2, 2, 2, 8), "int32"), "latents.dtype=int32"),
             (np.full((1, 2, 2, 2, 8), np.inf), "64 NaN or infinite"),
+            (np.full((1, 2, 2, 2, 8), 1e38), r"at most 10000.*1e\+38"),
         ],
     )
     def test_latents(self, regen, latents, message):
@@ -328,6 +329,10 @@ class TestBadInput:
             ({"num_frames": 3, "times": [0.0]}, "not both"),
             ({"times": []}, "non-empty"),
             ({"times": [np.nan]}, "finite"),
+            ({"times": [1e300]}, "finite"),
+            ({"times": [0.0], "origin": (1e300, 0, 0)}, "canvas must be finite"),
+            ({"noise_scale": 1e39}, r"noise_scale=1e\+39"),
+            ({"num_steps": 1.5}, "num_steps=1.5"),
             ({"seed": -1}, "seed=-1"),
             ({"dtype": "int8"}, "dtype=int8"),
         ],
@@ -335,6 +340,38 @@ class TestBadInput:
     def test_decoding(self, regen, kwargs, message):
         with pytest.raises(ValueError, match=message):
             regen.decode(np.zeros((1, 2, 1, 1, 8), "float32"), **kwargs)
+
+    @pytest.mark.parametrize(
+        ("value", "message"), [(np.nan, "1 NaN"), (7.0, "from .* to 7")]
+    )
+    @pytest.mark.parametrize("convert", [np.asarray, ops.convert_to_tensor])
+    def test_calls_check_values(self, regen, value, message, convert):
+        video = np.zeros((1, 5, 16, 16, 3), "float32")
+        video[0, 2, 3, 4, 1] = value
+        with pytest.raises(ValueError, match=message):
+            regen(convert(video))
+
+    def test_overflow_is_an_error(self):
+        half = awaken(make_regen(dtype="mixed_float16"))
+        video, latents = np.ones((1, 5, 16, 16, 3)), random(1, 2, 2, 2, 8)
+        assert np.all(np.isfinite(half.decode(latents)))
+        with pytest.raises(ValueError, match="magnitude of 1e"):
+            half.decode(1e6 * latents / np.abs(latents).max())
+        # In the encoder, and within one function with the decoder.
+        for weight in half.encoder.trainable_variables[:1]:
+            weight.assign(ops.full(weight.shape, 6e4))
+        with pytest.raises(ValueError, match="Latents must be finite"):
+            half.encode(video)
+        for dtype in ("float32", "uint8"):
+            with pytest.raises(ValueError, match="Decoded frames must be finite"):
+                half.reconstruct(video if dtype == "float32" else video.astype(dtype))
+
+    @pytest.mark.parametrize("num_steps", [1, 2])
+    def test_too_much_noise_is_an_error(self, regen, num_steps):
+        awaken(regen)
+        latents = random(1, 2, 1, 1, 8)
+        with pytest.raises(ValueError, match="Decoded frames must be finite"):
+            regen.decode(latents, num_steps=num_steps, noise_scale=3e38)
 
     def test_mismatched_parts(self):
         encoder = VideoEncoder(4, widths=(8,), num_blocks=(1,))
