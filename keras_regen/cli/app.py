@@ -1,6 +1,9 @@
 """The program and its commands."""
 
+import contextlib
+import signal
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -41,10 +44,11 @@ def main(arguments=None):
 
     Raises:
         SystemExit: always. The status is 0 for success, 2 for a user's error, which is
-            one line on stderr, and 130 after Ctrl-C.
+            one line on stderr, 130 after Ctrl-C, and 143 after SIGTERM.
     """
     try:
-        status = app(arguments, prog_name="keras-regen", standalone_mode=False)
+        with _unwinding_at_sigterm():
+            status = app(arguments, prog_name="keras-regen", standalone_mode=False)
     except TyperException as error:
         _fail(error.format_message())
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
@@ -67,6 +71,34 @@ def _keras_regen(
         print(context.get_help())
 
 
+@contextlib.contextmanager
+def _unwinding_at_sigterm():
+    """Turns SIGTERM, as Docker and Slurm send it, into SystemExit, as Ctrl-C is.
+
+    So `with` blocks remove what is not complete. What ignores the signal, or handles it
+    otherwise, goes on to do so.
+    """
+
+    def unwind(signum, frame):
+        # The next one must not interrupt the removal.
+        signal.signal(signum, signal.SIG_IGN)
+        sys.exit(128 + signum)
+
+    before = signal.getsignal(signal.SIGTERM)
+    in_main = threading.current_thread() is threading.main_thread()
+    if before != signal.SIG_DFL or not in_main:
+        yield
+        return
+    signal.signal(signal.SIGTERM, unwind)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def _fail(message):
-    print(f"keras-regen: {' '.join(message.split())}", file=sys.stderr)
+    line = " ".join(message.split())
+    # Names of files may hold control sequences of the terminal.
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    print(f"keras-regen: {line}", file=sys.stderr)
     sys.exit(USER_ERROR)

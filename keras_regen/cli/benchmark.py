@@ -19,7 +19,7 @@ from keras_regen.benchmark import (
     Settings,
     import_psutil,
 )
-from keras_regen.cli.common import DEFAULT_PRESET, load_keras, make_table
+from keras_regen.cli.common import DEFAULT_PRESET, load_keras, make_console, make_table
 from keras_regen.cli.video import StepsOption
 from keras_regen.figures import new_figure
 from keras_regen.sizes import parse_size
@@ -103,7 +103,7 @@ def benchmark(
         # PyTorch needs GPU memory too, so the backend must not allocate all of it.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
-    console = rich.console.Console()
+    console = make_console()
     load_keras(console)
     with quiet_start():
         from keras_regen.benchmark import Benchmark
@@ -127,7 +127,7 @@ def _run(run, output, console):
         rich.progress.TextColumn("Timing"),
         rich.progress.BarColumn(),
         rich.progress.MofNCompleteColumn(),
-        rich.progress.TextColumn("{task.description}"),
+        rich.progress.TextColumn("{task.description}", markup=False),
         console=console,
     )
     task = progress.add_task("", total=len(run))

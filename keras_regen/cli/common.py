@@ -7,19 +7,28 @@ before the seconds that importing Keras takes.
 import importlib
 
 import rich.box
+import rich.console
 import rich.progress
 import rich.table
 
 import keras_regen
-from keras_regen.backend import alone, choose_backend, quiet_start
+from keras_regen.backend import choose_backend, quiet_start, without_jax
 
 DEFAULT_PRESET = "regen_small_8x8x8"
+
+
+def make_console():
+    """Makes a `rich.console.Console` for standard output.
+
+    It prints text as it is: names of files may look like markup or emoji codes.
+    """
+    return rich.console.Console(markup=False, emoji=False)
 
 
 def load_keras(console):
     """Chooses the backend, imports Keras with it and prints its name."""
     backend = choose_backend()
-    with quiet_start(), alone(backend):
+    with quiet_start(), without_jax(backend):
         importlib.import_module("keras_regen.codec")
     console.print(f"Backend: {backend}")
 

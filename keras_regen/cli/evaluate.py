@@ -3,11 +3,16 @@
 import pathlib
 from typing import Annotated
 
-import rich.console
 import typer
 
 from keras_regen.backend import quiet_start
-from keras_regen.cli.common import DEFAULT_PRESET, load_keras, make_table, tracked
+from keras_regen.cli.common import (
+    DEFAULT_PRESET,
+    load_keras,
+    make_console,
+    make_table,
+    tracked,
+)
 from keras_regen.cli.video import MaxMemoryOption, SeedOption, StepsOption
 from keras_regen.figures import new_figure
 from keras_regen.metrics import METRIC_WEIGHTS
@@ -106,7 +111,7 @@ def evaluate(
         )
         for item in open_dataset(source, dataset)
     ]
-    console = rich.console.Console()
+    console = make_console()
     load_keras(console)
     with quiet_start():
         embedders = _load_embedders(preset or [DEFAULT_PRESET], steps, seed, max_memory)

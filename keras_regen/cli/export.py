@@ -7,11 +7,10 @@ import re
 import time
 from typing import Annotated
 
-import rich.console
 import typer
 
 from keras_regen.backend import quiet_start
-from keras_regen.cli.common import load_keras, load_preset, make_table
+from keras_regen.cli.common import load_keras, load_preset, make_console, make_table
 from keras_regen.export import FORMATS, STORED_AS, find_format
 
 FormatName = enum.StrEnum("FormatName", {name: name for name in FORMATS})
@@ -71,7 +70,7 @@ def export(
     ] = None,
 ):
     """Export a preset for TF Serving or another runtime."""
-    console = rich.console.Console()
+    console = make_console()
     options = {
         "weights": weights and str(weights),
         "max_steps": max_steps,

@@ -4,10 +4,9 @@ import inspect
 import pathlib
 from typing import Annotated
 
-import rich.console
 import typer
 
-from keras_regen.cli.common import load_keras, load_preset, make_table
+from keras_regen.cli.common import load_keras, load_preset, make_console, make_table
 
 # Temporal compressions for which parameters are counted.
 COMPRESSIONS = (4, 8, 16, 32)
@@ -23,7 +22,7 @@ def info(
     ] = None,
 ):
     """Show a preset or latents; by default the bundled presets and architectures."""
-    console = rich.console.Console()
+    console = make_console()
     load_keras(console)
     if preset is None:
         tables = _overview()

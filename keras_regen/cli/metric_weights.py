@@ -2,11 +2,10 @@
 
 from typing import Annotated
 
-import rich.console
 import typer
 
 from keras_regen.backend import quiet_start
-from keras_regen.cli.common import load_keras, make_table
+from keras_regen.cli.common import load_keras, make_console, make_table
 from keras_regen.metrics import METRIC_WEIGHTS
 
 
@@ -25,7 +24,7 @@ def metric_weights(
     are checked, converted and written to KERAS_REGEN_CACHE, by default
     ~/.cache/keras-regen.
     """
-    console = rich.console.Console()
+    console = make_console()
     names = names or list(METRIC_WEIGHTS)
     unknown = [name for name in names if name not in METRIC_WEIGHTS]
     if unknown:

@@ -5,11 +5,10 @@ import inspect
 import pathlib
 from typing import Annotated
 
-import rich.console
 import typer
 
 from keras_regen.backend import quiet_start
-from keras_regen.cli.common import load_keras
+from keras_regen.cli.common import load_keras, make_console
 from keras_regen.training import TrainingConfig
 
 
@@ -23,7 +22,7 @@ def train(output, config, **settings):
     """
     # An option that is not given is None, or an empty list.
     given = {k: v for k, v in settings.items() if v is not None and v != []}
-    console = rich.console.Console()
+    console = make_console()
     training_config = TrainingConfig.load(config, **given)
     load_keras(console)
     with quiet_start():

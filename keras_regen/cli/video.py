@@ -2,23 +2,26 @@
 
 import contextlib
 import enum
+import math
 import pathlib
 import re
 import time
 from typing import Annotated
 
 import numpy as np
-import rich.console
 import typer
 
+from keras_regen.atomic_output import AtomicOutput
 from keras_regen.cli.common import (
     DEFAULT_PRESET,
     ProgressBar,
     load_codec,
     load_keras,
+    make_console,
     make_table,
     tracked,
 )
+from keras_regen.latents import Latents
 from keras_regen.metrics import psnr, ssim
 from keras_regen.video import VideoReader, VideoWriter, bundled_clip
 
@@ -93,7 +96,7 @@ def reconstruct(
     video = bundled_clip() if video is None else video
     output = pathlib.Path(f"{video.stem}_regen.mp4") if output is None else output
     _check_output(output, video)
-    console = rich.console.Console()
+    console = make_console()
     with (
         VideoReader(video, input_fps, partial) as reader,
         VideoWriter(output, reader.fps) as writer,
@@ -178,7 +181,8 @@ def encode(
         raise ValueError("There must be a video or --dataset DIR. Received: neither")
     output = pathlib.Path(f"{video.stem}.h5") if output is None else output
     _check_output(output, video)
-    console = rich.console.Console()
+    AtomicOutput.check(output, "latents")
+    console = make_console()
     with VideoReader(video, input_fps, partial) as reader:
         load_keras(console)
         codec = load_codec(preset, max_memory, chunking=str(chunking))
@@ -232,14 +236,13 @@ def decode(
     """Decode a file of latents to a video."""
     output = pathlib.Path(f"{latents.stem}.mp4") if output is None else output
     _check_output(output, latents)
-    console = rich.console.Console()
-    load_keras(console)
-    from keras_regen.latents import Latents
-
-    stored = Latents.load(latents, lazy=True)
+    VideoWriter.check(output)
+    stored = Latents.load(latents, lazy=True, max_memory=max_memory)
     stored = stored[_frames_between(stored, start, end)]
     if preset is None and stored.preset is None:
         raise ValueError(f"The latents name no preset: give --preset. IN={latents}")
+    console = make_console()
+    load_keras(console)
     codec = load_codec(preset or stored.preset, max_memory)
     begin = time.perf_counter()
     with ProgressBar("Decoding", console) as progress:
@@ -261,7 +264,7 @@ def decode(
 
 def _encode_dataset(source, output, preset, dtype, shard, max_memory, chunking):
     """Encodes a set of videos into a directory; see `latents.LatentDataset`."""
-    console = rich.console.Console()
+    console = make_console()
     shard = _parse_shard(shard)
     load_keras(console)
     from keras_regen.latents import LatentDataset
@@ -302,9 +305,14 @@ def _check_output(output, source):
 
 def _frames_between(latents, start, end):
     """Returns the frames between two times in seconds, as a slice."""
-    first = round(start * latents.fps)
-    last = len(latents) if end is None else round(end * latents.fps)
-    if not first < min(last, len(latents)):
+    length = len(latents)
+    times = (start, latents.duration if end is None else end)
+    if any(map(math.isnan, times)):
+        first = last = 0
+    else:
+        # Infinity is not a whole number.
+        first, last = (round(min(time * latents.fps, length)) for time in times)
+    if not first < last:
         raise ValueError(
             f"The video lasts {latents.duration:.3f} seconds. "
             f"Received: start={start}, end={end}"

@@ -1,13 +1,14 @@
 """Batches of stored latents, to train a latent model on."""
 
-import json
 import pathlib
+import reprlib
 
-import h5py
 import keras
 import numpy as np
 
+from keras_regen.checks import check_whole, parse_json
 from keras_regen.latents.latent_dataset import INDEX
+from keras_regen.latents.latents_file import open_latents, stored_values, unreadable
 from keras_regen.pixels import latent_size
 
 
@@ -38,7 +39,9 @@ class LatentClips(keras.utils.PyDataset):
         content and motion in turns.
 
     Raises:
-        ValueError: if there is no index, or no video is long and large enough.
+        ValueError: if there is no index, it is not one that `LatentDataset` writes, or
+            no video is long and large enough; in a batch, if a file does not hold the
+            latents in the index.
     """
 
     def __init__(
@@ -60,19 +63,12 @@ class LatentClips(keras.utils.PyDataset):
         self.normalize = normalize
         self.seed = seed
         self.epoch = 0
-        try:
-            index = json.loads((self.directory / INDEX).read_text())
-        except OSError as error:
-            raise ValueError(
-                f"A directory of latents has an {INDEX}. Received: {directory}"
-            ) from error
-        statistics = index["latent_statistics"]
+        files, mean, std = _read_index(self.directory / INDEX)
+        # A channel with one value has no scale.
+        std = np.where(std > 0, std, 1)
         # Content and motion take turns along the axis of frames.
         self._mean, self._std = (
-            np.tile(np.array(statistics[name], "float32"), (num_chunks, 1))[
-                :, None, None
-            ]
-            for name in ("mean", "std")
+            np.tile(values, (num_chunks, 1))[:, None, None] for values in (mean, std)
         )
         rows, columns = self.size
 
@@ -82,7 +78,7 @@ class LatentClips(keras.utils.PyDataset):
                 file["num_chunks"] >= num_chunks and height >= rows and width >= columns
             )
 
-        self._files = [file for file in index["files"] if is_large_enough(file)]
+        self._files = [file for file in files if is_large_enough(file)]
         if not self._files:
             raise ValueError(
                 f"No video has {num_chunks} chunks of {rows}x{columns} latents. "
@@ -110,17 +106,75 @@ class LatentClips(keras.utils.PyDataset):
         number = rng.integers(self._ends[-1])
         which = int(np.searchsorted(self._ends, number, side="right"))
         first = number - (self._ends[which - 1] if which else 0)
-        with h5py.File(self.directory / self._files[which]["latents"]) as file:
-            stored = file["latents"]
-            _, height, width, _ = stored.shape
-            rows, columns = self.size
-            top, left = (
-                rng.integers(height - rows + 1),
-                rng.integers(width - columns + 1),
+        path = self.directory / self._files[which]["latents"]
+        with open_latents(path) as file:
+            try:
+                return self._crop(rng, stored_values(file), first)
+            except ValueError as error:
+                raise unreadable(path, str(error)) from error
+            except OSError as error:
+                raise unreadable(path, "it is damaged") from error
+
+    def _crop(self, rng, stored, first):
+        """Reads the window that starts at chunk `first`, cropped at random."""
+        length, height, width, channels = stored.shape
+        rows, columns = self.size
+        last = first + self.num_chunks
+        if length < 2 * last or height < rows or width < columns:
+            raise ValueError(f"{INDEX} has other sizes than its shape {stored.shape}")
+        if channels != self._mean.shape[-1]:
+            raise ValueError(
+                f"{INDEX} has {self._mean.shape[-1]} channels, not {channels}"
             )
-            window = stored[
-                2 * first : 2 * (first + self.num_chunks),
-                top : top + rows,
-                left : left + columns,
-            ]
-        return window.astype("float32")
+        top, left = (
+            rng.integers(height - rows + 1),
+            rng.integers(width - columns + 1),
+        )
+        window = stored[
+            2 * first : 2 * last, top : top + rows, left : left + columns
+        ].astype("float32")
+        if not np.all(np.isfinite(window)):
+            raise ValueError("a value is not finite")
+        return window
+
+
+def _read_index(path):
+    """Reads an index; returns its files, and means and standard deviations.
+
+    Returns:
+        List of dict, and two float32 arrays of shape `(2, C)`.
+
+    Raises:
+        ValueError: if there is no index, or it is not one that `LatentDataset` writes.
+    """
+    if not path.is_file():
+        raise ValueError(
+            f"A directory of latents has an {INDEX}. Received: {path.parent}"
+        )
+    try:
+        index = parse_json(path.read_bytes())
+        files, statistics = index["files"], index["latent_statistics"]
+        for file in files:
+            _check_file(file)
+        mean, std = (np.array(statistics[name], "float32") for name in ("mean", "std"))
+        if mean.ndim != 2 or len(mean) != 2 or mean.shape != std.shape:
+            raise ValueError("`mean` and `std` must be of shape (2, C)")
+        if not (np.all(np.isfinite(mean)) and np.all(np.isfinite(std))):
+            raise ValueError("`mean` and `std` must be finite")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"It is not an index of latents: {error!r}. Received: {path}"
+        ) from error
+    return files, mean, std
+
+
+def _check_file(file):
+    """Raises ValueError unless an entry of the index is one of a file below it."""
+    place = pathlib.PurePath(file["latents"])
+    if place.is_absolute() or ".." in place.parts:
+        raise ValueError(
+            "Latents must be in the directory of their index. "
+            f"Received: latents={reprlib.repr(file['latents'])}"
+        )
+    names = ("num_chunks", "height", "width")
+    check_whole(1, 2**31, **{name: file[name] for name in names})

@@ -7,7 +7,7 @@ import pathlib
 
 import numpy as np
 
-from keras_regen.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput, OutputError
 from keras_regen.latents.latent_statistics import LatentStatistics
 from keras_regen.latents.latents import Latents
 from keras_regen.video import find_videos
@@ -38,7 +38,8 @@ class LatentDataset:
         skipped: dict from the path of a video to the reason why it was not encoded.
 
     Raises:
-        ValueError: if there are no videos, or the shard is not as above.
+        ValueError: if there are no videos, some of their paths are absolute and others
+            relative, or the shard is not as above.
     """
 
     def __init__(self, codec, source, directory, dtype="float16", shard=(0, 1)):
@@ -52,13 +53,16 @@ class LatentDataset:
             )
         every = list(find_videos(source))
         self.videos = every[index::count]
-        self._root = os.path.commonpath([os.path.dirname(v) for v in every])
+        _check_one_kind(every)
+        self._root = os.path.commonpath([_folder(video) for video in every])
         self.skipped = {}
 
     def path(self, video):
         """Returns the path of a video's latents: its own, below the common folder."""
-        # The suffix is kept, since it may be all that differs between two videos.
-        return self.directory / f"{os.path.relpath(video, self._root)}.h5"
+        # Without `..`, which could lead out of the directory. The suffix is kept, since
+        # it may be all that differs between two videos.
+        place = os.path.join(_folder(video), os.path.basename(video))
+        return self.directory / f"{os.path.relpath(place, self._root)}.h5"
 
     def encode(self):
         """Encodes the videos that have no latents yet, one by one.
@@ -71,6 +75,7 @@ class LatentDataset:
 
         Raises:
             ValueError: if another encoder made the latents that exist.
+            OutputError: if a file cannot be written.
         """
         for video in self.videos:
             path = self.path(video)
@@ -81,6 +86,9 @@ class LatentDataset:
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 frames = len(self.codec.encode(video, path, dtype=self.dtype))
+            except OutputError:
+                # Nor could those of the next video be written.
+                raise
             except ValueError as error:
                 self.skipped[video] = str(error)
                 logger.warning("%s", error)
@@ -132,3 +140,18 @@ class LatentDataset:
         with AtomicOutput(self.directory / INDEX, "index") as output:
             output.temporary.write_text(json.dumps(index, indent=1) + "\n")
         return index
+
+
+def _folder(video):
+    """Returns the absolute path of a video's folder, without `..`."""
+    return os.path.abspath(os.path.dirname(video))
+
+
+def _check_one_kind(videos):
+    """Raises ValueError if some paths are absolute and others relative."""
+    kinds = {os.path.isabs(video): video for video in videos}
+    if len(kinds) > 1:
+        raise ValueError(
+            "The paths of a dataset's videos must all be absolute, or all relative. "
+            f"Received: {kinds[True]} and {kinds[False]}"
+        )

@@ -1,9 +1,12 @@
 """The latents of a whole video."""
 
 import dataclasses
+import math
+import reprlib
 
 import numpy as np
 
+from keras_regen.checks import check_real, check_whole
 from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.latents.latents_file import (
     ContentHash,
@@ -12,6 +15,12 @@ from keras_regen.latents.latents_file import (
     read_latents,
 )
 from keras_regen.pixels import FRAME_DTYPES, latent_size
+
+# What FFmpeg and NumPy count with.
+_MAX_WHOLE = 2**62
+_MIN_FPS, _MAX_FPS = 1e-6, 1e6
+# Values to read at a time for the hash.
+_BLOCK = 2**20
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -64,12 +73,8 @@ class Latents:
     first_chunk: int = 0
 
     def __post_init__(self):
+        self._check_types()
         layout = ChunkLayout(self.temporal_compression, self.chunking)
-        for name in ("num_frames", "height", "width", "fps"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise ValueError(
-                    f"`{name}` must be positive. Received: {name}={getattr(self, name)}"
-                )
         if self.dtype not in FRAME_DTYPES:
             raise ValueError(
                 f"`dtype` must be one of {', '.join(FRAME_DTYPES)}. "
@@ -90,6 +95,18 @@ class Latents:
                 f"{first} to {first + capacity - 1}. "
                 f"Received: frames {self.start} to {self.stop - 1}"
             )
+
+    def _check_types(self):
+        whole = ("num_frames", "height", "width", "temporal_compression")
+        check_whole(1, _MAX_WHOLE, **{name: getattr(self, name) for name in whole})
+        check_whole(0, _MAX_WHOLE, start=self.start, first_chunk=self.first_chunk)
+        check_real(_MIN_FPS, _MAX_FPS, fps=self.fps)
+        for name in ("chunking", "dtype", "preset", "encoder_id"):
+            value = getattr(self, name)
+            if not isinstance(value, str) and (value or name in ("chunking", "dtype")):
+                raise ValueError(
+                    f"`{name}` must be a str. Received: {name}={reprlib.repr(value)}"
+                )
 
     @property
     def num_chunks(self):
@@ -166,8 +183,9 @@ class Latents:
     def content_hash(self):
         """SHA-256 of the header and the values, in hexadecimal."""
         digest = ContentHash()
-        for i in range(self.num_chunks):
-            digest.update(self.chunks(i, i + 1))
+        together = max(1, _BLOCK // (2 * math.prod(self.array.shape[1:]) or 1))
+        for i in range(0, self.num_chunks, together):
+            digest.update(self.chunks(i, i + together))
         return digest.hexdigest(self.header)
 
     def save(self, path, dtype="float16"):
@@ -186,15 +204,19 @@ class Latents:
             writer.write(self)
 
     @classmethod
-    def load(cls, path, lazy=False):
+    def load(cls, path, lazy=False, max_memory=None):
         """Reads an HDF5 file that `save` wrote.
 
         Args:
             path: path of the file.
             lazy: bool. Whether the values stay in the file until they are used, for
                 long videos. Defaults to `False`.
+            max_memory: int, str or None. The most bytes to hold at a time, such as
+                `2e9` or `"2GB"`: the values, or if `lazy` those of one chunk. Defaults
+                to 4 GB.
 
         Raises:
-            ValueError: if the file does not exist, is of another kind or is damaged.
+            ValueError: if the file does not exist, is of another kind, is damaged or
+                needs more memory.
         """
-        return read_latents(cls, path, lazy)
+        return read_latents(cls, path, lazy, max_memory)

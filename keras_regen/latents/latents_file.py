@@ -1,19 +1,27 @@
 """Latents in HDF5 files: written piece by piece, read at once or when used."""
 
+import contextlib
 import hashlib
 import json
+import math
+import numbers
 import pathlib
 
 import h5py
 import numpy as np
 
-from keras_regen.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput, error_reason
+from keras_regen.checks import parse_json
+from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
 from keras_regen.latents.chunk_layout import ChunkLayout
+from keras_regen.sizes import parse_memory
 
 _FORMAT = "keras-regen latents"
 _VERSION = 1
 # Values to compress together, where a chunk of the video has fewer.
 _BLOCK = 32768
+_MAX_MEMORY = "4GB"
+_STORED_DTYPES = ("float16", "float32", "float64")
 
 
 class LatentsWriter:
@@ -39,7 +47,11 @@ class LatentsWriter:
             )
         self._dtype = dtype
         self._output = AtomicOutput(path, "latents")
-        self._file = h5py.File(self._output.temporary, "w")
+        try:
+            self._hdf5 = Hdf5Writer(self._output.temporary)
+        except OSError as error:
+            self._output.discard()
+            raise self._output.error(error_reason(error)) from error
         self._dataset = self._header = None
         self._hash = ContentHash()
 
@@ -48,6 +60,7 @@ class LatentsWriter:
 
         Raises:
             ValueError: if they start elsewhere, or hold a value that cannot be stored.
+            OutputError: if the file cannot be written.
         """
         if self._header is None:
             self._header = piece.header
@@ -58,14 +71,20 @@ class LatentsWriter:
             with np.errstate(over="ignore"):
                 values = np.asarray(piece.chunks(i, i + 1)).astype(self._dtype)
             if not np.all(np.isfinite(values)):
-                raise self._output.error(f"a value is not finite as {self._dtype}")
+                reason = f"a value is not finite as {self._dtype}"
+                # This is about the latents, so not an `OutputError`.
+                raise ValueError(str(self._output.error(reason)))
             self._dataset.resize(len(self._dataset) + 2, axis=0)
             self._dataset[-2:] = values
             self._hash.update(values)
+        try:
+            self._hdf5.check()
+        except OSError as error:
+            raise self._output.error(error_reason(error)) from error
 
     def _create(self, shape):
         together = max(1, _BLOCK // (2 * int(np.prod(shape))))
-        self._dataset = self._file.create_dataset(
+        self._dataset = self._hdf5.file.create_dataset(
             "latents",
             shape=(0, *shape),
             maxshape=(None, *shape),
@@ -81,19 +100,23 @@ class LatentsWriter:
     def __exit__(self, exception_type, *exception):
         try:
             if exception_type is None:
-                if self._header is None:
-                    raise self._output.error("there are none")
-                self._file.attrs["format"] = _FORMAT
-                self._file.attrs["version"] = _VERSION
-                self._file.attrs["header"] = json.dumps(self._header)
-                self._file.attrs["content_hash"] = self._hash.hexdigest(self._header)
-            self._file.close()
-            if exception_type is None:
+                self._write_attributes()
+                self._hdf5.close()
+                self._hdf5.check()
                 self._output.commit()
         except OSError as error:
-            raise self._output.error(error.strerror or str(error)) from error
+            raise self._output.error(error_reason(error)) from error
         finally:
+            self._hdf5.close()
             self._output.discard()
+
+    def _write_attributes(self):
+        if self._header is None:
+            raise self._output.error("there are none")
+        self._hdf5.file.attrs["format"] = _FORMAT
+        self._hdf5.file.attrs["version"] = _VERSION
+        self._hdf5.file.attrs["header"] = json.dumps(self._header)
+        self._hdf5.file.attrs["content_hash"] = self._hash.hexdigest(self._header)
 
 
 class _StoredArray:
@@ -128,23 +151,18 @@ class _StoredArray:
         return values if dtype is None else values.astype(dtype)
 
 
-def read_latents(cls, path, lazy=False):
+def read_latents(cls, path, lazy=False, max_memory=None):
     """Reads `Latents`, made by `cls`; see `Latents.load`."""
     path = pathlib.Path(path)
-    if not path.is_file():
-        raise _unreadable(path, "there is no such file")
+    max_memory = parse_memory(max_memory or _MAX_MEMORY)
+    file = open_latents(path)
     try:
-        file = h5py.File(path)
-    except OSError as error:
-        reason = "it is truncated" if "truncated" in str(error) else "it is not HDF5"
-        raise _unreadable(path, reason) from error
-    try:
-        latents = _read(cls, file, path)
+        latents = _read(cls, file, path, lazy, max_memory)
         if not lazy:
             latents = cls(np.asarray(latents.array), **latents.header)
     except OSError as error:
         file.close()
-        raise _unreadable(path, "it is damaged") from error
+        raise unreadable(path, "it is damaged") from error
     except BaseException:
         file.close()
         raise
@@ -153,25 +171,83 @@ def read_latents(cls, path, lazy=False):
     return latents
 
 
-def _read(cls, file, path):
-    if file.attrs.get("format") != _FORMAT:
-        raise _unreadable(path, "it does not hold latents of keras-regen")
-    if file.attrs["version"] != _VERSION:
-        raise _unreadable(
-            path, f"it is of version {file.attrs['version']}, not {_VERSION}"
-        )
+def open_latents(path):
+    """Opens a file of latents; returns the `h5py.File`.
+
+    Raises:
+        ValueError: if the file does not exist, is of another kind or needs other files.
+    """
     try:
-        array = _StoredArray(file["latents"], 0, len(file["latents"]))
-        latents = cls(array, **json.loads(file.attrs["header"]))
-        expected = file.attrs["content_hash"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise _unreadable(path, f"its header is damaged: {error}") from error
+        return open_hdf5(path)
+    except FileNotFoundError as error:
+        raise unreadable(path, "there is no such file") from error
+    except OSError as error:
+        reason = "it is truncated" if "truncated" in str(error) else "it is not HDF5"
+        raise unreadable(path, reason) from error
+    except ValueError as error:
+        raise unreadable(path, str(error)) from error
+
+
+def stored_values(file):
+    """Returns the dataset of latents in an open file, before any value is read.
+
+    Raises:
+        ValueError: if there is none, or none that `LatentsWriter` could have written;
+            the message is the reason alone.
+    """
+    values = file.get("latents")
+    if not isinstance(values, h5py.Dataset) or len(values.shape or ()) != 4:
+        raise ValueError("it has no array `latents` of four axes")
+    if values.dtype.newbyteorder("=") not in map(np.dtype, _STORED_DTYPES):
+        raise ValueError(f"its values are of dtype {values.dtype}")
+    check_stored(values)
+    return values
+
+
+def _read(cls, file, path, lazy, max_memory):
+    # h5py raises errors of any of these types for attributes of other types.
+    with _unreadable_where(path, "its header is damaged: ", KeyError, TypeError):
+        kind, version, header, expected = (
+            file.attrs.get(name)
+            for name in ("format", "version", "header", "content_hash")
+        )
+    if not isinstance(kind, str) or kind != _FORMAT:
+        raise unreadable(path, "it does not hold latents of keras-regen")
+    if not isinstance(version, numbers.Integral) or version != _VERSION:
+        raise unreadable(path, f"it is of version {version}, not {_VERSION}")
+    with _unreadable_where(path):
+        values = stored_values(file)
+        _check_memory(values, lazy, max_memory)
+    with _unreadable_where(path, "its header is damaged: ", TypeError):
+        latents = cls(_StoredArray(values, 0, len(values)), **parse_json(header))
     if latents.content_hash != expected:
-        raise _unreadable(path, "its content does not have the hash in its header")
+        raise unreadable(path, "its content does not have the hash in its header")
     return latents
 
 
-def _unreadable(path, reason):
+def _check_memory(values, lazy, max_memory):
+    """Raises ValueError if more bytes would be held at a time than are allowed."""
+    chunk = max(2 * math.prod(values.shape[1:]), math.prod(values.chunks or ()))
+    held = max(chunk, 0 if lazy else values.size) * values.dtype.itemsize
+    if held > max_memory:
+        advice = "" if lazy else "load them lazily, or "
+        raise ValueError(
+            f"its values need {held / 1e9:.3g} GB at a time, and `max_memory` allows "
+            f"{max_memory / 1e9:.3g} GB: {advice}give more"
+        )
+
+
+@contextlib.contextmanager
+def _unreadable_where(path, prefix="", *errors):
+    """Names the path in a ValueError, or an error of other types."""
+    try:
+        yield
+    except (ValueError, *errors) as error:
+        raise unreadable(path, f"{prefix}{error}") from error
+
+
+def unreadable(path, reason):
+    """Returns the ValueError to raise for a file of latents."""
     return ValueError(f"Cannot read the latents: {reason}. Received: path={path}")
 
 

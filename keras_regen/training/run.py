@@ -100,7 +100,7 @@ class _TrainingRun:
     def __init__(self, config, directory, console=None):
         self.config = config
         self.directory = directory
-        self.console = console or rich.console.Console()
+        self.console = console or rich.console.Console(markup=False, emoji=False)
 
     def __call__(self):
         if self.config.minutes and distribution.world_size() > 1:

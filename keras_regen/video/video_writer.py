@@ -49,17 +49,17 @@ class VideoWriter:
     """
 
     def __init__(self, path, fps):
-        self.path = pathlib.Path(path)
-        self._suffix = self.path.suffix.lower()
-        if self._suffix and self._suffix not in SUFFIXES:
-            raise ValueError(
-                f"A video is written as {', '.join(SUFFIXES)}, or as a directory of "
-                f"images without a suffix. Received: path={self.path}"
-            )
         check_fps(fps)
         self.fps = fractions.Fraction(fps).limit_denominator(65535)
-        self._output = AtomicOutput(self.path, "video", directory=not self._suffix)
+        self._output = _open_output(pathlib.Path(path))
+        self.path = self._output.path
+        self._suffix = self.path.suffix.lower()
         self._encoder = self._shape = self._dtype = None
+
+    @staticmethod
+    def check(path):
+        """Raises ValueError unless a video can be written to a path; leaves it."""
+        _open_output(pathlib.Path(path)).discard()
 
     def write(self, frame):
         """Appends one frame.
@@ -123,3 +123,14 @@ class VideoWriter:
             raise self._output.error(error_reason(error)) from error
         finally:
             self._output.discard()
+
+
+def _open_output(path):
+    """Returns the `AtomicOutput` of a video, or raises ValueError."""
+    suffix = path.suffix.lower()
+    if suffix and suffix not in SUFFIXES:
+        raise ValueError(
+            f"A video is written as {', '.join(SUFFIXES)}, or as a directory of "
+            f"images without a suffix. Received: path={path}"
+        )
+    return AtomicOutput(path, "video", directory=not suffix)

@@ -73,7 +73,7 @@ class TestReconstruct:
             (["in.mp4", "--input-fps", "0"], "Received: fps=0.0"),
             (["in.mp4", "--max-memory", "much"], "Received: max_memory='much'"),
             (["in.mp4", "--max-memory", "1KB"], "Received: max_memory=1e-06 GB"),
-            (["notes.txt"], "it is a text file"),
+            (["notes.txt"], "its format is not supported"),
             (["in.mp4", "-o", "out.avi"], "Received: path=out.avi"),
             (["in.mp4", "-o", "nowhere/out.mp4"], "Received: path=nowhere/out.mp4"),
             (["in.mp4", "-o", "./in.mp4"], "OUT must not be IN"),
