@@ -51,22 +51,36 @@ def choose_backend():
 
 
 @contextlib.contextmanager
-def alone(backend):
-    """Prevents the import of the other backends, as if they were not installed.
+def without_jax(backend):
+    """Prevents the import of JAX where it is not the backend.
 
     Keras on PyTorch, and TensorFlow, import JAX if it is installed, which takes a third
     of a second, and work without it.
 
     Args:
-        backend: str. The backend that may be imported.
+        backend: str. The backend.
     """
-    others = {name for name in BACKENDS if name != backend} - sys.modules.keys()
-    sys.modules.update(dict.fromkeys(others))
+    finder = _WithoutJax()
+    if backend != "jax":
+        sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
-        for name in others:
-            del sys.modules[name]
+        if finder in sys.meta_path:
+            sys.meta_path.remove(finder)
+
+
+class _WithoutJax:
+    """A finder of modules that finds no JAX, and leaves the others to other finders.
+
+    `None` in `sys.modules` would do so too, but libraries look there for what is
+    imported, and take it for a module.
+    """
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "jax":
+            raise ModuleNotFoundError("JAX is not the backend", name=name)
 
 
 @contextlib.contextmanager

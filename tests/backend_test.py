@@ -1,3 +1,4 @@
+import importlib
 import importlib.util
 import json
 import os
@@ -6,7 +7,7 @@ import sys
 import keras
 import pytest
 
-from keras_regen.backend import choose_backend, quiet_start
+from keras_regen.backend import BACKENDS, choose_backend, quiet_start, without_jax
 
 
 @pytest.fixture
@@ -85,3 +86,16 @@ def test_quiet_start(capfd):
         raise KeyError
     os.write(2, b"an error")
     assert capfd.readouterr().err == "an error"
+
+
+def test_jax_cannot_be_imported_for_a_while(monkeypatch):
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    with without_jax("torch"):
+        with pytest.raises(ImportError, match="JAX is not the backend"):
+            importlib.import_module("jax")
+        # SciPy looks here for what is imported, and takes None for a module.
+        assert all(sys.modules.get(name, "absent") for name in BACKENDS)
+        importlib.import_module("colorsys")
+    before = list(sys.meta_path)
+    with without_jax("jax"):
+        assert sys.meta_path == before

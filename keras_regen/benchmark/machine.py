@@ -7,11 +7,12 @@ import platform
 
 import keras
 
+import keras_regen
 from keras_regen.benchmark.timer import CPU_LIMIT, import_psutil
 from keras_regen.hardware import hardware, on_gpu
 
 CPU_INFO = pathlib.Path("/proc/cpuinfo")
-PACKAGES = ("keras-regen", "keras", "numpy")
+PACKAGES = ("keras", "numpy")
 
 
 def machine():
@@ -45,7 +46,11 @@ def usable_threads():
 
 def versions(*packages):
     """Returns the versions of Python, our package, Keras, its backend and others."""
-    found = {"python": platform.python_version()}
+    # A source tree that is not installed has no metadata.
+    found = {
+        "python": platform.python_version(),
+        "keras-regen": keras_regen.__version__,
+    }
     for name in dict.fromkeys([*PACKAGES, keras.backend.backend(), *packages]):
         try:
             found[name] = importlib.metadata.version(name)

@@ -56,11 +56,14 @@ class _Sampler:
         self._before = self._read()
         self._peak = self._before
         self._stopped = threading.Event()
+        # Without it, what was read before a reset could be kept after it.
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._watch, daemon=True)
         self._thread.start()
 
     def reset(self):
-        self._peak = self._read()
+        with self._lock:
+            self._peak = self._read()
 
     def stop(self):
         self._stopped.set()
@@ -69,7 +72,8 @@ class _Sampler:
 
     def _watch(self):
         while not self._stopped.wait(SAMPLING_SECONDS):
-            self._peak = max(self._peak, self._read())
+            with self._lock:
+                self._peak = max(self._peak, self._read())
 
     def _read(self):
         return self._process.memory_info().rss

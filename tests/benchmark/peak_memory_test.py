@@ -1,3 +1,5 @@
+import threading
+
 import numpy as np
 import pytest
 
@@ -31,3 +33,21 @@ def test_memory_freed_before_the_reset_does_not_count(peak):
     kept += 1
     # Memory still in use does.
     assert len(kept) * 0.9 < peak.stop() < SIZE * 0.7
+
+
+def test_a_reset_forgets_what_is_being_read(monkeypatch):
+    reading, resetting = threading.Event(), threading.Event()
+
+    def read(sampler):
+        if threading.current_thread() is threading.main_thread():
+            return 10
+        reading.set()
+        resetting.wait(0.2)
+        return 1000 if not resetting.is_set() else 10
+
+    monkeypatch.setattr(peak_memory._Sampler, "_read", read)
+    sampler = peak_memory._Sampler()
+    reading.wait()
+    sampler.reset()
+    resetting.set()
+    assert sampler.stop() == 0

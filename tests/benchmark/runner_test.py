@@ -1,9 +1,11 @@
+import importlib.metadata
 import json
 
 import keras
 import numpy as np
 import pytest
 
+import keras_regen
 from keras_regen.benchmark import (
     Benchmark,
     Settings,
@@ -12,6 +14,7 @@ from keras_regen.benchmark import (
     timer,
     work,
 )
+from keras_regen.benchmark.machine import versions
 from keras_regen.benchmark.timer import MachineBusyError
 from keras_regen.benchmark.work import make_work
 from keras_regen.models import (
@@ -197,3 +200,13 @@ def test_a_conventional_decoder():
     assert decode.operations == decoder_operations(model.decoder, (1, K + 1, *SIZE))
     with pytest.raises(ValueError, match="ConvAutoencoder"):
         make_work("dit", model, SIZE)
+
+
+def test_versions_need_no_installation(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    found = versions()
+    assert found["keras-regen"] == keras_regen.__version__
+    assert found["keras"] == keras.__version__
