@@ -132,7 +132,6 @@ class Features:
         return cls(**config)
 
 
-@keras.saving.register_keras_serializable(package="keras_regen")
 class I3DFeatures(Features):
     """The logits of the Kinetics-400 I3D, the features of the Frechet video distance.
 
@@ -140,6 +139,9 @@ class I3DFeatures(Features):
     TensorFlow 1, aligned the corners of pixels instead, so its distances of videos of
     other sizes differ a little. Distances of clips of different lengths cannot be
     compared.
+
+    It reads a file when it is made, so it is not registered with Keras: to load a saved
+    metric that uses it, pass `custom_objects={"I3DFeatures": I3DFeatures}`.
 
     Args:
         weights: path of the weights, or None for the weights in the cache. See

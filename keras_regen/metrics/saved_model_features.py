@@ -1,16 +1,16 @@
 """Features from a TensorFlow SavedModel."""
 
-import keras
 from keras import ops
 
 from keras_regen.metrics.features import Features
 
 
-@keras.saving.register_keras_serializable(package="keras_regen")
 class SavedModelFeatures(Features):
     """Embeds clips with a SavedModel, such as one from TensorFlow Hub.
 
-    It runs in TensorFlow on every backend.
+    It runs in TensorFlow on every backend. A SavedModel may do anything, so the class
+    is not registered with Keras: to load a saved metric that uses it, pass
+    `custom_objects={"SavedModelFeatures": SavedModelFeatures}`.
 
     Args:
         path: path of the SavedModel's directory.

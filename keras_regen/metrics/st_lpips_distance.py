@@ -58,12 +58,13 @@ def st_lpips(reference, video, trunk="alex", weights=None, batch_size=8):
     return Batches(distances, batch_size)(*pair).reshape(reference.shape[:-3])
 
 
-@keras.saving.register_keras_serializable(package="keras_regen")
 class STLPIPS(keras.metrics.Mean):
     """Mean of `st_lpips` over all frames of all videos.
 
     It uses only Keras, so it works in compiled graphs, as in
-    `model.compile(metrics=[STLPIPS()])`.
+    `model.compile(metrics=[STLPIPS()])`. It reads a file when it is made, so it is not
+    registered with Keras: to load a model that was compiled with it, pass
+    `custom_objects={"STLPIPS": STLPIPS}`.
 
     Args:
         trunk: str. `"alex"` or `"vgg"`. Defaults to `"alex"`.

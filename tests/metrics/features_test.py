@@ -108,7 +108,12 @@ class TestI3DFeatures:
 
     def test_config(self, network):
         config = keras.saving.serialize_keras_object(I3DFeatures("here", batch_size=3))
-        features = keras.saving.deserialize_keras_object(config)
+        # It reads a file, which a file that names it must not decide.
+        with pytest.raises(TypeError, match="Could not locate class 'I3DFeatures'"):
+            keras.saving.deserialize_keras_object(config)
+        features = keras.saving.deserialize_keras_object(
+            config, custom_objects={"I3DFeatures": I3DFeatures}
+        )
         assert (features.weights, features.batch_size) == ("here", 3)
 
 

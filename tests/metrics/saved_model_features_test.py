@@ -57,7 +57,12 @@ def test_picks_an_output(path):
 def test_config(path):
     features = SavedModelFeatures(path, "toy", (4, 4), "two", "maps", min_frames=2)
     config = keras.saving.serialize_keras_object(features)
-    again = keras.saving.deserialize_keras_object(config)
+    # A SavedModel runs: a file that names it must not decide that it does.
+    with pytest.raises(TypeError, match="Could not locate class 'SavedModelFeatures'"):
+        keras.saving.deserialize_keras_object(config)
+    again = keras.saving.deserialize_keras_object(
+        config, custom_objects={"SavedModelFeatures": SavedModelFeatures}
+    )
     np.testing.assert_array_equal(again(VIDEO), features(VIDEO))
     assert again.get_config() == features.get_config()
 
