@@ -1,13 +1,13 @@
 """Batches depend only on the files, the arguments, the epoch and their index."""
 
 import concurrent.futures
-import importlib.util
 import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
 
+import keras
 import pytest
 
 from keras_regen.data import Bucket
@@ -54,6 +54,13 @@ def test_batches_depend_on_seed_epoch_and_index_only(source):
     assert digests(clips) == expected
 
 
+# Reading needs no backend, and a new process takes seconds to import one.
+once = pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="is the same on every backend"
+)
+
+
+@once
 def test_processes(source):
     clips = make(source, **OPTIONS)
     with multiprocessing.get_context("spawn").Pool(1) as pool:
@@ -61,7 +68,7 @@ def test_processes(source):
     assert [digest(batch) for batch in results] == digests(clips)
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="needs PyTorch")
+@once
 def test_forked_processes_and_no_import_of_another_backend(source):
     code = f"""
 import sys
