@@ -41,6 +41,32 @@ def test_finite_steps_are_unchanged():
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="counts its operations")
+@pytest.mark.parametrize("bad", [None, np.nan, np.inf, -np.inf])
+def test_gradients_are_checked_by_one_operation(bad):
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Count(TorchDispatchMode):
+        calls = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.calls += 1
+            return function(*args, **(kwargs or {}))
+
+    grads = [torch.full((3, i), float(i)) for i in range(1, 30)]
+    if bad is not None:
+        grads[17][1, 4] = bad
+    before = [grad.clone() for grad in grads]
+    guard = GradientGuard(keras.optimizers.SGD(0.1))
+    with Count() as count:
+        finite = guard.check_finite([None, *grads])
+    assert bool(finite) == (bad is None)
+    assert count.calls < 10
+    for old, new in zip(before, grads, strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_many_skipped_steps_in_a_row_stop_the_training():
     clips = moving_squares(16)
     clips[4:] = np.nan
