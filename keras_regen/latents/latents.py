@@ -103,7 +103,8 @@ class Latents:
         check_real(_MIN_FPS, _MAX_FPS, fps=self.fps)
         for name in ("chunking", "dtype", "preset", "encoder_id"):
             value = getattr(self, name)
-            if not isinstance(value, str) and (value or name in ("chunking", "dtype")):
+            may_be_none = name in ("preset", "encoder_id")
+            if not isinstance(value, str) and not (value is None and may_be_none):
                 raise ValueError(
                     f"`{name}` must be a str. Received: {name}={reprlib.repr(value)}"
                 )

@@ -220,7 +220,7 @@ def _read(cls, file, path, lazy, max_memory):
         _check_memory(values, lazy, max_memory)
     with _unreadable_where(path, "its header is damaged: ", TypeError):
         latents = cls(_StoredArray(values, 0, len(values)), **parse_json(header))
-    if latents.content_hash != expected:
+    if not isinstance(expected, str) or latents.content_hash != expected:
         raise unreadable(path, "its content does not have the hash in its header")
     return latents
 

@@ -1,3 +1,6 @@
+import json
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -91,3 +94,53 @@ def test_nothing_is_large_enough(directory, kwargs):
 def test_no_index(tmp_path):
     with pytest.raises(ValueError, match=r"has an index\.json"):
         LatentClips(tmp_path, 1, (2, 2))
+
+
+def test_a_channel_of_one_value_stays_finite(directory):
+    index = json.loads((directory / "index.json").read_text())
+    index["latent_statistics"]["std"] = np.zeros((2, 8)).tolist()
+    (directory / "index.json").write_text(json.dumps(index))
+    assert np.all(np.isfinite(LatentClips(directory, 2, (2, 2))[0][0]))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["files"], 5),
+        (["files", 0], "a.h5"),
+        (["files", 0, "latents"], "../a.h5"),
+        (["files", 0, "latents"], "/etc/passwd"),
+        (["files", 0, "latents"], None),
+        (["files", 0, "num_chunks"], "3"),
+        (["files", 0, "num_chunks"], -1),
+        (["files", 0, "height"], 1.5),
+        (["latent_statistics"], []),
+        (["latent_statistics", "mean"], "x"),
+        (["latent_statistics", "std"], [[1.0], [float("nan")]]),
+    ],
+)
+def test_an_index_of_other_values(directory, path, value):
+    index = json.loads((directory / "index.json").read_text())
+    place = index
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    (directory / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="not an index of latents.*index.json"):
+        LatentClips(directory, 1, (2, 2))
+
+
+def test_an_index_that_is_none(directory):
+    for text in ("[" * 10**5, "", "null"):
+        (directory / "index.json").write_text(text)
+        with pytest.raises(ValueError, match="not an index of latents"):
+            LatentClips(directory, 1, (2, 2))
+
+
+def test_a_file_with_links(directory):
+    for name in SHAPES:
+        with h5py.File(directory / f"{name}.h5", "a") as file:
+            del file["latents"]
+            file["latents"] = h5py.ExternalLink("other.h5", "/latents")
+    with pytest.raises(ValueError, match="is a link. Received: path="):
+        LatentClips(directory, 1, (2, 2))[0]

@@ -291,3 +291,58 @@ class TestBadFiles:
             data[i] ^= 0xFF
         path.write_bytes(data)
         self.assert_refused(path, "it is damaged")
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "[" * 10**5,
+            "[]",
+            "null",
+            *(
+                json.dumps({**make().header, name: value})
+                for name in make().header
+                for value in ([1], {}, 1e400, "x" if name != "preset" else 5, True)
+                if (name, value) != ("encoder_id", "x")
+            ),
+        ],
+    )
+    def test_a_header_of_other_types(self, path, header):
+        with h5py.File(path, "a") as file:
+            file.attrs.create("header", header, dtype=h5py.string_dtype())
+        self.assert_refused(path, "its header is damaged")
+
+    @pytest.mark.parametrize("name", ["format", "version", "header", "content_hash"])
+    def test_attributes_of_other_types(self, path, name):
+        with h5py.File(path, "a") as file:
+            file.attrs[name] = np.arange(3)
+        self.assert_refused(path, "it (does not|is of)|its (header|content)")
+
+    @pytest.mark.parametrize("shape", [(2 * 10**9, 1, 1, 8), (2, 18000, 9000, 8)])
+    def test_declared_shapes(self, path, shape):
+        with h5py.File(path, "a") as file:
+            del file["latents"]
+            file.create_dataset("latents", shape, "f2", chunks=(2, 1, 1, 8))
+        self.assert_refused(path, "declares .* bytes of values")
+
+    def test_other_values(self, path):
+        for values in (np.zeros((2, 3, 5, 8), "i4"), np.zeros(3), "text"):
+            with h5py.File(path, "a") as file:
+                del file["latents"]
+                file["latents"] = values
+            self.assert_refused(path, "it has no array|its values are of dtype")
+
+    def test_links(self, path):
+        with h5py.File(path, "a") as file:
+            del file["latents"]
+            file["latents"] = h5py.ExternalLink("other.h5", "/latents")
+        self.assert_refused(path, "its `latents` is a link")
+
+    def test_limit_of_memory(self, path):
+        # 890 rows of 480 bytes, which are compressed 131 KB at a time.
+        make(4000).save(path, "float32")
+        with pytest.raises(ValueError, match="load them lazily, or give more.*path="):
+            Latents.load(path, max_memory="200KB")
+        assert len(Latents.load(path, max_memory="500KB")) == 4000
+        assert len(Latents.load(path, lazy=True, max_memory="200KB")) == 4000
+        with pytest.raises(ValueError, match="GB: give more.*path="):
+            Latents.load(path, lazy=True, max_memory="100KB")
