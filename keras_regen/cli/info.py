@@ -94,13 +94,19 @@ def _preset_tables(preset):
     if digest := metadata.pop("weights_sha256", None):
         table.add_row("weights SHA-256", digest)
     yield table
-    scores = metadata.pop("scores", None)
+    scores = metadata.get("scores")
+    # Users write metadata of their own.
+    is_table = isinstance(scores, dict) and all(
+        isinstance(row, dict) for row in scores.values()
+    )
+    if is_table:
+        del metadata["scores"]
     if metadata:
         table = make_table("Metadata")
         for name, value in metadata.items():
             table.add_row(name.replace("_", " "), _text(value))
         yield table
-    if scores:
+    if is_table and scores:
         yield _score_table(scores)
 
 

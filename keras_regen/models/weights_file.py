@@ -8,6 +8,8 @@ import tempfile
 import h5py
 import numpy as np
 
+from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
+
 DTYPES = ("float32", "float16", "int8")
 # Attribute of a dataset of whole numbers: the float32 scale of each output channel.
 SCALE = "scale"
@@ -17,8 +19,6 @@ MAX_INT8 = 127
 # Whole numbers would shift the SIREN's frequencies.
 FLOAT_LAYER = "siren"
 DEFLATED = {"compression": "gzip", "shuffle": True}
-# What Deflate compresses to one byte at the most.
-MAX_DEFLATION = 1032
 
 
 def save_weights(model, path, dtype="float32"):
@@ -72,14 +72,11 @@ def count_stored(path):
         ValueError: if it is not an HDF5 file, refers to other files, or declares more
             values than its size can hold.
     """
-    with _reading(path), h5py.File(path) as file:
-        size, count, num_bytes = pathlib.Path(path).stat().st_size, 0, 0
+    with _reading(path), open_hdf5(path) as file:
+        count = 0
         for dataset in _datasets(file):
-            if dataset.external or dataset.is_virtual:
-                raise ValueError(f"{dataset.name} is stored in another file")
-            count, num_bytes = count + dataset.size, num_bytes + dataset.nbytes
-        if num_bytes > MAX_DEFLATION * size:
-            raise ValueError(f"it declares {num_bytes} bytes, but has only {size}")
+            check_stored(dataset)
+            count += dataset.size
         return count
 
 
@@ -95,7 +92,7 @@ def _reading(path):
 
 
 def _datasets(file):
-    """Returns the datasets of an HDF5 file; links to other files are not followed."""
+    """Returns the datasets of an HDF5 file."""
     found = []
     file.visititems(
         lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None
@@ -119,7 +116,7 @@ def _rewrite(source, target, convert, storage=None):
             store, and their scale or None.
         storage: dict or None. How datasets are stored, arguments of `create_dataset`.
     """
-    with h5py.File(source) as old, h5py.File(target, "w") as new:
+    with h5py.File(source) as old, Hdf5Writer(target) as new:
         new.attrs.update(old.attrs)
 
         def copy(name, item):

@@ -1,17 +1,21 @@
 """The state of a training in one file, from which it can be resumed."""
 
+import hashlib
 import json
 import os
 import pathlib
 
-import h5py
 import keras
+import numpy as np
 
 from keras_regen.atomic_output import AtomicOutput
-from keras_regen.hdf5_file import Hdf5Writer
+from keras_regen.checks import parse_json
+from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
 
 FORMAT = "keras-regen checkpoint"
 VERSION = 1
+# Attribute: the SHA-256 of the history and the variables.
+DIGEST = "sha256"
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -59,17 +63,23 @@ class Checkpoint(keras.callbacks.Callback):
             int. Finished epochs; 0 without a file.
 
         Raises:
-            ValueError: if the file is not a checkpoint of this model and optimiser.
+            ValueError: if the file is not a checkpoint of this model and optimiser, or
+                is damaged.
         """
         if not self.path.exists():
             return 0
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         try:
-            with h5py.File(self.path) as file:
-                self.history = self._read(file, model)
-        except (OSError, KeyError) as error:
-            raise self._error(str(error)) from error
+            with open_hdf5(self.path) as file:
+                self.history = _read(file, model)
+        # For damaged files, h5py raises errors of nearly every type.
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            raise ValueError(
+                f"Cannot resume from the checkpoint: {reason}. "
+                f"Received: path={self.path}"
+            ) from error
         return self.epochs
 
     def on_epoch_end(self, epoch, logs=None):
@@ -82,43 +92,77 @@ class Checkpoint(keras.callbacks.Callback):
             with Hdf5Writer(output.temporary) as file:
                 file.attrs["format"] = FORMAT
                 file.attrs["version"] = VERSION
-                file["history"] = json.dumps(self.history)
+                history = json.dumps(self.history)
+                file["history"] = history
+                digest = hashlib.sha256(history.encode())
                 for name, variables in _state(self.model).items():
                     group = file.create_group(name)
                     for i, variable in enumerate(variables):
-                        group[str(i)] = keras.ops.convert_to_numpy(variable)
+                        value = keras.ops.convert_to_numpy(variable)
+                        group[str(i)] = value
                         group[str(i)].attrs["path"] = variable.path
+                        _add(digest, value)
+                file.attrs[DIGEST] = digest.hexdigest()
             # After a power cut the renamed file must not lack its content.
             with output.temporary.open("rb") as file:
                 os.fsync(file.fileno())
 
-    def _read(self, file, model):
-        if file.attrs.get("format") != FORMAT or file.attrs["version"] != VERSION:
-            raise self._error(f"it is not a checkpoint of version {VERSION}")
-        values = {}
-        for name, variables in _state(model).items():
-            group = file[name]
-            if len(group) != len(variables):
-                raise self._error(
-                    f"it holds {len(group)} variables of the {name}, which has "
-                    f"{len(variables)}"
-                )
-            for i, variable in enumerate(variables):
-                value = group[str(i)][()]
-                if value.shape != tuple(variable.shape):
-                    raise self._error(
-                        f"{group[str(i)].attrs['path']} has shape {value.shape}, "
-                        f"{variable.path} {tuple(variable.shape)}"
-                    )
-                values[id(variable)] = variable, value
-        for variable, value in values.values():
-            variable.assign(value)
-        return json.loads(file["history"][()])
 
-    def _error(self, reason):
-        return ValueError(
-            f"Cannot resume from the checkpoint: {reason}. Received: path={self.path}"
-        )
+def _read(file, model):
+    """Assigns the state in a file to a model, and returns the history.
+
+    Raises:
+        ValueError: if it is not of this model, or damaged; the message is the reason
+            alone. The model is then as before.
+    """
+    if file.attrs.get("format") != FORMAT or file.attrs["version"] != VERSION:
+        raise ValueError(f"it is not a checkpoint of version {VERSION}")
+    text = file["history"][()]
+    digest, values = hashlib.sha256(text), []
+    for name, variables in _state(model).items():
+        group = file[name]
+        if len(group) != len(variables):
+            raise ValueError(
+                f"it holds {len(group)} variables of the {name}, which has "
+                f"{len(variables)}"
+            )
+        for i, variable in enumerate(variables):
+            dataset = group[str(i)]
+            if dataset.shape != tuple(variable.shape):
+                raise ValueError(
+                    f"{dataset.attrs['path']} has shape {dataset.shape}, "
+                    f"{variable.path} {tuple(variable.shape)}"
+                )
+            check_stored(dataset)
+            value = np.asarray(dataset[()])
+            _add(digest, value)
+            values.append((variable, value))
+    # Earlier versions wrote none.
+    if file.attrs.get(DIGEST, digest.hexdigest()) != digest.hexdigest():
+        raise ValueError("it is damaged: its SHA-256 is not the one that it records")
+    history = _check_history(parse_json(text))
+    for variable, value in values:
+        variable.assign(value)
+    return history
+
+
+def _add(digest, value):
+    """Adds an array to a digest."""
+    digest.update(f"{value.dtype} {value.shape}".encode())
+    digest.update(value.tobytes())
+
+
+def _check_history(history):
+    """Returns a history, the logs of at least one epoch, or raises ValueError."""
+    is_history = (
+        isinstance(history, list)
+        and history
+        and all(isinstance(logs, dict) for logs in history)
+        and all(type(x) in (int, float) for logs in history for x in logs.values())
+    )
+    if not is_history:
+        raise ValueError("its history must be a list of the logs of at least one epoch")
+    return history
 
 
 def _state(model):

@@ -360,7 +360,9 @@ class _TrainingRun:
         """Returns the training metadata of the preset that this run started from."""
         if not self.config.init:
             return []
-        return preset_metadata(self.config.init).get("training", [])
+        earlier = preset_metadata(self.config.init).get("training", [])
+        # Users write metadata of their own.
+        return earlier if isinstance(earlier, list) else [earlier]
 
     def _this_training(self, history):
         settings = dataclasses.asdict(self.config)

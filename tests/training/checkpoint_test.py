@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import h5py
@@ -103,3 +104,60 @@ def test_the_history_is_json(tmp_path):
     fit(compiled(), Checkpoint(path), 1)
     with h5py.File(path) as file:
         assert json.loads(file["history"][()])[0].keys() == {"loss"}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Returns the bytes of a checkpoint, and the model that it is of."""
+    path = tmp_path_factory.mktemp("checkpoints") / "checkpoint.h5"
+    model = compiled()
+    fit(model, Checkpoint(path), 1)
+    return path.read_bytes(), model
+
+
+class TestDamage:
+    @pytest.fixture
+    def path(self, saved, tmp_path):
+        path = tmp_path / "checkpoint.h5"
+        path.write_bytes(saved[0])
+        return path
+
+    def test_a_flipped_bit_of_a_weight(self, saved, path):
+        data, model = saved
+        values = model.get_weights()
+        with h5py.File(path) as file:
+            offset = file["model/0"].id.get_offset()
+        path.write_bytes(data[:offset] + bytes([data[offset] ^ 1]) + data[offset + 1 :])
+        with pytest.raises(ValueError, match="it is damaged: its SHA-256.*Received: p"):
+            Checkpoint(path).restore(model)
+        for before, after in zip(values, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(before, after)
+
+    @pytest.mark.parametrize(
+        "history",
+        ["null", "[]", "{}", "[1]", '[{"loss": "low"}]', '[{"loss": true}]', 9 * "["],
+    )
+    def test_a_history_of_another_type(self, saved, path, history):
+        with h5py.File(path, "a") as file:
+            # As in checkpoints of earlier versions.
+            del file["history"], file.attrs["sha256"]
+            file["history"] = history
+        with pytest.raises(ValueError, match="Cannot resume from the checkpoint: "):
+            Checkpoint(path).restore(saved[1])
+
+    def test_one_without_a_digest_still_loads(self, saved, path):
+        with h5py.File(path, "a") as file:
+            del file.attrs["sha256"]
+        assert Checkpoint(path).restore(saved[1]) == 1
+
+    def test_any_damage_is_an_error_of_one_kind(self, saved, path):
+        data, model = saved
+        rng = np.random.default_rng(0)
+        for _ in range(20):
+            place = int(rng.integers(len(data)))
+            damaged = bytearray(data)
+            damaged[place] ^= 1 << int(rng.integers(8))
+            path.write_bytes(damaged[: place + 1] if rng.random() < 0.2 else damaged)
+            # What no variable is stored in may be damaged without harm.
+            with contextlib.suppress(ValueError):
+                assert Checkpoint(path).restore(model) == 1

@@ -2,7 +2,9 @@ import dataclasses
 
 import pytest
 
+from keras_regen.models import ARCHITECTURES
 from keras_regen.training import TrainingConfig
+from keras_regen.training.config import CHOICES
 
 
 def test_save_and_load(tmp_path):
@@ -25,15 +27,19 @@ def test_overrides(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("steps = 'many'", "`steps` must be of type int.*'many'"),
-        ("resolution = [1.5]", r"of type list\[int\]"),
+        ("steps = 'many'", "`steps` must be a whole number.*'many'"),
+        ("resolution = [1.5]", "whole number from 8 to 8192. Received: resolution=1.5"),
+        ("resolution = 96", "`resolution` must be a list. Received: resolution=96"),
+        ("data = [1]", "of type str. Received: data=1"),
+        (f"data = {3000 * '['}{3000 * ']'}", "Cannot read the configuration"),
         ("remat = 1", "of type bool"),
         ("stepps = 1", "Received: stepps"),
         ("steps =", "Cannot read the configuration"),
     ],
 )
 def test_bad_files(tmp_path, text, message):
-    (tmp_path / "c.toml").write_text(f'data = ["a"]\n{text}\n')
+    data = "" if text.startswith("data") else 'data = ["a"]\n'
+    (tmp_path / "c.toml").write_text(f"{data}{text}\n")
     with pytest.raises(ValueError, match=message):
         TrainingConfig.load(tmp_path / "c.toml")
 
@@ -51,13 +57,22 @@ def test_no_file(tmp_path):
         ({"decoder": "gan"}, "dit, in_context, conv.*decoder=gan"),
         ({"decoder": "conv"}, "`margin` must be 0. Received: decoder=conv, margin=2"),
         ({"precision": "float64"}, "precision=float64"),
-        ({"batch_size": 0}, "from 1 to inf. Received: batch_size=0"),
+        ({"batch_size": 0}, "from 1 to 65536. Received: batch_size=0"),
         ({"image_share": 1.5}, "from 0 to 1. Received: image_share=1.5"),
         ({"steps": 150}, "multiple of `steps_per_epoch`.*steps=150"),
         ({"accumulation": 3}, "multiple of `accumulation`"),
         ({"steps_per_execution": 7}, "multiple of `steps_per_execution`"),
         ({"resolution": []}, "resolution"),
         ({"resolution": [60]}, "multiples of 8.*60"),
+        ({"stride": [0]}, "from 1 to 10000. Received: stride=0"),
+        ({"temporal_compression": 3}, "2, 4, 8.*Received: temporal_compression=3"),
+        ({"size": "huge"}, "tiny, small, base, paper.*Received: size=huge"),
+        ({"learning_rate": float("inf")}, "finite number.*learning_rate=inf"),
+        ({"zoom": float("nan")}, "finite number.*zoom=nan"),
+        ({"seed": 1.5}, "whole number.*seed=1.5"),
+        ({"workers": True}, "whole number.*workers=True"),
+        ({"remat": 1}, "of type bool. Received: remat=1"),
+        ({"cache": "much"}, "`cache` must be an amount of memory.*'much'"),
     ],
 )
 def test_bad_settings(settings, message):
@@ -70,3 +85,7 @@ def test_settings_that_may_change_when_resuming():
     dataclasses.replace(config, workers=7).check_continues(config)
     with pytest.raises(ValueError, match=r"seed=1, not 0; |steps=200, not 10000"):
         dataclasses.replace(config, steps=200).check_continues(config)
+
+
+def test_the_sizes_are_the_architectures():
+    assert {*CHOICES["size"], "toy"} == {*ARCHITECTURES, "toy"}

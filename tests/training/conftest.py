@@ -2,6 +2,7 @@ import pytest
 
 from keras_regen.models import ARCHITECTURES
 from keras_regen.models.architectures import CONV_DECODERS
+from keras_regen.training.config import CHOICES
 from tests.video.videos import moving_ramp, write
 
 TOY = {
@@ -20,6 +21,7 @@ def toy_architecture(monkeypatch):
     """Adds an architecture named `toy` that compiles in seconds."""
     monkeypatch.setitem(ARCHITECTURES, "toy", TOY)
     monkeypatch.setitem(CONV_DECODERS, "toy", {4: ((8,), (1,))})
+    monkeypatch.setitem(CHOICES, "size", (*CHOICES["size"], "toy"))
 
 
 @pytest.fixture(scope="session")

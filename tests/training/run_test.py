@@ -42,9 +42,10 @@ def history(run):
 def run(folder, tmp_path_factory):
     """Returns the directory and the model of a complete run."""
     with pytest.MonkeyPatch.context() as patch:
-        from tests.training.conftest import ARCHITECTURES, TOY
+        from tests.training.conftest import ARCHITECTURES, CHOICES, TOY
 
         patch.setitem(ARCHITECTURES, "toy", TOY)
+        patch.setitem(CHOICES, "size", ("toy",))
         directory = tmp_path_factory.mktemp("runs") / "whole"
         return directory, train(config(folder, validation=[str(folder)]), directory)
 
@@ -187,8 +188,9 @@ def test_options_of_the_optimisation(folder, tmp_path):
 WORKER = """
 import sys
 from keras_regen.models import ARCHITECTURES
-from tests.training.conftest import TOY
+from tests.training.conftest import CHOICES, TOY
 ARCHITECTURES["toy"] = TOY
+CHOICES["size"] = ("toy",)
 from keras_regen.cli import main
 main(sys.argv[1:])
 """
