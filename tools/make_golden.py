@@ -19,7 +19,9 @@ TESTS = pathlib.Path(__file__).parents[1] / "tests"
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", type=pathlib.Path, nargs="?", default=TESTS / "golden.npz")
+    parser.add_argument(
+        "output", type=pathlib.Path, nargs="?", default=TESTS / "golden.npz"
+    )
     args = parser.parse_args()
     regen = Regen.from_preset(PRESET)
     with VideoReader(TESTS / "clip.mp4") as frames:

@@ -29,7 +29,6 @@ from keras_regen.evaluation import (
     embedders,
     get_protocol,
     open_dataset,
-    plot_rate_distortion,
 )
 from keras_regen.figures import new_figure, save_figure
 from keras_regen.models import load_model
@@ -144,7 +143,7 @@ def score(data, runs, results):
 
 def compression(scorer, presets):
     """Table 1: REGEN and the conventional decoder, by k."""
-    lines, rows = [], []
+    lines = []
     for k in BATCH_SIZES:
         models = [
             embedder(presets[f"{kind}_{k}"], name=f"{kind}_{k}")
@@ -153,8 +152,6 @@ def compression(scorer, presets):
         models.append(embedders.ZonalDct(models[0], k + 1, name=f"dct_{k}"))
         for row in scorer(f"compression_{k}", models, TABLE_1):
             lines.append((f"8x8x{k}", row))
-            rows.append(row)
-    plot_rate_distortion(rows, scorer.results / "compression.png")
     return score_table("compression", lines)
 
 
