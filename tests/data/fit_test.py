@@ -17,10 +17,16 @@ def batches():
     return list(clips)
 
 
-def fit(data, **kwargs):
+@pytest.fixture(scope="module")
+def regen():
+    """One model for all inputs, so that it is compiled once for each structure."""
     regen = make_regen()
-    before = [weight.numpy().copy() for weight in regen.trainable_variables]
     regen.compile(optimizer="adam")
+    return regen
+
+
+def fit(regen, data, **kwargs):
+    before = [weight.numpy().copy() for weight in regen.trainable_variables]
     # With `shuffle=True` Keras warns that it does not shuffle these inputs.
     history = regen.fit(data, shuffle=False, verbose=0, **kwargs)
     assert np.isfinite(history.history["loss"][0])
@@ -50,35 +56,31 @@ def test_mixed_shapes():
     assert np.all(np.isfinite(history.history["loss"]))
 
 
-def test_evaluate_and_validation():
+def test_evaluate_and_validation(regen):
     dense = VideoClips(CLIP, 5, 16, batch_size=5, sampling="dense")
     assert [len(chunk) for (chunk,) in dense] == [5, 5, 2]
-    regen = make_regen()
-    regen.compile(optimizer="adam")
     assert regen.evaluate(dense, verbose=0) == regen.evaluate(dense, verbose=0)
-    clips = VideoClips(
-        CLIP, 5, 16, batch_size=2, steps_per_epoch=2, workers=1
-    )
+    clips = VideoClips(CLIP, 5, 16, batch_size=2, steps_per_epoch=2, workers=1)
     history = regen.fit(clips, validation_data=dense, verbose=0)
     assert np.isfinite(history.history["val_loss"][0])
 
 
-def test_tf_data(batches):
+def test_tf_data(regen, batches):
     tf = pytest.importorskip("tensorflow")
     x, y = map(np.concatenate, zip(*batches, strict=True))
-    fit(tf.data.Dataset.from_tensor_slices((x, y)).batch(2))
-    fit(tf.data.Dataset.from_tensor_slices(x).batch(2).map(lambda x: (x,)))
+    fit(regen, tf.data.Dataset.from_tensor_slices((x, y)).batch(2))
+    fit(regen, tf.data.Dataset.from_tensor_slices(x).batch(2).map(lambda x: (x,)))
 
 
-def test_torch_data_loader(batches):
+def test_torch_data_loader(regen, batches):
     torch = pytest.importorskip("torch")
     x, y = map(np.concatenate, zip(*batches, strict=True))
     dataset = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
-    fit(torch.utils.data.DataLoader(dataset, batch_size=2))
+    fit(regen, torch.utils.data.DataLoader(dataset, batch_size=2))
 
 
 @pytest.mark.parametrize("kind", ["map", "iter", "loader"])
-def test_grain(batches, kind):
+def test_grain(regen, batches, kind):
     grain = pytest.importorskip("grain")
     x, y = map(np.concatenate, zip(*batches, strict=True))
     samples = list(zip(x, y, strict=True))
@@ -93,10 +95,10 @@ def test_grain(batches, kind):
         if kind == "iter":
             data = data.to_iter_dataset()
     # Keras does not read the number of batches from grain.
-    fit(data, steps_per_epoch=len(batches))
+    fit(regen, data, steps_per_epoch=len(batches))
 
 
-def test_keras_cv(batches):
+def test_keras_cv(regen, batches):
     """A KerasCV layer works in a tf.data pipeline, on the TensorFlow backend."""
     if keras.backend.backend() != "tensorflow":
         pytest.skip("KerasCV augments only on TensorFlow")
@@ -118,4 +120,4 @@ def test_keras_cv(batches):
     dataset = dataset.map(augment).batch(2)
     flipped = np.concatenate(list(dataset.as_numpy_iterator()))
     np.testing.assert_array_equal(flipped, x[..., ::-1, :])
-    fit(dataset)
+    fit(regen, dataset)
