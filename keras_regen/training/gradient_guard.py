@@ -48,6 +48,8 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
         super().__init__(
             inner_optimizer, initial_scale, dynamic_growth_steps, name=name, **kwargs
         )
+        if keras.backend.backend() == "torch":
+            _use_foreach(inner_optimizer)
 
     def build(self, var_list):
         super().build(var_list)
@@ -114,6 +116,51 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
     def _count(skip, skipped, in_a_row):
         one = ops.cast(skip, skipped.dtype)
         return skipped + one, (in_a_row + one) * one
+
+
+def _use_foreach(optimizer):
+    """Clips and averages by one operation for all variables (PyTorch).
+
+    Keras has three operations for each gradient to clip by the global norm, and eleven
+    for each variable to average; all the rest of AdamW's step is about thirty.
+
+    Args:
+        optimizer: a `keras.optimizers.Optimizer`. Its methods are replaced.
+    """
+    import torch
+
+    clip_gradients = optimizer._clip_gradients
+
+    def clip(grads):
+        limit = optimizer.global_clipnorm
+        if not limit or optimizer.clipnorm:
+            return clip_gradients(grads)
+        norm = torch.stack(torch._foreach_norm(grads)).square().sum().sqrt()
+        # As in Keras: NaN if the norm is not finite.
+        scale = limit * (1.0 / norm).clamp(max=1.0 / limit) + (norm - norm)
+        return torch._foreach_mul(grads, scale)
+
+    @torch.no_grad()
+    def average(variables):
+        if not optimizer.use_ema:
+            return
+        pairs = [
+            (average.value, variable.value)
+            for average, variable in zip(
+                optimizer._model_variables_moving_average, variables, strict=True
+            )
+            if average is not None
+        ]
+        averages, values = zip(*pairs, strict=True)
+        # The first step copies.
+        first = optimizer.iterations.value == 0
+        momentum = torch.where(first, 0.0, optimizer.ema_momentum)
+        momentum = momentum.to(values[0].dtype)
+        torch._foreach_mul_(averages, momentum)
+        torch._foreach_add_(averages, torch._foreach_mul(values, 1.0 - momentum))
+
+    optimizer._clip_gradients = clip
+    optimizer._update_model_variables_moving_average = average
 
 
 class SkippedSteps(keras.callbacks.Callback):

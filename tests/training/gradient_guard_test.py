@@ -67,6 +67,25 @@ def test_gradients_are_checked_by_one_operation(bad):
         np.testing.assert_array_equal(old, new)
 
 
+def test_clipping_and_averages_are_those_of_keras():
+    grads = [np.full((4, 3), 2.0, "float32"), np.array([-3.0, 0.5], "float32")]
+    results = []
+    for wrap in (GradientGuard, lambda optimizer: optimizer):
+        variables = [keras.Variable(np.ones_like(grad)) for grad in grads]
+        inner = keras.optimizers.AdamW(
+            0.1, global_clipnorm=1.0, use_ema=True, ema_momentum=0.9
+        )
+        optimizer = wrap(inner)
+        optimizer.build(variables)
+        for step in range(3):
+            scaled = [keras.ops.convert_to_tensor(0.5**step * g) for g in grads]
+            optimizer.apply(scaled, variables)
+        results.append([*variables, *inner._model_variables_moving_average])
+    for ours, theirs in zip(*results, strict=True):
+        ours, theirs = (keras.ops.convert_to_numpy(x) for x in (ours, theirs))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+
+
 def test_many_skipped_steps_in_a_row_stop_the_training():
     clips = moving_squares(16)
     clips[4:] = np.nan
