@@ -1,5 +1,6 @@
 """Exports to any format from any backend."""
 
+import dataclasses
 import importlib
 import json
 import os
@@ -21,6 +22,17 @@ def export(regen, path, format="tf_saved_model", **options):
     import keras
 
     chosen = find_format(format, options)
+    if regen.decoder.window is not None:
+        if chosen.backends == ("torch",):
+            # PyTorch would fix whether an axis is padded and has one window or more.
+            raise ValueError(
+                "A decoder that attends within windows can be exported to "
+                f'"tf_saved_model" and "stablehlo". Received: format={format!r}, '
+                f"window={regen.decoder.window}"
+            )
+        if "tensorflow" in chosen.backends:
+            # Its graph for any size has no masks, and is faster on CPUs than JAX's.
+            chosen = dataclasses.replace(chosen, backends=("tensorflow",))
     path = pathlib.Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with AtomicOutput(path, "exported model", directory=True) as output:

@@ -13,10 +13,10 @@ def random_video(*shape):
     return np.random.default_rng(0).uniform(-1, 1, shape).astype("float32")
 
 
-def make_toy(**kwargs):
+def make_toy(window=None, **kwargs):
     """Every part of the bundled presets, with values in all weights."""
     keras.utils.set_random_seed(0)
-    decoder = {"mixing_size": 3, "patch_overlap": 4, "window": (None, 2, 2)}
+    decoder = {"mixing_size": 3, "patch_overlap": 4, "window": window}
     model = awaken(make_regen(K, decoder=decoder, **kwargs))
     # A pixel is the sum of up to four patches: keep it as large as if it were of one.
     for weight in model.decoder.get_layer("patch_output").projection.weights:

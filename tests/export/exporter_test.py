@@ -39,6 +39,16 @@ def test_backends():
     assert {name: tuple(sorted(f.backends)) for name, f in FORMATS.items()} == NATIVE
 
 
+@pytest.mark.parametrize("name", ["onnx", "openvino", "torch"])
+def test_windows_are_not_for_formats_of_pytorch(tmp_path, name):
+    for module in FORMATS[name].packages:
+        pytest.importorskip(module)
+    regen = make_regen(decoder={"window": (None, 2, 2)})
+    with pytest.raises(ValueError, match=r"Received: .*window=\(None, 2, 2\)"):
+        regen.export(tmp_path / "1", format=name)
+    assert not any(tmp_path.iterdir())
+
+
 def test_unknown_format(regen, tmp_path):
     with pytest.raises(ValueError, match="tf_saved_model.*Received: format='tflite'"):
         regen.export(tmp_path / "1", format="tflite")

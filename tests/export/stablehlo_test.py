@@ -34,6 +34,14 @@ def load(path):
 """
 
 
+WINDOW = (None, 2, 2)
+
+
+@pytest.fixture(scope="module")
+def toy():
+    return make_toy(WINDOW)
+
+
 @pytest.fixture(scope="module")
 def directory(toy, tmp_path_factory):
     path = tmp_path_factory.mktemp("stablehlo") / "regen"
@@ -47,7 +55,7 @@ def test_one_file_is_for_all_platforms(toy, directory, tmp_path, dtype):
 
     if dtype:
         directory = tmp_path / "regen"
-        make_toy(dtype=dtype).export(directory, format="stablehlo")
+        make_toy(WINDOW, dtype=dtype).export(directory, format="stablehlo")
     for name in ("encode", "decode"):
         data = (directory / f"{name}.jax_export").read_bytes()
         half = jax.export.deserialize(data)
@@ -85,7 +93,7 @@ def test_each_sample_may_have_its_own_steps(toy, directory, tmp_path):
 
 
 def test_half_precision(toy, tmp_path):
-    half = make_toy(dtype="mixed_bfloat16")
+    half = make_toy(WINDOW, dtype="mixed_bfloat16")
     half.export(tmp_path / "regen", format="stablehlo")
     video = random_video(*CHUNKS[0])
     requests = [("encode", {"video": video})]
