@@ -46,6 +46,8 @@ def main(arguments=None):
         SystemExit: always. The status is 0 for success, 2 for a user's error, which is
             one line on stderr, 130 after Ctrl-C, and 143 after SIGTERM.
     """
+    # Names of files need not be text in the encoding of the terminal.
+    sys.stdout.reconfigure(errors="backslashreplace")
     try:
         with _unwinding_at_sigterm():
             status = app(arguments, prog_name="keras-regen", standalone_mode=False)

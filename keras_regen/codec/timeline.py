@@ -17,6 +17,8 @@ Chunk = collections.namedtuple("Chunk", "number latents is_last")
 # Among this many chunks there is one with the most evenly spaced times that a chunk can
 # have.
 _MAX_CHUNKS_TO_COUNT = 1024
+# Frames per second, or times the speed, that still count in whole numbers.
+_MIN_RATE, _MAX_RATE = 1e-6, 1e6
 
 
 class Timeline:
@@ -52,8 +54,11 @@ class Timeline:
                 f"Received: times={times}, fps={fps}, speed={speed}"
             )
         for name, value in (("fps", fps), ("speed", speed)):
-            if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"`{name}` must be positive. Received: {name}={value}")
+            if value is not None and not _MIN_RATE <= value <= _MAX_RATE:
+                raise ValueError(
+                    f"`{name}` must be positive, from {_MIN_RATE} to {_MAX_RATE:,.0f}. "
+                    f"Received: {name}={value}"
+                )
         if isinstance(latents, str | os.PathLike):
             latents = Latents.load(latents, lazy=True)
         if isinstance(latents, Latents):

@@ -122,3 +122,23 @@ def test_another_encoder(run, preset, videos, tmp_path):
 )
 def test_errors(run, arguments, message):
     assert_user_error(run(*arguments), message)
+
+
+def test_latents_stay_in_the_directory(run, preset, videos, tmp_path):
+    (videos / "list.csv").write_text("path\nmore/b.mp4\nmore/../../secret.npy\n")
+    np.save(tmp_path / "secret.npy", np.zeros((5, 16, 16, 3), "uint8"))
+    arguments = ("encode", "--dataset", videos / "list.csv", "-o", "out/z")
+    assert run(*arguments, "--preset", preset)[0] == 0
+    assert {p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.h5")} == {
+        "out/z/secret.npy.h5",
+        "out/z/videos/more/b.mp4.h5",
+    }
+
+
+def test_absolute_and_relative_paths(run, preset, videos, tmp_path):
+    result = run(
+        *("encode", "--dataset", videos / "a.mp4", "--dataset", "videos/more"),
+        *("-o", "z", "--preset", preset),
+    )
+    assert_user_error(result, f"{videos / 'a.mp4'} and videos/more/")
+    assert not (tmp_path / "z").exists()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import keras_regen
+from keras_regen.atomic_output import AtomicOutput
 from keras_regen.codec import VideoCodec
 from keras_regen.video import VideoReader
 from tests.cli.conftest import WIDTH, assert_user_error
@@ -45,7 +46,7 @@ class TestProgram:
         assert os.listdir() == ["in.mp4"]
 
     @pytest.mark.parametrize("command", ["encode", "decode", "reconstruct"])
-    @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL])
+    @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
     def test_killed(self, run, preset, tmp_path, command, signum):
         # Too long to end before the signal; pages never written take no disk.
         length = 4000 if command == "decode" else 10**5
@@ -73,11 +74,36 @@ class TestProgram:
         process.send_signal(signum)
         _, stderr = process.communicate(timeout=60)
         assert pathlib.Path(output).read_bytes() == b"what was there"
-        if signum == signal.SIGINT:
-            assert (process.returncode, stderr) == (130, "")
-            assert set(os.listdir()) == before
+        if signum != signal.SIGKILL:
+            assert (process.returncode, stderr) == (128 + signum, "")
         else:
             assert process.returncode == -signal.SIGKILL
+            AtomicOutput.check(output, "next output")
+        assert set(os.listdir()) == before
+
+    def test_importing_leaves_sigterm_alone(self, run):
+        run("--version")
+        assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+    @pytest.mark.parametrize("dataset", [False, True])
+    def test_a_full_disk(self, preset, tmp_path, dataset):
+        noise = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), "uint8")
+        np.save("in.npy", noise)
+        source = ("--dataset", "in.npy", "-o", "z") if dataset else ("in.npy",)
+        output = pathlib.Path("z/in.npy.h5" if dataset else "in.h5")
+        if not dataset:
+            output.write_bytes(b"what was there")
+        result = self._process(
+            *("encode", *source, "--preset", preset, "--dtype", "float32"),
+            max_blocks=8,
+        )
+        assert_user_error(
+            (result.returncode, result.stdout, result.stderr),
+            "Cannot write the latents: File too large",
+        )
+        files = {p.name for p in tmp_path.rglob("*") if p.is_file()}
+        assert files == {"in.npy"} if dataset else {"in.npy", "in.h5"}
+        assert dataset or output.read_bytes() == b"what was there"
 
     def _process(self, *arguments, **variables):
         process = self._start(*arguments, **variables)
@@ -86,13 +112,20 @@ class TestProgram:
             process.args, process.returncode, stdout, stderr
         )
 
-    def _start(self, *arguments, **variables):
+    def _start(self, *arguments, max_blocks="unlimited", **variables):
         root = os.path.dirname(os.path.dirname(keras_regen.__file__))
         variables = {"KERAS_BACKEND": keras.config.backend(), **variables}
-        return subprocess.Popen(
-            [sys.executable, "-m", "keras_regen.cli", *map(str, arguments)],
-            env={**os.environ, "PYTHONPATH": root, **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        program = [sys.executable, "-m", "keras_regen.cli", *map(str, arguments)]
+        limited = f'ulimit -f {max_blocks}; exec "$@"'
+        # A child ignores what its parent does, as in the background of a shell.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            return subprocess.Popen(
+                ["bash", "-c", limited, "bash", *program],
+                env={**os.environ, "PYTHONPATH": root, **variables},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import pathlib
 import shutil
 
 import keras
@@ -78,8 +79,8 @@ class TestReconstruct:
             (["in.mp4", "-o", "nowhere/out.mp4"], "Received: path=nowhere/out.mp4"),
             (["in.mp4", "-o", "./in.mp4"], "OUT must not be IN"),
             (["in.mp4", "--preset", "nonsense"], "Received: 'nonsense'"),
-            (["in.mp4", "--preset", "broken"], "broken/config.json is not the config"),
-            (["in.mp4", "--preset", "other"], "other is not one that keras-regen"),
+            (["in.mp4", "--preset", "broken"], "broken/config.json is not JSON"),
+            (["in.mp4", "--preset", "other"], "other/config.json is not the config"),
             (["in.mp4", "--steps", "0"], "'--steps'"),
             (["in.mp4", "--steps", "many"], "'--steps'"),
             (["in.mp4", "--seed", "-1"], "'--seed'"),
@@ -189,6 +190,17 @@ class TestEncodeAndDecode:
         run("decode", "in.h5", "-o", "images", "--fps", 6.25)
         assert len(os.listdir("images")) == 4
 
+    def test_decode_to_no_end(self, run, latents):
+        assert run("decode", "in.h5", "-o", "o.npy", "--end", "inf")[0] == 0
+        assert len(np.load("o.npy")) == FRAMES
+
+    @pytest.mark.parametrize("name", ["a[/x].h5", "[bold]z:smile:.h5", "\udcff.h5"])
+    def test_names_are_printed_as_they_are(self, run, preset, video, name):
+        pathlib.Path(name).parent.mkdir(exist_ok=True)
+        status, stdout, _ = run("encode", video, "-o", name, "--preset", preset)
+        assert status == 0 and os.path.exists(name)
+        assert name in stdout or "udcff" in stdout
+
     def test_info(self, run, latents):
         status, stdout, _ = run("info", "in.h5")
         words = " ".join(stdout.split())
@@ -206,6 +218,15 @@ class TestEncodeAndDecode:
             (["decode", "nothing.h5"], "there is no such file"),
             (["decode", "in.mp4"], "OUT must not be IN"),
             (["decode", "in.mp4", "-o", "out.mp4"], "it is not HDF5"),
+            (["decode", "in.h5", "-o", "nowhere/o.mp4", "--preset", "no"], "nowhere"),
+            (["decode", "in.h5", "-o", "o.mp4", "--start", "inf"], "start=inf"),
+            (["decode", "in.h5", "-o", "o.mp4", "--end", "nan"], "end=nan"),
+            (["decode", "in.h5", "-o", "o.mp4", "--fps", "1e300"], "fps=1e+300"),
+            (["decode", "in.h5", "-o", "o.gif", "--fps", "1e-9"], "fps=1e-09"),
+            (["decode", "in.h5", "-o", "o.mp4", "--speed", "1e-320"], "speed=1e-320"),
+            (["encode", "in.mp4", "--max-memory", "9" * 40 + "T"], "max_memory='999"),
+            (["encode", "in.mp4", "--input-fps", "1e308"], "fps=1e+308"),
+            (["encode", "in.mp4", "-o", "/dev/null"], "it is not a regular file"),
             (["decode", "in.h5", "-o", "out.avi"], "Received: path=out.avi"),
             (["decode", "in.h5", "-o", "o.mp4", "--fps", "0"], "Received: fps=0"),
             (["decode", "in.h5", "-o", "o.mp4", "--speed", "0"], "Received: speed=0"),
