@@ -14,7 +14,7 @@ SHAPES_AND_WINDOWS = [
     ((1, 1, 1), (2, 4, 4)),
     # Longer than a window by the shift, and by less and by more than it.
     ((3, 6, 5), (2, 4, 4)),
-    ((1, 11, 3), (1, 4, 1)),
+    ((1, 11, 3), (None, 4, None)),
 ]
 
 
