@@ -9,7 +9,7 @@ import sys
 # Far deeper than what this package writes, and far less than Python's own limit, so
 # that functions may walk through what was read.
 MAX_DEPTH = 64
-MAX_JSON_BYTES = 2**26
+MAX_TEXT_BYTES = 2**26
 LARGEST = sys.float_info.max
 
 
@@ -103,6 +103,25 @@ def parse_json(text):
     raise _too_deep()
 
 
+def read_small(path):
+    """Returns the bytes of a file that need not be trusted.
+
+    Args:
+        path: `pathlib.Path`.
+
+    Raises:
+        OSError: if it cannot be read.
+        ValueError: if it is a device or another thing that is not a file, or is larger
+            than 64 MiB; the message is the reason alone.
+    """
+    size = path.stat().st_size
+    if not path.is_file():
+        raise ValueError("it is not a file")
+    if size > MAX_TEXT_BYTES:
+        raise ValueError(f"it has {size} bytes, more than {MAX_TEXT_BYTES}")
+    return path.read_bytes()
+
+
 def read_json(path):
     """Reads a JSON object, a dict, from a file that need not be trusted.
 
@@ -114,10 +133,7 @@ def read_json(path):
             an object as for `parse_json`.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_JSON_BYTES:
-            raise ValueError(f"it has {size} bytes, more than {MAX_JSON_BYTES}")
-        value = parse_json(path.read_bytes())
+        value = parse_json(read_small(path))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"{path} is not JSON: {reason}") from error

@@ -6,7 +6,7 @@ import reprlib
 import keras
 import numpy as np
 
-from keras_regen.checks import check_whole, parse_json
+from keras_regen.checks import check_whole, parse_json, read_small
 from keras_regen.latents.latent_dataset import INDEX
 from keras_regen.latents.latents_file import open_latents, stored_values, unreadable
 from keras_regen.pixels import latent_size
@@ -152,7 +152,7 @@ def _read_index(path):
             f"A directory of latents has an {INDEX}. Received: {path.parent}"
         )
     try:
-        index = parse_json(path.read_bytes())
+        index = parse_json(read_small(path))
         files, statistics = index["files"], index["latent_statistics"]
         for file in files:
             _check_file(file)

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import pathlib
 import tempfile
 
@@ -32,11 +33,17 @@ def save_weights(model, path, dtype="float32"):
         path: path to write to, ending in `.weights.h5`.
         dtype: one of `DTYPES`. Defaults to `"float32"`.
     """
-    path = pathlib.Path(path)
-    with tempfile.TemporaryDirectory(dir=path.parent) as directory:
-        unpacked = pathlib.Path(directory) / path.name
-        model.save_weights(unpacked)
-        _rewrite(unpacked, path, lambda *item: _pack(*item, dtype), DEFLATED)
+    unpacked = _MemoryFile()
+    model.save_weights(unpacked)
+    _rewrite(unpacked, path, lambda *item: _pack(*item, dtype), DEFLATED)
+
+
+class _MemoryFile(io.BytesIO):
+    """A file for Keras, which would not survive a full disk."""
+
+    def __str__(self):
+        # Keras checks how the name ends.
+        return "memory.weights.h5"
 
 
 def load_weights(model, path):
@@ -110,7 +117,7 @@ def _rewrite(source, target, convert, storage=None):
     """Copies an HDF5 file without the optimiser.
 
     Args:
-        source: path of the file to read.
+        source: path of the file to read, or a file object.
         target: path of the file to write.
         convert: callable of a dataset's name and the dataset. Returns the values to
             store, and their scale or None.

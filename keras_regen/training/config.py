@@ -7,7 +7,7 @@ import sys
 import tomllib
 
 from keras_regen.atomic_output import AtomicOutput
-from keras_regen.checks import check_real, check_whole
+from keras_regen.checks import check_real, check_whole, read_small
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.sizes import parse_memory
 
@@ -268,7 +268,7 @@ def _read_config(path):
     """Returns the settings of a TOML file as a dict, with their names checked."""
     path = pathlib.Path(path)
     try:
-        values = tomllib.loads(path.read_text())
+        values = tomllib.loads(read_small(path).decode())
     except (OSError, RecursionError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise ValueError(

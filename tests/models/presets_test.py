@@ -1,4 +1,5 @@
 import json
+import resource
 import sys
 
 import h5py
@@ -313,4 +314,16 @@ class TestBadInput:
         before = {p.name: p.read_bytes() for p in preset.iterdir()}
         with pytest.raises(TypeError):
             regen.save_to_preset(preset, {"unserialisable": object()})
+        assert {p.name: p.read_bytes() for p in preset.iterdir()} == before
+
+    @pytest.mark.parametrize("dtype", ["float32", "int8"])
+    def test_a_full_disk(self, regen, preset, dtype):
+        before = {p.name: p.read_bytes() for p in preset.iterdir()}
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+        try:
+            with pytest.raises(ValueError, match="Cannot write the preset: File too"):
+                regen.save_to_preset(preset, dtype=dtype)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert {p.name: p.read_bytes() for p in preset.iterdir()} == before

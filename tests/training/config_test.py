@@ -1,4 +1,5 @@
 import dataclasses
+import os
 
 import pytest
 
@@ -89,3 +90,15 @@ def test_settings_that_may_change_when_resuming():
 
 def test_the_sizes_are_the_architectures():
     assert {*CHOICES["size"], "toy"} == {*ARCHITECTURES, "toy"}
+
+
+def test_a_file_without_end(tmp_path):
+    path = tmp_path / "c.toml"
+    path.symlink_to("/dev/zero")
+    with pytest.raises(ValueError, match=r"it is not a file.*path=.*c\.toml"):
+        TrainingConfig.load(path)
+    path.unlink()
+    path.touch()
+    os.truncate(path, 10**12)
+    with pytest.raises(ValueError, match=r"it has 10+ bytes, more than.*c\.toml"):
+        TrainingConfig.load(path)
