@@ -2,12 +2,6 @@
 
 import numpy as np
 
-# The most patches, of 8x8 pixels of a frame, in a batch. More are no faster on a CPU,
-# and take more memory.
-TOKENS_AT_ONCE = 8192
-# The most chunks in a batch. A stream waits until it has them all.
-CHUNKS_AT_ONCE = 4
-
 
 class Batches:
     """Runs a function in batches of one shape.

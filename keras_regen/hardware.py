@@ -27,13 +27,13 @@ def hardware():
     return platform.processor() or platform.machine()
 
 
-def on_gpu():
-    """Whether the backend computes on a GPU."""
+def on_accelerator():
+    """Returns whether the backend computes on a GPU or TPU."""
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
-        return jax.default_backend() == "gpu"
+        return jax.default_backend() != "cpu"
     if backend == "torch":
         import torch
 

@@ -33,7 +33,7 @@ def time_videos(preset, dtype, repeats, any_load):
 
     from keras_regen.benchmark import Timer, load_limit, measure_peak_memory
     from keras_regen.codec import VideoCodec
-    from keras_regen.hardware import on_gpu
+    from keras_regen.hardware import on_accelerator
     from keras_regen.models import load_model
 
     backend, timer = keras.backend.backend(), Timer(repeats, load_limit(), any_load)
@@ -49,7 +49,7 @@ def time_videos(preset, dtype, repeats, any_load):
             ("encode", lambda video=video: codec.encode(video)),
             ("decode", lambda latents=latents: codec.decode(latents)),
         ):
-            memory = measure_peak_memory(backend if on_gpu() else "cpu")
+            memory = measure_peak_memory(backend if on_accelerator() else "cpu")
             timing = timer.time(function, compiled=memory.reset)
             row = {"backend": backend, "along": along, "value": value, "case": case}
             row.update(dataclasses.asdict(timing), frames=length, side=side)

@@ -9,7 +9,7 @@ import keras
 
 import keras_regen
 from keras_regen.benchmark.timer import CPU_LIMIT, import_psutil
-from keras_regen.hardware import hardware, on_gpu
+from keras_regen.hardware import hardware, on_accelerator
 
 CPU_INFO = pathlib.Path("/proc/cpuinfo")
 PACKAGES = ("keras", "numpy")
@@ -25,7 +25,7 @@ def machine():
         "usable_threads": usable_threads(),
         "memory_bytes": psutil.virtual_memory().total,
         "system": platform.platform(),
-        "device": hardware() if on_gpu() else "CPU",
+        "device": hardware() if on_accelerator() else "CPU",
     }
 
 
@@ -34,7 +34,7 @@ def load_limit():
 
     With a GPU, the host has little to do and can spare half of its cores.
     """
-    return max(CPU_LIMIT, usable_threads() / 2) if on_gpu() else CPU_LIMIT
+    return max(CPU_LIMIT, usable_threads() / 2) if on_accelerator() else CPU_LIMIT
 
 
 def usable_threads():

@@ -17,7 +17,7 @@ from keras_regen.benchmark.report import REPORT, with_ratios
 from keras_regen.benchmark.settings import PEER_CASES, PRECISIONS
 from keras_regen.benchmark.timer import Timer
 from keras_regen.benchmark.work import check_model, make_model, make_work
-from keras_regen.hardware import on_gpu
+from keras_regen.hardware import on_accelerator
 
 
 class Benchmark:
@@ -37,7 +37,7 @@ class Benchmark:
         for name in settings.models:
             check_model(name)
         self.settings = settings
-        self._on_gpu = on_gpu()
+        self._on_gpu = on_accelerator()
         self._timer = timer or Timer(settings.repeats, load_limit(), settings.any_load)
         self._date = datetime.datetime.now(datetime.UTC)
         self.ceilings, self.rows, self.skipped = {}, [], []

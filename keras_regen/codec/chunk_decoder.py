@@ -7,8 +7,12 @@ import itertools
 
 import numpy as np
 
-from keras_regen.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE
-from keras_regen.codec.memory import DEFAULT_MEMORY, frame_bytes
+from keras_regen.codec.memory import (
+    DEFAULT_MEMORY,
+    TOKENS_AT_ONCE,
+    frame_bytes,
+    max_chunks_at_once,
+)
 from keras_regen.codec.pipeline import map_in_thread
 from keras_regen.codec.tiling import Tiling
 from keras_regen.models import check_latent_values, decoder_bytes
@@ -118,7 +122,7 @@ class DecodingPlan:
             batch_size = min(
                 1 + memory_left // another,
                 max(1, TOKENS_AT_ONCE // tokens),
-                CHUNKS_AT_ONCE * items,
+                max_chunks_at_once() * items,
             )
         return cls(
             height,

@@ -4,8 +4,12 @@ import dataclasses
 
 import numpy as np
 
-from keras_regen.batches import CHUNKS_AT_ONCE, TOKENS_AT_ONCE, Batches
-from keras_regen.codec.memory import DEFAULT_MEMORY
+from keras_regen.batches import Batches
+from keras_regen.codec.memory import (
+    DEFAULT_MEMORY,
+    TOKENS_AT_ONCE,
+    max_chunks_at_once,
+)
 from keras_regen.models import encoder_bytes
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 from keras_regen.pixels import latent_size
@@ -60,7 +64,7 @@ class EncodingPlan:
             else:
                 columns = max(min_side, columns // 2 + encoder.context)
         chunks_at_once = min(
-            CHUNKS_AT_ONCE,
+            max_chunks_at_once(),
             max_memory // need,
             max(1, TOKENS_AT_ONCE // (frames * rows * columns)),
         )

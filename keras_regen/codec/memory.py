@@ -1,14 +1,28 @@
-"""How much memory frames take, and how much there is by default."""
+"""How much memory frames take, and how much is computed at once by default."""
 
 import numpy as np
 
+from keras_regen.hardware import on_accelerator
+
 # Bytes for the model, where no budget is given. The frames of one chunk come on top.
 DEFAULT_MEMORY = 2 * 10**9
+# The most patches, of 8x8 pixels of a frame, in a batch. More are no faster on a CPU,
+# and take more memory.
+TOKENS_AT_ONCE = 8192
 _FLOAT32_BYTES = 4
 # Limits for the frames that wait to be written: their total bytes, and the range of
 # their number.
 _WAITING_BYTES = 10**8
 _WAITING_FRAMES = 4, 64
+
+
+def max_chunks_at_once():
+    """Returns the most chunks in a batch.
+
+    Batches are always full, so a short video fills the rest of its batch with copies,
+    and a stream waits until a batch is full. CPUs are as fast with one chunk.
+    """
+    return 4 if on_accelerator() else 1
 
 
 def frame_bytes(frames, height, width, dtype="uint8"):
