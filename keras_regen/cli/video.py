@@ -311,7 +311,7 @@ def _frames_between(latents, start, end):
         first = last = 0
     else:
         # Infinity is not a whole number.
-        first, last = (round(min(time * latents.fps, length)) for time in times)
+        first, last = (round(min(max(time * latents.fps, 0), length)) for time in times)
     if not first < last:
         raise ValueError(
             f"The video lasts {latents.duration:.3f} seconds. "

@@ -221,6 +221,7 @@ class TestEncodeAndDecode:
             (["decode", "in.h5", "-o", "nowhere/o.mp4", "--preset", "no"], "nowhere"),
             (["decode", "in.h5", "-o", "o.mp4", "--start", "inf"], "start=inf"),
             (["decode", "in.h5", "-o", "o.mp4", "--end", "nan"], "end=nan"),
+            (["decode", "in.h5", "-o", "o.mp4", "--end", "-inf"], "end=-inf"),
             (["decode", "in.h5", "-o", "o.mp4", "--fps", "1e300"], "fps=1e+300"),
             (["decode", "in.h5", "-o", "o.gif", "--fps", "1e-9"], "fps=1e-09"),
             (["decode", "in.h5", "-o", "o.mp4", "--speed", "1e-320"], "speed=1e-320"),
