@@ -1,6 +1,7 @@
 """The program and its commands."""
 
 import contextlib
+import logging
 import signal
 import sys
 import threading
@@ -48,6 +49,7 @@ def main(arguments=None):
     """
     # Names of files need not be text in the encoding of the terminal.
     sys.stdout.reconfigure(errors="backslashreplace")
+    logging.lastResort.setFormatter(_LineFormatter())
     try:
         with _unwinding_at_sigterm():
             status = app(arguments, prog_name="keras-regen", standalone_mode=False)
@@ -99,8 +101,18 @@ def _unwinding_at_sigterm():
 
 
 def _fail(message):
+    print(f"keras-regen: {_to_line(message)}", file=sys.stderr)
+    sys.exit(USER_ERROR)
+
+
+class _LineFormatter(logging.Formatter):
+    """Makes one line of each warning."""
+
+    def format(self, record):
+        return _to_line(super().format(record))
+
+
+def _to_line(message):
     line = " ".join(message.split())
     # Names of files may hold control sequences of the terminal.
-    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-    print(f"keras-regen: {line}", file=sys.stderr)
-    sys.exit(USER_ERROR)
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

@@ -1,3 +1,4 @@
+import logging
 import os
 import pathlib
 import signal
@@ -25,6 +26,11 @@ class TestProgram:
         status, stdout, stderr = run(*arguments)
         assert (status, stderr) == (0, "")
         assert "reconstruct" in stdout and "info" in stdout
+
+    def test_warnings_are_one_line(self, run):
+        run("--version")
+        record = logging.makeLogRecord({"msg": "Skipping %s", "args": ("a\n\x1b[1m",)})
+        assert logging.lastResort.format(record) == r"Skipping a \x1b[1m"
 
     def test_unknown_command(self, run):
         assert_user_error(run("nonsense"), "nonsense")

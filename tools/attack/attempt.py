@@ -130,11 +130,12 @@ class Arena:
         with self.cleared():
             attempt = make(*arguments)
             found, outcome = self._judged(attempt)
+            status = outcome.status
             if attempt.kill and not found:
                 again = dataclasses.replace(attempt, kill=None, expected=(DONE,))
-                found, outcome = self._judged(again, killed=True)
+                found, _ = self._judged(again, killed=True)
                 found = [f"in the second run: {violation}" for violation in found]
-        return attempt, outcome.status, found
+        return attempt, status, found
 
     def _judged(self, attempt, killed=False):
         """Runs an attempt; returns what it violated, and its `Outcome`."""

@@ -38,13 +38,13 @@ def opening(rng, toys, path, label, expected=None):
     return Attempt(arguments=(*command, *preset), outputs=("o.npy",), **options)
 
 
-@kind(60)
+@kind(24)
 def damaged_latents(toys, rng):
     path = toys.copy("z.h5")
     return opening(rng, toys, path, damage(rng, path))
 
 
-@kind(80)
+@kind(40)
 def headers_of_latents(toys, rng):
     """Wrong types and values in headers, of which the hash is right."""
     header, where, wrong = dict(toys.latents.header), "", ""
@@ -68,7 +68,7 @@ def headers_of_latents(toys, rng):
     return opening(rng, toys, path, f"{where}={wrong!r:.40}")
 
 
-@kind(60)
+@kind(30)
 def contents_of_latents(toys, rng):
     """Arrays of other shapes, dtypes and places."""
     path = toys.copy("z.h5")
@@ -161,7 +161,7 @@ def _layered(toys, rng, file, values):
     return f"{options}", {}
 
 
-@kind(60)
+@kind(30)
 def indexes(toys, rng):
     """Fields of `index.json`."""
     folder = pathlib.Path("z")

@@ -54,7 +54,7 @@ def sign(preset):
     path.write_text(json.dumps({"weights_sha256": digest}))
 
 
-@kind(60)
+@kind(24)
 def damaged_presets(toys, rng):
     preset = toys.copy("preset")
     before = (preset / WEIGHTS).read_bytes()
@@ -67,7 +67,7 @@ def damaged_presets(toys, rng):
     return opening(rng, toys, preset, label, None if same else (REFUSED,))
 
 
-@kind(80)
+@kind(40)
 def configs_of_presets(toys, rng):
     """Wrong types and values in the fields of JSON."""
     preset = toys.copy("preset")
@@ -87,7 +87,7 @@ def configs_of_presets(toys, rng):
     return opening(rng, toys, preset, f"{where}={wrong!r:.40}")
 
 
-@kind(40)
+@kind(16)
 def sizes_of_presets(toys, rng):
     """Numbers that are allowed one by one, and are much together."""
     preset = toys.copy("preset")
@@ -105,7 +105,7 @@ def sizes_of_presets(toys, rng):
     return opening(rng, toys, preset, ", ".join(label))
 
 
-@kind(60)
+@kind(24)
 def gadgets(toys, rng):
     """Names of classes and functions that run code or read files."""
     preset = toys.copy("preset")
@@ -157,7 +157,7 @@ def gadgets(toys, rng):
     return opening(rng, toys, preset, f"{module}.{name} as {key}")
 
 
-@kind(40)
+@kind(16)
 def weights_of_presets(toys, rng):
     """Weights of other shapes, dtypes, values and places; the digest is right."""
     preset = toys.copy("preset")
@@ -199,7 +199,7 @@ def weights_of_presets(toys, rng):
     return opening(rng, toys, preset, f"{what} at {name}", expected)
 
 
-@kind(20)
+@kind(12)
 def names_of_presets(toys, rng):
     preset = pick(
         rng,
@@ -227,14 +227,14 @@ def restore(path):
     return model.get_weights()
 
 
-@kind(40)
+@kind(16)
 def damaged_checkpoints(toys, rng):
     path = toys.copy("checkpoint.h5")
     label = damage(rng, path)
     return Attempt(label, call=lambda: restore(path), names=(str(path),))
 
 
-@kind(40)
+@kind(20)
 def contents_of_checkpoints(toys, rng):
     path = toys.copy("checkpoint.h5")
     with h5py.File(path, "a") as file:
@@ -274,7 +274,7 @@ def contents_of_checkpoints(toys, rng):
     )
 
 
-@kind(60)
+@kind(40)
 def configs_of_trainings(toys, rng):
     """TOML: wrong types, huge numbers, other names."""
     path = pathlib.Path("config.toml")
@@ -323,7 +323,7 @@ def configs_of_trainings(toys, rng):
     return Attempt(f"{name}: {text[:40]!r}", call=run, names=names)
 
 
-@kind(6)
+@kind(4)
 def trainings(toys, rng):
     """Whole trainings that are refused, and runs that cannot be resumed."""
     toys.copy("v.mp4")

@@ -40,7 +40,7 @@ def writing(rng, toys, frames):
     return arguments, output
 
 
-@kind(40)
+@kind(20)
 def full_disk(toys, rng):
     if rng.random() < 0.25:
         return _full_while_saving(toys, rng)
@@ -74,7 +74,7 @@ def _full_while_saving(toys, rng):
     )
 
 
-@kind(40)
+@kind(20)
 def kills(toys, rng):
     number = pick(rng, (signal.SIGTERM, signal.SIGKILL))
     seconds = float(rng.uniform(0, 1.5))

@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import os
 import sys
 import tempfile
 import time
@@ -16,7 +17,16 @@ from tools.attack.registry import KINDS
 
 # These register their kinds when they are imported.
 MODULES = (videos, files, models, commands, values, processes)
-HEADINGS = ["kind", "inputs", "refused", "succeeded", "killed", "violations", "s"]
+HEADINGS = [
+    "kind",
+    "inputs",
+    "refused",
+    "succeeded",
+    "killed",
+    "violations",
+    "s",
+    "CPU s",
+]
 
 
 def sweep(names, toys, arena, seed=0, count=None):
@@ -35,7 +45,7 @@ def sweep(names, toys, arena, seed=0, count=None):
     rows, violations = [], []
     for name in names:
         make, default = KINDS[name]
-        start, statuses, found = time.monotonic(), collections.Counter(), []
+        start, statuses, found = _times(), collections.Counter(), []
         number = default if count is None else count
         for index in range(number):
             rng = np.random.default_rng((seed, zlib.crc32(name.encode()), index))
@@ -45,14 +55,22 @@ def sweep(names, toys, arena, seed=0, count=None):
             if sys.stderr.isatty():
                 print(f"\r{name} {index + 1}/{number} ", end="", file=sys.stderr)
         killed = statuses.total() - statuses[REFUSED] - statuses[DONE]
-        seconds = round(time.monotonic() - start)
+        seconds = [round(b - a) for a, b in zip(start, _times(), strict=True)]
         row = [name, number, statuses[REFUSED], statuses[DONE], killed, len(found)]
-        rows.append([*row, seconds])
-        common.log(f"\r{name}: {number} inputs, {len(found)} violations, {seconds} s")
+        rows.append([*row, *seconds])
+        common.log(
+            f"\r{name}: {number} inputs, {len(found)} violations, {seconds[0]} s"
+        )
         for violation in found:
             common.log(f"  {violation}")
         violations += found
     return rows, violations
+
+
+def _times():
+    """Returns the seconds since some time, and those of all cores."""
+    used = os.times()
+    return time.monotonic(), sum(used[:4])
 
 
 def main():

@@ -27,7 +27,7 @@ def spoil(rng, array, dtype="float32"):
     return array, value
 
 
-@kind(60)
+@kind(24)
 def values_encoded(toys, rng):
     dtype = pick(rng, ("float16", "float32", "float64"))
     video, value = spoil(rng, rng.uniform(-1, 1, (1, K + 1, 16, 16, 3)), dtype)
@@ -53,7 +53,7 @@ def values_encoded(toys, rng):
     return Attempt(f"{how} {value} in {dtype}, {policy}", call=run)
 
 
-@kind(100)
+@kind(40)
 def values_decoded(toys, rng):
     latents = np.asarray(toys.latents.chunks(0, 1))[None]
     arguments, label = {}, []
@@ -91,7 +91,7 @@ def values_decoded(toys, rng):
     return Attempt(label, call=run)
 
 
-@kind(60)
+@kind(24)
 def values_of_the_codec(toys, rng):
     name = pick(
         rng, ("fps", "speed", "times", "noise_scale", "seed", "latents", "batch")
