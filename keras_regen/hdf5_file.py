@@ -145,8 +145,8 @@ def open_hdf5(path):
 
     Raises:
         OSError: if there is no such file, or it is not HDF5.
-        ValueError: if it has links, or values in other files; the message is the reason
-            alone.
+        ValueError: if it has links, or values in other files, or is damaged; the
+            message is the reason alone.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -154,8 +154,11 @@ def open_hdf5(path):
     file = h5py.File(path)
     try:
         _check_self_contained(file)
-    except BaseException:
+    except BaseException as error:
         file.close()
+        # What h5py raises, beside OSError, for links and objects that lead nowhere.
+        if isinstance(error, RuntimeError | KeyError | TypeError):
+            raise ValueError("it is damaged") from error
         raise
     return file
 

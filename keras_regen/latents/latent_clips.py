@@ -8,7 +8,12 @@ import numpy as np
 
 from keras_regen.checks import check_whole, parse_json, read_small
 from keras_regen.latents.latent_dataset import INDEX
-from keras_regen.latents.latents_file import open_latents, stored_values, unreadable
+from keras_regen.latents.latents_file import (
+    DAMAGE,
+    open_latents,
+    stored_values,
+    unreadable,
+)
 from keras_regen.pixels import latent_size
 
 
@@ -112,7 +117,7 @@ class LatentClips(keras.utils.PyDataset):
                 return self._crop(rng, stored_values(file), first)
             except ValueError as error:
                 raise unreadable(path, str(error)) from error
-            except OSError as error:
+            except DAMAGE as error:
                 raise unreadable(path, "it is damaged") from error
 
     def _crop(self, rng, stored, first):

@@ -21,6 +21,8 @@ _VERSION = 1
 # Values to compress together, where a chunk of the video has fewer.
 _BLOCK = 32768
 _MAX_MEMORY = "4GB"
+# What h5py raises for damaged files, beside ValueError.
+DAMAGE = (OSError, RuntimeError, KeyError, TypeError)
 _STORED_DTYPES = ("float16", "float32", "float64")
 
 
@@ -160,11 +162,10 @@ def read_latents(cls, path, lazy=False, max_memory=None):
         latents = _read(cls, file, path, lazy, max_memory)
         if not lazy:
             latents = cls(np.asarray(latents.array), **latents.header)
-    except OSError as error:
+    except BaseException as error:
         file.close()
-        raise unreadable(path, "it is damaged") from error
-    except BaseException:
-        file.close()
+        if isinstance(error, DAMAGE):
+            raise unreadable(path, "it is damaged") from error
         raise
     if not lazy:
         file.close()

@@ -292,6 +292,14 @@ class TestBadFiles:
         path.write_bytes(data)
         self.assert_refused(path, "it is damaged")
 
+    def test_damaged_table_of_names(self, path):
+        data = bytearray(path.read_bytes())
+        # The place of the name of the first object, in the heap of names.
+        start = data.index(b"SNOD") + 8
+        data[start : start + 4] = b"\xff" * 4
+        path.write_bytes(data)
+        self.assert_refused(path, "it is damaged")
+
     @pytest.mark.parametrize(
         "header",
         [
