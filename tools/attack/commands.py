@@ -5,7 +5,8 @@ import pathlib
 import socket
 import stat
 
-from tools.attack.attempt import DONE, REFUSED, Attempt
+from tools.attack.attempt import Attempt
+from tools.attack.child import DONE, REFUSED
 from tools.attack.registry import kind
 from tools.attack.toys import pick
 

@@ -47,11 +47,14 @@ def full_disk(toys, rng):
     arguments, output = writing(rng, toys, 40)
     size = int(pick(rng, (0, 1, 100, 512, 2048, 4096, 8192, 20_000, 10**6)))
     label = f"{' '.join(map(str, arguments[:4]))}, {size} bytes"
-    # The directory of a dataset is made first.
-    outputs = (output,)
-    if output == "z":
-        pathlib.Path("z").mkdir()
-    return Attempt(label, arguments, outputs=outputs, max_file_size=size)
+    return Attempt(
+        label,
+        arguments,
+        outputs=(output,),
+        # A dataset goes on from what is encoded.
+        remains=("z",),
+        max_file_size=size,
+    )
 
 
 def _full_while_saving(toys, rng):
@@ -88,9 +91,13 @@ def kills(toys, rng):
         )
     arguments, output = writing(rng, toys, 150)
     label = f"{number.name} at {seconds:.2f} s, {' '.join(map(str, arguments[:4]))}"
-    if output == "z":
-        pathlib.Path("z").mkdir()
-    return Attempt(label, arguments, outputs=(output,), kill=(number, seconds))
+    return Attempt(
+        label,
+        arguments,
+        outputs=(output,),
+        remains=("z",),
+        kill=(number, seconds),
+    )
 
 
 def _save_often(regen):

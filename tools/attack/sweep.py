@@ -12,7 +12,8 @@ import numpy as np
 
 from tools import common
 from tools.attack import commands, files, models, processes, values, videos
-from tools.attack.attempt import DONE, REFUSED, Arena
+from tools.attack.attempt import Arena
+from tools.attack.child import DONE, REFUSED
 from tools.attack.registry import KINDS
 
 # These register their kinds when they are imported.

@@ -1,5 +1,7 @@
 """Values of the Python interface that are not finite, or hardly."""
 
+import dataclasses
+
 import numpy as np
 
 from keras_regen.codec import VideoCodec
@@ -103,8 +105,6 @@ def values_of_the_codec(toys, rng):
     elif name == "seed":
         value = options[name] = pick(rng, WHOLE[:8])
     elif name == "latents":
-        import dataclasses
-
         array, value = spoil(rng, latents.array)
         latents = dataclasses.replace(latents, array=array)
     elif name == "batch":

@@ -10,7 +10,8 @@ import numpy as np
 
 from keras_regen.data import VideoClips
 from keras_regen.video import UnreadableError, VideoReader, open_access
-from tools.attack.attempt import REFUSED, Attempt
+from tools.attack.attempt import Attempt
+from tools.attack.child import DONE, REFUSED
 from tools.attack.registry import kind
 from tools.attack.toys import VIDEOS, damage, deep, pick
 
@@ -291,26 +292,17 @@ NAMES = (
 @kind(20)
 def names_of_files(toys, rng):
     """Odd names, all of which must work."""
-    name, other = f"{pick(rng, NAMES)}", f"{pick(rng, NAMES)}"
-    source, suffix = pathlib.Path(VIDEOS[0]), pick(rng, (".npy", ".mp4", ".gif", ""))
-    preset = ("--preset", toys.preset)
-    how = int(rng.integers(3))
-    if how == 0:
-        path = toys.copy(pick(rng, ("v.mp4", "v.gif", "v.npy", "v.webm")), "source")
-        path = (
-            path.rename(f"{name}{pick(rng, ('.mp4', '.mkv'))}")
-            if (path.read_bytes()[:6] != b"\x93NUMPY")
-            else path.rename(f"{name}.npy")
-        )
-        output = f"{other}.h5"
-        arguments = ("encode", f"--output={output}", *preset, "--", path)
-    elif how == 1:
+    name, other = pick(rng, NAMES), pick(rng, NAMES)
+    command = pick(rng, ("encode", "decode", "reconstruct"))
+    if command == "decode":
         path = toys.copy("z.h5", f"{name}.h5")
-        output = f"{other}{suffix or '_'}"
-        arguments = ("decode", f"--output={output}", *preset, "--", path)
     else:
+        source = pathlib.Path(pick(rng, ("v.mp4", "v.gif", "v.npy", "v.webm")))
         path = toys.copy(source, f"{name}{source.suffix}")
-        output = f"{other}_{suffix}"
-        arguments = ("reconstruct", f"--output={output}", *preset, "--", path)
-    label = f"{arguments[0]} {path.name!r} to {output!r}"
-    return Attempt(label, arguments, outputs=(output,), expected=(0,))
+    suffix = ".h5" if command == "encode" else pick(rng, ("_", ".npy", ".mp4", ".gif"))
+    # Names of directories of images have no suffix; and no output is its input.
+    other = other.replace(".", "_") if suffix == "_" else f"{other}_"
+    output = f"{other}{suffix}"
+    arguments = (command, f"--output={output}", "--preset", toys.preset, "--", path)
+    label = f"{command} {path.name!r} to {output!r}"
+    return Attempt(label, arguments, outputs=(output,), expected=(DONE,))
