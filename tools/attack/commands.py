@@ -128,6 +128,24 @@ def options(toys, rng):
     )
 
 
+# What is at the destination, and destinations.
+THINGS = (
+    *("pipe", "socket", "null device", "full device", "directory", "link to itself"),
+    *("link to a file",),
+)
+PLACES = {
+    "long name": "x" * 400 + "{name}",
+    "nowhere": "no/where/{name}",
+    "below a file": "v.mp4/{name}",
+    "devices": "/dev/fd/99/{name}",
+    "processes": "/proc/self/{name}",
+    "null byte": "a\0{name}",
+    "source": "{source}",
+    "root": "/",
+    "parent": "no/../{name}",
+}
+
+
 @kind(30)
 def destinations(toys, rng):
     """What may not be replaced, or cannot be written."""
@@ -158,24 +176,6 @@ def destinations(toys, rng):
         outputs=(name, "no") if DONE in expected else (),
         expected=expected,
     )
-
-
-# What is at the destination, and destinations.
-THINGS = (
-    *("pipe", "socket", "null device", "full device", "directory", "link to itself"),
-    *("link to a file",),
-)
-PLACES = {
-    "long name": "x" * 400 + "{name}",
-    "nowhere": "no/where/{name}",
-    "below a file": "v.mp4/{name}",
-    "devices": "/dev/fd/99/{name}",
-    "processes": "/proc/self/{name}",
-    "null byte": "a\0{name}",
-    "source": "{source}",
-    "root": "/",
-    "parent": "no/../{name}",
-}
 
 
 def _put(what, path, toys):

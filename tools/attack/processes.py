@@ -1,12 +1,12 @@
 """Full disks, and processes that are killed."""
 
 import pathlib
-import shutil
 import signal
 
 import numpy as np
 
 from keras_regen.models import load_model
+from keras_regen.training import Checkpoint
 from tools.attack.attempt import Attempt
 from tools.attack.registry import kind
 from tools.attack.toys import FRAMES, HEIGHT, WIDTH, pick
@@ -58,23 +58,22 @@ def full_disk(toys, rng):
 
 
 def _full_while_saving(toys, rng):
-    """Presets and checkpoints."""
-    shutil.copytree(toys.preset, "preset")
+    """Saves a preset or a checkpoint."""
+    name = pick(rng, ("preset", "checkpoint.h5"))
+    toys.copy(name)
     size = int(pick(rng, (0, 100, 2048, 8192, 20_000)))
     dtype = pick(rng, ("float32", "int8"))
 
     def save():
-        try:
-            toys.regen.save_to_preset("preset", dtype=dtype)
-        except OSError as error:
-            raise ValueError(error) from error
+        if name == "preset":
+            toys.regen.save_to_preset(name, dtype=dtype)
+        else:
+            checkpoint = Checkpoint(name)
+            checkpoint.set_model(toys.regen)
+            checkpoint.on_epoch_end(0, {"loss": 0.5})
 
-    return Attempt(
-        f"save_to_preset, {size} bytes",
-        call=save,
-        outputs=("preset",),
-        max_file_size=size,
-    )
+    label = f"save a {name}, {size} bytes"
+    return Attempt(label, call=save, outputs=(name,), max_file_size=size)
 
 
 @kind(20)
@@ -82,7 +81,7 @@ def kills(toys, rng):
     number = pick(rng, (signal.SIGTERM, signal.SIGKILL))
     seconds = float(rng.uniform(0, 1.5))
     if number == signal.SIGKILL and rng.random() < 0.2:
-        shutil.copytree(toys.preset, "preset")
+        toys.copy("preset")
         return Attempt(
             f"{number.name} at {seconds:.2f} s, save_to_preset",
             call=lambda: _save_often(toys.regen),
