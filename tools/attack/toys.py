@@ -75,6 +75,7 @@ class Toys:
     def copy(self, name, to=None):
         """Copies a file or directory to the working directory; returns its path."""
         source, target = self.directory / name, pathlib.Path(to or name)
+        target.parent.mkdir(exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copyfile)(source, target)
         return target
 

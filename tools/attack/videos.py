@@ -248,6 +248,8 @@ def special_files(toys, rng):
         ),
     )
     label = f"{what} as {' '.join(map(str, arguments[:2]))}"
+    # The report of an evaluation lists what was skipped.
+    reported = arguments[0] == "evaluate"
     return Attempt(
         label,
         arguments,
@@ -255,7 +257,8 @@ def special_files(toys, rng):
         # A dataset makes its directory before it reads the videos.
         remains=("z",),
         warns="--dataset" in arguments,
-        expected=(REFUSED,),
+        outputs=("e.json", "e.parts"),
+        expected=(DONE, REFUSED) if reported else (REFUSED,),
     )
 
 
@@ -303,6 +306,7 @@ def names_of_files(toys, rng):
     # Names of directories of images have no suffix; and no output is its input.
     other = other.replace(".", "_") if suffix == "_" else f"{other}_"
     output = f"{other}{suffix}"
+    pathlib.Path(output).parent.mkdir(exist_ok=True)
     arguments = (command, f"--output={output}", "--preset", toys.preset, "--", path)
     label = f"{command} {path.name!r} to {output!r}"
     return Attempt(label, arguments, outputs=(output,), expected=(DONE,))
