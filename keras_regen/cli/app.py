@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import signal
 import sys
 import threading
@@ -22,6 +23,7 @@ from keras_regen.cli import (
 )
 
 USER_ERROR = 2
+_SECONDS_OF_CALLBACK = 0.05
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
@@ -88,16 +90,27 @@ def _unwinding_at_sigterm():
         signal.signal(signum, signal.SIG_IGN)
         sys.exit(128 + signum)
 
+    def unwind_later(unraisable):
+        if unraisable.exc_type is not SystemExit:
+            report(unraisable)
+            return
+        # It came in a destructor or callback, where Python ignores exceptions.
+        signal.signal(signal.SIGTERM, unwind)
+        arguments = os.getpid(), signal.SIGTERM
+        threading.Timer(_SECONDS_OF_CALLBACK, os.kill, arguments).start()
+
     before = signal.getsignal(signal.SIGTERM)
     in_main = threading.current_thread() is threading.main_thread()
     if before != signal.SIG_DFL or not in_main:
         yield
         return
+    report, sys.unraisablehook = sys.unraisablehook, unwind_later
     signal.signal(signal.SIGTERM, unwind)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+        sys.unraisablehook = report
 
 
 def _fail(message):

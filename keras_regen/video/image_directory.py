@@ -82,7 +82,9 @@ class ImageEncoder:
 
     def write(self, array):
         """Writes a uint8 frame."""
-        iio.imwrite(self._path / f"{self._count:06d}.png", array, plugin="pillow")
+        # imageio prints a traceback where it cannot write a file.
+        data = iio.imwrite("<bytes>", array, extension=".png", plugin="pillow")
+        (self._path / f"{self._count:06d}.png").write_bytes(data)
         self._count += 1
 
     def close(self, flush):

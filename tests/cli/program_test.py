@@ -13,6 +13,7 @@ import pytest
 
 import keras_regen
 from keras_regen.atomic_output import AtomicOutput
+from keras_regen.cli.app import _unwinding_at_sigterm
 from keras_regen.codec import VideoCodec
 from keras_regen.video import VideoReader
 from tests.cli.conftest import WIDTH, assert_user_error
@@ -102,6 +103,16 @@ class TestProgram:
     def test_importing_leaves_sigterm_alone(self, run):
         run("--version")
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+    def test_sigterm_where_exceptions_are_ignored(self):
+        class Interrupted:
+            def __del__(self):
+                signal.raise_signal(signal.SIGTERM)
+
+        with pytest.raises(SystemExit) as caught, _unwinding_at_sigterm():
+            Interrupted()
+            time.sleep(10)
+        assert caught.value.code == 143
 
     @pytest.mark.parametrize("dataset", [False, True])
     def test_a_full_disk(self, preset, tmp_path, dataset):

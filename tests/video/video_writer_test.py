@@ -1,3 +1,6 @@
+import gc
+import resource
+
 import numpy as np
 import pytest
 
@@ -163,3 +166,16 @@ class TestWriter:
             writer.write(np.zeros((16, 16, 3), "uint8"))
             writer.write(frame)
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_while_images_are_written(tmp_path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, limits[1]))
+    try:
+        with pytest.raises(ValueError, match="Cannot write the video: File too large"):
+            write(tmp_path / "images", moving_ramp(2, 16, 16))
+        # Destructors, of which pytest reports the errors.
+        gc.collect()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
