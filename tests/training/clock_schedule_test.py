@@ -67,5 +67,5 @@ def test_a_run_lasts_its_minutes_and_resumes_at_its_place(clock, folder, tmp_pat
 
 @pytest.mark.parametrize("minutes", [-1.0])
 def test_minutes_are_not_negative(minutes, folder):
-    with pytest.raises(ValueError, match="`minutes` must be from 0"):
+    with pytest.raises(ValueError, match="`minutes` must be a finite number, from 0"):
         config(folder, minutes=minutes)
