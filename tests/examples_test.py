@@ -2,6 +2,7 @@ import pathlib
 import re
 import runpy
 
+import keras
 import numpy as np
 import pytest
 
@@ -69,6 +70,10 @@ def test_slow_motion(run, tmp_path):
     assert psnr(start, half).mean() > psnr(start, whole).mean()
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch",
+    reason="slow; tests of the codec run on every backend",
+)
 def test_whole_video(run, tmp_path, monkeypatch):
     monkeypatch.setattr("keras_regen.video.bundled_clip", lambda: CLIP)
     output = run("whole_video.py")
