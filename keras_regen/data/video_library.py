@@ -6,6 +6,7 @@ import logging
 
 import av
 
+from keras_regen.atomic_output import error_reason
 from keras_regen.data.crop import Cropper
 from keras_regen.data.reader_pool import FrameCache, ReaderPool
 from keras_regen.video import UnreadableError, open_access
@@ -118,7 +119,7 @@ class VideoLibrary:
 
     def skip(self, path, reason):
         """Records why frames of a video are skipped, and logs it the first time."""
-        reason = getattr(reason, "strerror", None) or str(reason)
+        reason = error_reason(reason)
         if path in self.skipped or self.skipped.setdefault(path, reason) is not reason:
             return
         logger.warning("Skipping the unreadable parts of %s: %s", path, reason)

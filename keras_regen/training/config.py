@@ -6,7 +6,7 @@ import reprlib
 import sys
 import tomllib
 
-from keras_regen.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput, error_reason
 from keras_regen.checks import check_real, check_whole, read_small
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.sizes import parse_memory
@@ -270,9 +270,9 @@ def _read_config(path):
     try:
         values = tomllib.loads(read_small(path).decode())
     except (OSError, RecursionError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
         raise ValueError(
-            f"Cannot read the configuration: {reason}. Received: path={path}"
+            f"Cannot read the configuration: {error_reason(error)}. "
+            f"Received: path={path}"
         ) from error
     known = [field.name for field in dataclasses.fields(TrainingConfig)]
     for name in values:

@@ -8,12 +8,12 @@ import re
 import av
 import numpy as np
 
+from keras_regen.atomic_output import error_reason
 from keras_regen.video.raw_video import BT709, set_colour_space, size_and_rate
 from keras_regen.video.source import (
     Source,
     UnreadableError,
     check_size,
-    error_reason,
 )
 
 H264_SUFFIXES = (".264", ".h264")

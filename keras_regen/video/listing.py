@@ -6,8 +6,9 @@ import math
 import os
 import pathlib
 
+from keras_regen.atomic_output import error_reason
 from keras_regen.video.image_directory import IMAGE_SUFFIXES
-from keras_regen.video.source import UnreadableError, check_is_file, error_reason
+from keras_regen.video.source import UnreadableError, check_is_file
 
 ASSETS = pathlib.Path(__file__).parents[1] / "assets"
 VIDEO_SUFFIXES = (

@@ -129,8 +129,3 @@ def check_fps(fps):
         raise ValueError(
             f"`fps` must be from {MIN_FPS} to {MAX_FPS}. Received: fps={fps}"
         )
-
-
-def error_reason(error):
-    """Returns the system's message without the error number and the path."""
-    return getattr(error, "strerror", None) or str(error)

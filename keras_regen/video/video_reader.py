@@ -2,6 +2,7 @@
 
 import pathlib
 
+from keras_regen.atomic_output import error_reason
 from keras_regen.video.array_file import ArraySource
 from keras_regen.video.container import ContainerSource
 from keras_regen.video.image_directory import ImageSource
@@ -11,7 +12,6 @@ from keras_regen.video.source import (
     UnreadableError,
     check_fps,
     check_is_file,
-    error_reason,
 )
 
 # Frames per second of images and arrays, unless given: FFmpeg's default for images.

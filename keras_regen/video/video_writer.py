@@ -6,12 +6,12 @@ import pathlib
 import av
 import numpy as np
 
-from keras_regen.atomic_output import AtomicOutput
+from keras_regen.atomic_output import AtomicOutput, error_reason
 from keras_regen.pixels import FRAME_DTYPES, to_uint8
 from keras_regen.video.array_file import ArrayEncoder
 from keras_regen.video.container import GifEncoder, H264Encoder, Vp9Encoder
 from keras_regen.video.image_directory import ImageEncoder
-from keras_regen.video.source import check_fps, error_reason
+from keras_regen.video.source import check_fps
 
 CONTAINERS = {
     ".gif": GifEncoder,
