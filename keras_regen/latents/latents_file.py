@@ -162,6 +162,8 @@ def read_latents(cls, path, lazy=False, max_memory=None):
         latents = _read(cls, file, path, lazy, max_memory)
         if not lazy:
             latents = cls(np.asarray(latents.array), **latents.header)
+            if not np.all(np.isfinite(latents.array)):
+                raise unreadable(path, "it has values that are NaN or infinite")
     except BaseException as error:
         file.close()
         if isinstance(error, DAMAGE):

@@ -240,6 +240,18 @@ class TestBadFiles:
             with pytest.raises(ValueError, match=f"{reason}.*Received: path={path}"):
                 Latents.load(path, lazy)
 
+    def test_not_finite(self, path):
+        """A file that nobody damaged: its hash is right."""
+        with h5py.File(path, "a") as file:
+            file["latents"][0, 0, 0, 0] = -np.inf
+            digest = hashlib.sha256(file["latents"][()].tobytes())
+            digest.update(
+                json.dumps(json.loads(file.attrs["header"]), sort_keys=True).encode()
+            )
+            file.attrs["content_hash"] = digest.hexdigest()
+        with pytest.raises(ValueError, match="NaN or infinite.*Received: path="):
+            Latents.load(path)
+
     def test_missing(self, tmp_path):
         self.assert_refused(tmp_path / "z.h5", "there is no such file")
 
