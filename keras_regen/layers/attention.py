@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from keras_regen.hardware import on_accelerator
+
 # Queries in one block: the fastest on two CPU cores, where XLA's matrix products need
 # longer blocks than TensorFlow's. 2048 x 17,408 float32 logits of one head are 143 MB.
 QUERY_BLOCK = {"jax": 2048, "tensorflow": 1024, "torch": 2048}
@@ -62,9 +64,7 @@ def windows_at_once(x):
         return True
     if backend == "torch":
         return x.device.type != "cpu"
-    import jax
-
-    return jax.default_backend() != "cpu"
+    return on_accelerator()
 
 
 def logits_held(dtype, batch, num_heads, length):

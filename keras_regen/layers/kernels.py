@@ -7,6 +7,8 @@ times of each implementation.
 import keras
 from keras import ops
 
+from keras_regen.hardware import on_accelerator
+
 # Inputs with fewer channels than this are convolved with the temporal taps folded into
 # the channel axis.
 MIN_CHANNELS = 32
@@ -290,8 +292,4 @@ def _torch_conv3d(x, kernel, bias, strides):
 
 
 def _jax_on_cpu():
-    if keras.backend.backend() != "jax":
-        return False
-    import jax
-
-    return jax.default_backend() == "cpu"
+    return keras.backend.backend() == "jax" and not on_accelerator()
