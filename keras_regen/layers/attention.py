@@ -1,9 +1,12 @@
 """Attention with bounded memory, in the form that is fastest on each backend."""
 
+from typing import Literal
+
 import keras
 from keras import ops
 
 from keras_regen.hardware import on_accelerator
+from keras_regen.types import Tensor
 
 # Queries in one block: the fastest on two CPU cores, where XLA's matrix products need
 # longer blocks than TensorFlow's. 2048 x 17,408 float32 logits of one head are 143 MB.
@@ -12,7 +15,7 @@ QUERY_BLOCK = {"jax": 2048, "tensorflow": 1024, "torch": 2048}
 MAX_LOGITS_AT_ONCE = 2**20
 
 
-def attention_form(dtype):
+def attention_form(dtype: str) -> Literal["fused", "heads", "blocks"]:
     """Returns how the backend computes attention.
 
     Args:
@@ -41,7 +44,7 @@ def attention_form(dtype):
     return "heads" if jax.default_backend() == "cpu" and alone else "blocks"
 
 
-def windows_at_once(x):
+def windows_at_once(x: Tensor) -> bool:
     """Returns whether to attend within all windows by one call.
 
     One call computes the logits between all tokens that share a window of `WindowGrid`
@@ -67,7 +70,7 @@ def windows_at_once(x):
     return on_accelerator()
 
 
-def logits_held(dtype, batch, num_heads, length):
+def logits_held(dtype: str, batch: int, num_heads: int, length: int) -> int:
     """Returns the maximum number of logits that `dot_product_attention` holds."""
     form = attention_form(dtype)
     if form == "fused":
@@ -76,7 +79,9 @@ def logits_held(dtype, batch, num_heads, length):
     return rows * length * (1 if form == "heads" else batch * num_heads)
 
 
-def dot_product_attention(query, key, value, segments=None):
+def dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, segments: Tensor | None = None
+) -> Tensor:
     """Computes scaled dot-product attention.
 
     PyTorch, and JAX in half precision on GPUs, have fused kernels that never hold the
@@ -111,14 +116,14 @@ def dot_product_attention(query, key, value, segments=None):
     if form == "fused":
         return _fused_attention(query, key, value, segments)
     if dtype != (wide := compute_dtype(dtype, form)):
-        parts = (ops.cast(x, wide) for x in (query, key, value))
-        return ops.cast(dot_product_attention(*parts, segments), dtype)
+        query, key, value = (ops.cast(x, wide) for x in (query, key, value))
+        return ops.cast(dot_product_attention(query, key, value, segments), dtype)
     if form == "heads":
         return attention_by_heads(query, key, value)
     return attention_by_blocks(query, key, value, segments)
 
 
-def compute_dtype(dtype, form):
+def compute_dtype(dtype: str, form: str) -> str:
     """Returns the dtype to attend in: float32 where half precision is slower."""
     jax_on_cpu = keras.backend.backend() == "jax" and form == "heads"
     # JAX on CPUs casts half precision up for each product, and CPUs have no product of
@@ -156,7 +161,9 @@ def _fused_attention(query, key, value, segments):
     ).transpose(1, 2)
 
 
-def attention_by_blocks(query, key, value, segments=None):
+def attention_by_blocks(
+    query: Tensor, key: Tensor, value: Tensor, segments: Tensor | None = None
+) -> Tensor:
     """Attends one block of queries at a time, with all heads together."""
 
     def attend(query, own_segments=None):
@@ -173,7 +180,7 @@ def attention_by_blocks(query, key, value, segments=None):
     return _in_blocks(attend, *queries, axis=1)
 
 
-def attention_by_heads(query, key, value):
+def attention_by_heads(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Attends one head and one block of queries at a time."""
     batch, length, heads, head_dim = ops.shape(query)
     logits = batch * heads * length * ops.shape(key)[1]

@@ -1,10 +1,14 @@
 """Causal 3D convolution."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.kernels import causal_conv3d
+from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -39,12 +43,12 @@ class CausalConv3D(ConfiguredLayer):
 
     def __init__(
         self,
-        filters,
-        kernel_size,
-        strides=(1, 1, 1),
-        kernel_initializer="glorot_uniform",
-        **kwargs,
-    ):
+        filters: int,
+        kernel_size: Sequence[int],
+        strides: Sequence[int] = (1, 1, 1),
+        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = tuple(kernel_size)
@@ -56,7 +60,7 @@ class CausalConv3D(ConfiguredLayer):
                 f"width). Received: kernel_size={kernel_size}, strides={strides}"
             )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.kernel = self.add_weight(
             name="kernel",
             shape=(*self.kernel_size, input_shape[-1], self.filters),
@@ -66,17 +70,17 @@ class CausalConv3D(ConfiguredLayer):
             name="bias", shape=(self.filters,), initializer="zeros"
         )
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         kernel, bias = map(ops.convert_to_tensor, (self.kernel, self.bias))
         return causal_conv3d(inputs, kernel, bias, self.strides)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         sizes = [
             None if size is None else -(-size // stride)
             for size, stride in zip(input_shape[1:4], self.strides, strict=True)
         ]
         return (input_shape[0], *sizes, self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         initializer = keras.initializers.serialize(self.kernel_initializer)
         return {**super().get_config(), "kernel_initializer": initializer}

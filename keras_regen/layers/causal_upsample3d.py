@@ -1,11 +1,15 @@
 """Causal upsampling by depth to space."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_regen.layers.causal_conv3d import CausalConv3D
 from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.patches import unpatchify
+from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -36,7 +40,13 @@ class CausalUpsample3D(ConfiguredLayer):
         Yu et al. 2023, *Language Model Beats Diffusion* (MAGVIT-v2), appendix A.
     """
 
-    def __init__(self, filters, kernel_size, strides, **kwargs):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: Sequence[int],
+        strides: Sequence[int],
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = tuple(kernel_size)
@@ -49,10 +59,10 @@ class CausalUpsample3D(ConfiguredLayer):
             name="conv",
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.conv.build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         time, space = self.strides
         x = unpatchify(self.conv(inputs), space)
         if time == 1:
@@ -63,7 +73,7 @@ class CausalUpsample3D(ConfiguredLayer):
         x = ops.reshape(x, (batch, frames * time, height, width, self.filters))
         return x[:, time - 1 :]
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, frames, *sizes, _ = input_shape
         time, space = self.strides
         frames = None if frames is None else (frames - 1) * time + 1

@@ -1,5 +1,7 @@
 """Base of the layers."""
 
+from typing import Any
+
 import keras
 
 from keras_regen.configurable import signature_config
@@ -12,5 +14,5 @@ class ConfiguredLayer(keras.layers.Layer):
     override `get_config` only for an argument that must be serialised.
     """
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), **signature_config(self)}

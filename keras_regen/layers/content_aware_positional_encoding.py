@@ -1,12 +1,14 @@
 """REGEN's content-aware positional encoding."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.modulated_siren import ModulatedSiren
+from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -44,8 +46,13 @@ class ContentAwarePositionalEncoding(ConfiguredLayer):
     """
 
     def __init__(
-        self, units, temporal_compression, siren_features=128, siren_depth=3, **kwargs
-    ):
+        self,
+        units: int,
+        temporal_compression: int,
+        siren_features: int = 128,
+        siren_depth: int = 3,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.units = units
         self.temporal_compression = temporal_compression
@@ -65,12 +72,12 @@ class ContentAwarePositionalEncoding(ConfiguredLayer):
         # With autocasting the times would be rounded to half precision.
         self.autocast = False
 
-    def build(self, latents_shape, times_shape):
+    def build(self, latents_shape: Shape, times_shape: Shape) -> None:
         batch, _, height, width, channels = latents_shape
         self.siren.build(times_shape, (batch, height, width, channels))
         self.projection.build((None, channels + self.siren_features))
 
-    def call(self, latents, times):
+    def call(self, latents: Tensor, times: Tensor) -> Tensor:
         content = ops.cast(latents[:, :1], "float32")
         # An image has no second latent frame: the padding is its motion.
         motion = ops.pad(latents, [[0, 0], [0, 1], [0, 0], [0, 0], [0, 0]])[:, 1]
@@ -84,5 +91,5 @@ class ContentAwarePositionalEncoding(ConfiguredLayer):
         expanded = ops.concatenate([content, features], axis=-1)
         return self.projection(ops.cast(expanded, self.compute_dtype))
 
-    def compute_output_shape(self, latents_shape, times_shape):
+    def compute_output_shape(self, latents_shape: Shape, times_shape: Shape) -> Shape:
         return (*times_shape, *latents_shape[2:4], self.units)

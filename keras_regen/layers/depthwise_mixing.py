@@ -1,10 +1,13 @@
 """Depthwise mixing of neighbouring tokens."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.kernels import add_depthwise_conv
+from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -33,21 +36,21 @@ class DepthwiseMixing(ConfiguredLayer):
         Xie et al. 2021, *SegFormer*, section 3.1 (Mix-FFN in place of positions).
     """
 
-    def __init__(self, size=3, **kwargs):
+    def __init__(self, size: int = 3, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if size % 2 != 1:
             raise ValueError(f"`size` must be an odd int. Received: size={size}")
         self.size = size
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.kernel = self.add_weight(
             name="kernel",
             shape=(self.size, self.size, input_shape[-1]),
             initializer="zeros",
         )
 
-    def call(self, x):
+    def call(self, x: Tensor) -> Tensor:
         return add_depthwise_conv(x, ops.convert_to_tensor(self.kernel))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape

@@ -1,5 +1,8 @@
 """Diffusion transformer block."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -8,9 +11,10 @@ from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.depthwise_mixing import DepthwiseMixing
 from keras_regen.layers.kernels import dense, multiply_add, normalize_queries_and_keys
 from keras_regen.layers.windows import WindowGrid, windowed_attention
+from keras_regen.types import Shape, Tensor
 
 
-def modulate(x, shift, scale):
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """Computes `x * (1 + scale) + shift`, per sample. May overwrite `x`."""
     scale, shift = scale[:, None, None, None], shift[:, None, None, None]
     return multiply_add(x, 1.0 + scale, shift)
@@ -56,15 +60,15 @@ class DiTBlock(ConfiguredLayer):
 
     def __init__(
         self,
-        units,
-        num_heads,
-        mlp_ratio=4,
-        mixing_size=None,
-        remat=False,
-        window=None,
-        shifted=False,
-        **kwargs,
-    ):
+        units: int,
+        num_heads: int,
+        mlp_ratio: int = 4,
+        mixing_size: int | None = None,
+        remat: bool = False,
+        window: Sequence[int | None] | None = None,
+        shifted: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if units % num_heads:
             raise ValueError(
@@ -109,7 +113,7 @@ class DiTBlock(ConfiguredLayer):
         )
         self.mlp_output = layers.Dense(units, dtype=dtype, name="mlp_output")
 
-    def build(self, x_shape, conditioning_shape):
+    def build(self, x_shape: Shape, conditioning_shape: Shape) -> None:
         head_shape = (None, None, self.num_heads, self.units // self.num_heads)
         self.modulation.build(conditioning_shape)
         self.attention_norm.build(x_shape)
@@ -123,7 +127,7 @@ class DiTBlock(ConfiguredLayer):
         self.mlp_hidden.build(x_shape)
         self.mlp_output.build((*x_shape[:-1], self.mlp_ratio * self.units))
 
-    def call(self, x, conditioning):
+    def call(self, x: Tensor, conditioning: Tensor) -> Tensor:
         if self.remat:
             # A new function for each call: JAX caches the trace of a function, with
             # the weights of that moment, as long as the function lives.
@@ -148,7 +152,7 @@ class DiTBlock(ConfiguredLayer):
     def _attend(self, x):
         shape = ops.shape(x)
         if self.window and windows_at_once(x):
-            return self._attend_in_windows(x)
+            return self._attend_in_windows(x, self.window)
         query, key, value = self._project(x)
         if self.window:
             x = windowed_attention(query, key, value, self.window, self.shifted)
@@ -159,20 +163,19 @@ class DiTBlock(ConfiguredLayer):
             )
         return dense(self.attention_output, ops.reshape(x, shape))
 
-    def _attend_in_windows(self, x):
+    def _attend_in_windows(self, x, window):
         """Attends within all windows by one call.
 
         The samples are folded into the heads, since they share the mask.
         """
-        grid = WindowGrid(ops.shape(x)[1:4], self.window, self.shifted)
+        grid = WindowGrid(ops.shape(x)[1:4], window, self.shifted)
         x = grid.cut(x)
         shape = ops.shape(x)
         windows, tokens, batch, _ = shape
         head_dim = self.units // self.num_heads
         heads = (windows, tokens, batch * self.num_heads, head_dim)
-        x = dot_product_attention(
-            *(ops.reshape(part, heads) for part in self._project(x)), grid.segments()
-        )
+        query, key, value = (ops.reshape(part, heads) for part in self._project(x))
+        x = dot_product_attention(query, key, value, grid.segments())
         return grid.join(dense(self.attention_output, ops.reshape(x, shape)))
 
     def _project(self, x):
@@ -187,5 +190,5 @@ class DiTBlock(ConfiguredLayer):
         )
         return query, key, value
 
-    def compute_output_shape(self, x_shape, conditioning_shape):
+    def compute_output_shape(self, x_shape: Shape, conditioning_shape: Shape) -> Shape:
         return x_shape

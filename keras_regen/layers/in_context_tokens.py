@@ -1,9 +1,12 @@
 """In-context conditioning: the latents as extra tokens."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -35,7 +38,7 @@ class InContextTokens(ConfiguredLayer):
         Zhang et al. 2025, *REGEN*, section 4.4 and table 3.
     """
 
-    def __init__(self, units, **kwargs):
+    def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
         self.content = keras.layers.Dense(
@@ -43,15 +46,15 @@ class InContextTokens(ConfiguredLayer):
         )
         self.motion = keras.layers.Dense(units, dtype=self.dtype_policy, name="motion")
 
-    def build(self, x_shape, latents_shape):
+    def build(self, x_shape: Shape, latents_shape: Shape) -> None:
         self.content.build(latents_shape)
         self.motion.build(latents_shape)
 
-    def call(self, x, latents):
+    def call(self, x: Tensor, latents: Tensor) -> Tensor:
         latents = ops.pad(latents, [[0, 0], [0, 1], [0, 0], [0, 0], [0, 0]])
         tokens = [x, self.content(latents[:, :1]), self.motion(latents[:, 1:2])]
         return ops.concatenate(tokens, axis=1)
 
-    def compute_output_shape(self, x_shape, latents_shape):
+    def compute_output_shape(self, x_shape: Shape, latents_shape: Shape) -> Shape:
         frames = None if x_shape[1] is None else x_shape[1] + 2
         return (x_shape[0], frames, *x_shape[2:])

@@ -4,17 +4,20 @@ Only this module and `attention` branch on the backend. docs/performance.md has 
 times of each implementation.
 """
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
 from keras_regen.hardware import on_accelerator
+from keras_regen.types import Tensor
 
 # Inputs with fewer channels than this are convolved with the temporal taps folded into
 # the channel axis.
 MIN_CHANNELS = 32
 
 
-def dense(layer, x, gelu=False):
+def dense(layer: keras.layers.Dense, x: Tensor, gelu: bool = False) -> Tensor:
     """Applies a `Dense` layer to tokens, and the tanh approximation of GELU after it.
 
     The result is that of the layer, but the bias, and on TensorFlow GELU too, is part
@@ -63,8 +66,8 @@ def _torch_dense(x, kernel, bias, gelu, in_bfloat16):
         onednn = torch.ops.mkldnn
         if torch.backends.mkldnn.is_available() and onednn._is_mkldnn_bf16_supported():
             # As `torch.compile` does: bias and GELU are part of the product.
-            end = ("gelu", [], "tanh") if gelu else ("none", [], "")
-            return onednn._linear_pointwise(x, kernel.t(), bias, *end)
+            name, algorithm = ("gelu", "tanh") if gelu else ("none", "")
+            return onednn._linear_pointwise(x, kernel.t(), bias, name, [], algorithm)
     x = torch.addmm(bias, x, kernel)
     # In place: allocating memory takes as long as the product in half precision.
     return torch.ops.aten.gelu_(x, approximate="tanh") if gelu else x
@@ -89,7 +92,12 @@ def _tensorflow_bfloat16_dense(x, kernel, bias):
     return product(x, kernel, bias)
 
 
-def normalize_queries_and_keys(query_norm, key_norm, query, key):
+def normalize_queries_and_keys(
+    query_norm: keras.layers.RMSNormalization,
+    key_norm: keras.layers.RMSNormalization,
+    query: Tensor,
+    key: Tensor,
+) -> tuple[Tensor, Tensor]:
     """Applies the query and key norms. May overwrite its inputs.
 
     On PyTorch, where passes over memory cost most, both scales are applied to the
@@ -122,7 +130,7 @@ def normalize_queries_and_keys(query_norm, key_norm, query, key):
     return normalize(query, query_norm, scale), normalize(key, key_norm)
 
 
-def multiply_add(x, factor, term):
+def multiply_add(x: Tensor, factor: Tensor, term: Tensor) -> Tensor:
     """Computes `x * factor + term`, of the shape of `x`. May overwrite `x`."""
     if keras.backend.backend() == "torch":
         import torch
@@ -133,7 +141,7 @@ def multiply_add(x, factor, term):
     return x * factor + term
 
 
-def add_depthwise_conv(x, kernel):
+def add_depthwise_conv(x: Tensor, kernel: Tensor) -> Tensor:
     """Adds to the tokens a depthwise convolution over their spatial neighbours.
 
     Args:
@@ -175,7 +183,9 @@ def add_depthwise_conv(x, kernel):
     return ops.reshape(y, shape)
 
 
-def causal_conv3d(x, kernel, bias, strides):
+def causal_conv3d(
+    x: Tensor, kernel: Tensor, bias: Tensor, strides: Sequence[int]
+) -> Tensor:
     """Convolves in 3D over past and present frames, padded with zeros.
 
     Args:
@@ -282,7 +292,7 @@ def _torch_conv3d(x, kernel, bias, strides):
     else:
         in_space = map(_same_padding, x.shape[2:4], sides, strides[1:])
         (top, bottom), (left, right) = in_space
-        padding, around = 0, (left, right, top, bottom)
+        padding, around = (0, 0, 0), (left, right, top, bottom)
     if taps > 1 or not inside:
         x = torch.nn.functional.pad(x, (0, 0, *around, taps - 1, 0))
     x = torch.nn.functional.conv3d(

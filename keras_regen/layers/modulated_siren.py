@@ -1,11 +1,13 @@
 """SIREN modulated by a latent."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -46,8 +48,13 @@ class ModulatedSiren(ConfiguredLayer):
     """
 
     def __init__(
-        self, features, depth=3, first_omega=30.0, hidden_omega=30.0, **kwargs
-    ):
+        self,
+        features: int,
+        depth: int = 3,
+        first_omega: float = 30.0,
+        hidden_omega: float = 30.0,
+        **kwargs: Any,
+    ) -> None:
         kwargs["dtype"] = "float32"
         super().__init__(**kwargs)
         if depth < 1:
@@ -74,14 +81,14 @@ class ModulatedSiren(ConfiguredLayer):
                 keras.layers.Dense(2 * features, dtype="float32", name=f"modulator_{i}")
             )
 
-    def build(self, coordinates_shape, latents_shape):
+    def build(self, coordinates_shape: Shape, latents_shape: Shape) -> None:
         for i, (linear, modulator) in enumerate(
             zip(self.linears, self.modulators, strict=True)
         ):
             linear.build((None, 1 if i == 0 else self.features))
             modulator.build(latents_shape)
 
-    def call(self, coordinates, latents):
+    def call(self, coordinates: Tensor, latents: Tensor) -> Tensor:
         x = coordinates[:, :, None, None, None]
         omega = self.first_omega
         for linear, modulator in zip(self.linears, self.modulators, strict=True):
@@ -90,5 +97,7 @@ class ModulatedSiren(ConfiguredLayer):
             omega = self.hidden_omega
         return x
 
-    def compute_output_shape(self, coordinates_shape, latents_shape):
+    def compute_output_shape(
+        self, coordinates_shape: Shape, latents_shape: Shape
+    ) -> Shape:
         return (*coordinates_shape, *latents_shape[1:3], self.features)

@@ -1,9 +1,12 @@
 """From video to tokens."""
 
+from typing import Any
+
 import keras
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.patches import patchify
+from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -29,7 +32,7 @@ class PatchEmbedding(ConfiguredLayer):
         Dosovitskiy et al. 2021, *An Image is Worth 16x16 Words*, section 3.1.
     """
 
-    def __init__(self, units, patch_size=8, **kwargs):
+    def __init__(self, units: int, patch_size: int = 8, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
         self.patch_size = patch_size
@@ -37,13 +40,13 @@ class PatchEmbedding(ConfiguredLayer):
             units, dtype=self.dtype_policy, name="projection"
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.projection.build((None, self.patch_size**2 * input_shape[-1]))
 
-    def call(self, video):
+    def call(self, video: Tensor) -> Tensor:
         return self.projection(patchify(video, self.patch_size))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, frames, height, width, _ = input_shape
         rows = None if height is None else height // self.patch_size
         columns = None if width is None else width // self.patch_size

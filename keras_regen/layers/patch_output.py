@@ -1,11 +1,14 @@
 """From tokens to video."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.dit_block import modulate
 from keras_regen.layers.patches import unpatchify
+from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -45,7 +48,14 @@ class PatchOutput(ConfiguredLayer):
         section 3.2.
     """
 
-    def __init__(self, units, channels=3, patch_size=8, overlap=0, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        channels: int = 3,
+        patch_size: int = 8,
+        overlap: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         if not 0 <= 2 * overlap <= patch_size:
             raise ValueError(
@@ -70,23 +80,23 @@ class PatchOutput(ConfiguredLayer):
             name="projection",
         )
 
-    def build(self, x_shape, conditioning_shape):
+    def build(self, x_shape: Shape, conditioning_shape: Shape) -> None:
         self.norm.build(x_shape)
         self.modulation.build(conditioning_shape)
         self.projection.build(x_shape)
 
-    def call(self, x, conditioning):
+    def call(self, x: Tensor, conditioning: Tensor) -> Tensor:
         shift, scale = ops.split(self.modulation(ops.silu(conditioning)), 2, axis=-1)
         patches = self.projection(modulate(self.norm(x), shift, scale))
         patches = ops.cast(patches, "float32")
         return unpatchify(patches, self.patch_size, self.overlap)
 
-    def compute_output_shape(self, x_shape, conditioning_shape):
+    def compute_output_shape(self, x_shape: Shape, conditioning_shape: Shape) -> Shape:
         batch, frames, rows, columns, _ = x_shape
         height = None if rows is None else rows * self.patch_size
         width = None if columns is None else columns * self.patch_size
         return (batch, frames, height, width, self.channels)
 
-    def compute_output_spec(self, x, conditioning):
+    def compute_output_spec(self, x: Tensor, conditioning: Tensor) -> keras.KerasTensor:
         shape = self.compute_output_shape(x.shape, conditioning.shape)
         return keras.KerasTensor(shape, dtype="float32")

@@ -1,12 +1,15 @@
 """Between pixels and patches."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.types import Shape, Tensor
 
 
-def patchify(video, patch_size):
+def patchify(video: Tensor, patch_size: int) -> Tensor:
     """Cuts every frame into square patches.
 
     Args:
@@ -26,7 +29,7 @@ def patchify(video, patch_size):
     return ops.reshape(x, (batch, frames, rows, columns, patch_size**2 * channels))
 
 
-def unpatchify(patches, patch_size, overlap=0):
+def unpatchify(patches: Tensor, patch_size: int, overlap: int = 0) -> Tensor:
     """Inverts `patchify`, and adds patches where they overlap.
 
     Args:
@@ -91,14 +94,14 @@ class Patchify(ConfiguredLayer):
         patch_size: int. Side of a patch in pixels.
     """
 
-    def __init__(self, patch_size, **kwargs):
+    def __init__(self, patch_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.patch_size = patch_size
 
-    def call(self, video):
+    def call(self, video: Tensor) -> Tensor:
         return patchify(video, self.patch_size)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, frames, *sizes, channels = input_shape
         sizes = [None if size is None else size // self.patch_size for size in sizes]
         return (batch, frames, *sizes, channels * self.patch_size**2)
@@ -112,14 +115,14 @@ class Unpatchify(ConfiguredLayer):
         patch_size: int. Side of a patch in pixels.
     """
 
-    def __init__(self, patch_size, **kwargs):
+    def __init__(self, patch_size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.patch_size = patch_size
 
-    def call(self, patches):
+    def call(self, patches: Tensor) -> Tensor:
         return unpatchify(patches, self.patch_size)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, frames, *sizes, channels = input_shape
         sizes = [None if size is None else size * self.patch_size for size in sizes]
         return (batch, frames, *sizes, channels // self.patch_size**2)

@@ -1,9 +1,13 @@
 """Causal residual block."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 
 from keras_regen.layers.causal_conv3d import CausalConv3D
 from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -37,8 +41,12 @@ class ResidualBlock3D(ConfiguredLayer):
     """
 
     def __init__(
-        self, filters, kernel_sizes=((3, 3, 3), (3, 3, 3)), remat=False, **kwargs
-    ):
+        self,
+        filters: int,
+        kernel_sizes: Sequence[Sequence[int]] = ((3, 3, 3), (3, 3, 3)),
+        remat: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.remat = remat
@@ -53,9 +61,9 @@ class ResidualBlock3D(ConfiguredLayer):
             self.convs.append(
                 CausalConv3D(filters, size, dtype=self.dtype_policy, name=f"conv_{i}")
             )
-        self.shortcut = None
+        self.shortcut: CausalConv3D | None = None
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         # Created only if it is needed: with a layer that is never built, Keras takes
         # the model for unbuilt, and reads a batch before every `fit` to build it.
         if input_shape[-1] != self.filters:
@@ -69,7 +77,7 @@ class ResidualBlock3D(ConfiguredLayer):
             conv.build(shape)
             shape = conv.compute_output_shape(shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         if self.remat:
             # A new function for each call, as in `DiTBlock`.
             return keras.remat(lambda x: self._transform(x))(inputs)
@@ -81,5 +89,5 @@ class ResidualBlock3D(ConfiguredLayer):
             x = conv(keras.ops.silu(norm(x)))
         return x + (self.shortcut(inputs) if self.shortcut else inputs)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.filters)

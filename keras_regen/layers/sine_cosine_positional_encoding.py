@@ -1,11 +1,13 @@
 """Fixed sine-cosine positional encoding."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -35,7 +37,7 @@ class SineCosinePositionalEncoding(ConfiguredLayer):
         Vaswani et al. 2017, *Attention Is All You Need*, section 3.5.
     """
 
-    def __init__(self, max_period=10000.0, **kwargs):
+    def __init__(self, max_period: float = 10000.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.max_period = max_period
         self.autocast = False
@@ -48,7 +50,7 @@ class SineCosinePositionalEncoding(ConfiguredLayer):
         phases = ops.cast(positions, "float32")[..., None] * frequencies
         return ops.concatenate([ops.sin(phases), ops.cos(phases)], axis=-1)
 
-    def call(self, x, times):
+    def call(self, x: Tensor, times: Tensor) -> Tensor:
         _, _, height, width, _ = ops.shape(x)
         channels = x.shape[-1]
         x = ops.cast(x, self.compute_dtype)
@@ -67,5 +69,5 @@ class SineCosinePositionalEncoding(ConfiguredLayer):
             x = x + ops.cast(ops.pad(part, padding), x.dtype)
         return x
 
-    def compute_output_shape(self, x_shape, times_shape):
+    def compute_output_shape(self, x_shape: Shape, times_shape: Shape) -> Shape:
         return x_shape

@@ -1,11 +1,13 @@
 """Embedding of the diffusion time."""
 
 import math
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -36,7 +38,13 @@ class TimestepEmbedding(ConfiguredLayer):
         section 3.2.
     """
 
-    def __init__(self, units, num_frequencies=128, max_period=10000.0, **kwargs):
+    def __init__(
+        self,
+        units: int,
+        num_frequencies: int = 128,
+        max_period: float = 10000.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.units = units
         self.num_frequencies = num_frequencies
@@ -49,11 +57,11 @@ class TimestepEmbedding(ConfiguredLayer):
             units, dtype=self.dtype_policy, name="output_projection"
         )
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.hidden.build((None, 2 * self.num_frequencies))
         self.output_projection.build((None, self.units))
 
-    def call(self, timestep):
+    def call(self, timestep: Tensor) -> Tensor:
         exponents = ops.arange(self.num_frequencies, dtype="float32")
         frequencies = ops.exp(
             exponents * (-math.log(self.max_period) / self.num_frequencies)
@@ -64,5 +72,5 @@ class TimestepEmbedding(ConfiguredLayer):
             self.hidden(ops.cast(features, self.compute_dtype))
         )
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (input_shape[0], self.units)

@@ -1,9 +1,12 @@
 """Variational latents."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -37,13 +40,13 @@ class VariationalLatents(ConfiguredLayer):
         appendix G.
     """
 
-    def __init__(self, kl_weight=1e-5, seed=0, **kwargs):
+    def __init__(self, kl_weight: float = 1e-5, seed: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kl_weight = kl_weight
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, moments, training=None):
+    def call(self, moments: Tensor, training: bool | None = None) -> Tensor:
         mean, log_variance = ops.split(moments, 2, axis=-1)
         if not training:
             return mean
@@ -56,5 +59,5 @@ class VariationalLatents(ConfiguredLayer):
         )
         return mean + ops.exp(0.5 * log_variance) * noise
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], input_shape[-1] // 2)

@@ -1,11 +1,21 @@
 """Attention within windows of neighbouring tokens."""
 
+from collections.abc import Sequence
+from typing import Any
+
 from keras import ops
 
 from keras_regen.layers.attention import dot_product_attention
+from keras_regen.types import Tensor
 
 
-def windowed_attention(query, key, value, window, shifted=False):
+def windowed_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    window: Sequence[int | None],
+    shifted: bool = False,
+) -> Tensor:
     """Lets every token attend to the tokens of its own window.
 
     Each axis is cut into windows of the given length from its start; shifted windows
@@ -45,7 +55,9 @@ def windowed_attention(query, key, value, window, shifted=False):
     return attend()
 
 
-def axis_windows(size, length, shifted):
+def axis_windows(
+    size: int | Tensor, length: int | None, shifted: bool
+) -> list[tuple[Any, Any, Any]]:
     """Cuts an axis into windows.
 
     Args:
@@ -120,13 +132,18 @@ class WindowGrid:
         shifted: as for `windowed_attention`.
     """
 
-    def __init__(self, sizes, window, shifted=False):
+    def __init__(
+        self,
+        sizes: Sequence[int | Tensor],
+        window: Sequence[int | None],
+        shifted: bool = False,
+    ) -> None:
         self._axes = [
             _Axis(size, length, shifted)
             for size, length in zip(sizes, window, strict=True)
         ]
 
-    def cut(self, x):
+    def cut(self, x: Tensor) -> Tensor:
         """Cuts tokens `(B, F, h, w, C)` into windows `(windows, tokens, B, C)`."""
         if any(axis.padded for axis in self._axes):
             padding = [[0, axis.padding] for axis in self._axes]
@@ -143,7 +160,7 @@ class WindowGrid:
         x = ops.transpose(x, (1, 3, 5, 2, 4, 6, 0, 7))
         return ops.reshape(x, (f * h * w, frames * rows * columns, batch, channels))
 
-    def join(self, x):
+    def join(self, x: Tensor) -> Tensor:
         """Inverts `cut`."""
         *_, batch, channels = ops.shape(x)
         (f, h, w), (frames, rows, columns) = self._counts_and_lengths()
@@ -158,7 +175,7 @@ class WindowGrid:
             x = x[:, :frames, :rows, :columns]
         return x
 
-    def segments(self):
+    def segments(self) -> Tensor | None:
         """Numbers the parts of each window whose tokens belong together.
 
         Returns:
