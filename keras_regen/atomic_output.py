@@ -11,12 +11,17 @@ import secrets
 import shutil
 import stat
 import time
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from keras_regen.types import StrPath
 
 try:
     import fcntl
 except ImportError:
     # Windows. Leftovers are not removed there, since none can be told to be dead.
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 # Another machine's locks may not be visible here. Nothing writes for a day without
 # changing its output.
@@ -50,7 +55,7 @@ class AtomicOutput:
             another thing that is not a file.
     """
 
-    def __init__(self, path, what, directory=False):
+    def __init__(self, path: StrPath, what: str, directory: bool = False) -> None:
         self.path = pathlib.Path(path)
         self.what = what
         try:
@@ -62,14 +67,19 @@ class AtomicOutput:
             raise self.error(error_reason(error)) from error
 
     @classmethod
-    def check(cls, path, what, directory=False):
+    def check(cls, path: StrPath, what: str, directory: bool = False) -> None:
         """Raises `OutputError` unless the destination can be written; leaves it."""
         cls(path, what, directory).discard()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         try:
             if kind is None:
                 self.commit()
@@ -78,19 +88,19 @@ class AtomicOutput:
         if isinstance(error, OSError):
             raise self.error(error_reason(error)) from error
 
-    def commit(self):
+    def commit(self) -> None:
         """Moves the output to its destination."""
         try:
             self.temporary.replace(self.path)
         except OSError as error:
             raise self.error(error_reason(error)) from error
 
-    def discard(self):
+    def discard(self) -> None:
         """Removes the output, unless it was committed."""
         _remove(self.temporary)
         self._lock.close()
 
-    def error(self, reason):
+    def error(self, reason: str) -> OutputError:
         """Returns the `OutputError` to raise when writing fails."""
         return OutputError(
             f"Cannot write the {self.what}: {reason}. Received: path={self.path}"
@@ -98,7 +108,7 @@ class AtomicOutput:
 
 
 @contextlib.contextmanager
-def scratch_directory(parent, name):
+def scratch_directory(parent: StrPath, name: str) -> Iterator[pathlib.Path]:
     """Makes a hidden directory for the length of a `with` block.
 
     What a killed process leaves is removed by the next one with this parent and name.
@@ -120,7 +130,7 @@ def scratch_directory(parent, name):
         output.discard()
 
 
-def error_reason(error):
+def error_reason(error: Exception) -> str:
     """Returns the system's message without the error number and the path."""
     return getattr(error, "strerror", None) or str(error)
 
@@ -182,9 +192,9 @@ class _Lock:
             return False
 
     def close(self):
-        if self._descriptor is not None:
+        if self._descriptor >= 0:
             os.close(self._descriptor)
-            self._descriptor = None
+            self._descriptor = -1
 
 
 def _create(path, directory):

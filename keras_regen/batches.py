@@ -1,5 +1,7 @@
 """Running a compiled function over many inputs."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 
@@ -17,12 +19,14 @@ class Batches:
             `False`.
     """
 
-    def __init__(self, function, size, fixed=False):
+    def __init__(
+        self, function: Callable[..., np.ndarray], size: int, fixed: bool = False
+    ) -> None:
         self._function = function
         self._size = size
         self._seen_full = fixed
 
-    def __call__(self, *arrays):
+    def __call__(self, *arrays: np.ndarray) -> np.ndarray:
         """Returns the outputs for any number of inputs, at least 1."""
         outputs = []
         for start in range(0, len(arrays[0]), self._size):

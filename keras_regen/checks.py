@@ -3,8 +3,10 @@
 import json
 import math
 import numbers
+import pathlib
 import reprlib
 import sys
+from typing import Any
 
 # Far deeper than what this package writes, and far less than Python's own limit, so
 # that functions may walk through what was read.
@@ -13,7 +15,7 @@ MAX_TEXT_BYTES = 2**26
 LARGEST = sys.float_info.max
 
 
-def check_whole(low, high, **values):
+def check_whole(low: int, high: int, **values: Any) -> None:
     """Checks that values are whole numbers: of an integer type and not bool.
 
     Args:
@@ -37,7 +39,7 @@ def check_whole(low, high, **values):
             )
 
 
-def check_real(low, high, **values):
+def check_real(low: float, high: float, **values: Any) -> None:
     """Checks that values are finite numbers and not bool.
 
     Args:
@@ -59,7 +61,7 @@ def check_real(low, high, **values):
             )
 
 
-def check_flags(**values):
+def check_flags(**values: Any) -> None:
     """Checks that values are bools.
 
     Args:
@@ -76,7 +78,7 @@ def check_flags(**values):
             )
 
 
-def parse_json(text):
+def parse_json(text: str | bytes) -> Any:
     """Parses JSON that need not be trusted.
 
     Args:
@@ -103,7 +105,7 @@ def parse_json(text):
     raise _too_deep()
 
 
-def read_small(path):
+def read_small(path: pathlib.Path) -> bytes:
     """Returns the bytes of a file that need not be trusted.
 
     Args:
@@ -122,7 +124,7 @@ def read_small(path):
     return path.read_bytes()
 
 
-def read_json(path):
+def read_json(path: pathlib.Path) -> dict[str, Any]:
     """Reads a JSON object, a dict, from a file that need not be trusted.
 
     Args:

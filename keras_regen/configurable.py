@@ -1,15 +1,16 @@
 """Objects whose configuration is the signature of their `__init__`."""
 
 import inspect
+from typing import Any, Self
 
 VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
-def signature_config(instance):
+def signature_config(instance: Any) -> dict[str, Any]:
     """Reads the arguments of an object's `__init__` from its attributes.
 
     Args:
-        instance: object that keeps every argument as an attribute of the same name.
+        instance: Any that keeps every argument as an attribute of the same name.
 
     Returns:
         Dict of every argument but `*args` and `**kwargs`, in the signature's order.
@@ -25,9 +26,9 @@ def signature_config(instance):
 class Configurable:
     """Base of objects that Keras saves and builds again from their arguments."""
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return signature_config(self)
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)

@@ -1,9 +1,15 @@
 """Plots by matplotlib, drawn without a display."""
 
+from typing import TYPE_CHECKING
+
 from keras_regen.atomic_output import AtomicOutput
+from keras_regen.types import StrPath
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def new_figure(width, height):
+def new_figure(width: float, height: float) -> "Figure":
     """Makes a `matplotlib.figure.Figure` of a width and height in inches.
 
     Raises:
@@ -18,7 +24,7 @@ def new_figure(width, height):
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def save_figure(figure, path):
+def save_figure(figure: "Figure", path: StrPath) -> None:
     """Writes a figure to a `.png` file, which appears only when it is complete."""
     with AtomicOutput(path, "plot") as output:
         figure.savefig(output.temporary, dpi=100)

@@ -5,7 +5,7 @@ import platform
 import keras
 
 
-def hardware():
+def hardware() -> str:
     """Returns the number and name of the devices, as text."""
     backend = keras.backend.backend()
     if backend == "jax":
@@ -27,7 +27,7 @@ def hardware():
     return platform.processor() or platform.machine()
 
 
-def on_accelerator():
+def on_accelerator() -> bool:
     """Returns whether the backend computes on a GPU or TPU."""
     backend = keras.backend.backend()
     if backend == "jax":

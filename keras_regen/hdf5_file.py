@@ -4,8 +4,11 @@ import io
 import math
 import os
 import pathlib
+from typing import Any
 
 import h5py
+
+from keras_regen.types import StrPath
 
 # Deflate's highest ratio is 1,032.
 _MAX_RATIO = 1100
@@ -30,24 +33,24 @@ class Hdf5Writer:
             written.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: StrPath) -> None:
         self._sink = _Sink(path)
         self.file = h5py.File(self._sink, "w")
 
-    def __enter__(self):
+    def __enter__(self) -> h5py.File:
         return self.file
 
-    def __exit__(self, kind, *error):
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
         self.close()
         if kind is None:
             self.check()
 
-    def check(self):
+    def check(self) -> None:
         """Raises the error of the first write that failed, if one did."""
         if self._sink.error is not None:
             raise self._sink.error
 
-    def close(self):
+    def close(self) -> None:
         """Closes the file, without an error."""
         self.file.close()
         self._sink.close()
@@ -111,10 +114,10 @@ class _Sink(io.RawIOBase):
         while buffer and (count := self._file.readinto(buffer)):
             buffer = buffer[count:]
 
-    def truncate(self, size):
-        self._size = size
-        self._try(self._file.truncate, size)
-        return size
+    def truncate(self, size=None):
+        self._size = self._position if size is None else size
+        self._try(self._file.truncate, self._size)
+        return self._size
 
     def flush(self):
         """Does nothing: every write goes to the system at once."""
@@ -133,7 +136,7 @@ class _Sink(io.RawIOBase):
             self.error = self.error or error
 
 
-def open_hdf5(path):
+def open_hdf5(path: StrPath) -> h5py.File:
     """Opens an HDF5 file that need not be trusted.
 
     Args:
@@ -181,7 +184,7 @@ def _check_self_contained(file):
         raise ValueError(reason)
 
 
-def check_stored(dataset):
+def check_stored(dataset: h5py.Dataset) -> None:
     """Checks that a file is large enough for the values that it declares.
 
     Args:

@@ -6,9 +6,13 @@ before anything imports Keras.
 
 import importlib
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 
-def lazy_exports(package, public, origin):
+def lazy_exports(
+    package: str, public: Sequence[str], origin: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Makes the functions by which a package imports public names on first use.
 
     Args:

@@ -2,18 +2,20 @@
 
 import numpy as np
 
+from keras_regen.types import Tensor
+
 # Rows, and columns, of pixels that one latent represents.
 SPATIAL_COMPRESSION = 8
 # The dtypes of frames; floats are in [-1, 1].
 FRAME_DTYPES = ("uint8", "float16", "float32", "float64")
 
 
-def latent_size(height, width):
+def latent_size(height: int, width: int) -> tuple[int, int]:
     """Returns the `(rows, columns)` of latents that cover a frame."""
     return -(-height // SPATIAL_COMPRESSION), -(-width // SPATIAL_COMPRESSION)
 
 
-def to_uint8(video):
+def to_uint8(video: Tensor) -> Tensor:
     """Rounds values in [-1, 1] to 256 levels; returns uint8 unchanged.
 
     Args:
@@ -34,7 +36,7 @@ def to_uint8(video):
     return keras.ops.cast(keras.ops.round((video + 1.0) * 127.5), "uint8")
 
 
-def to_unit_range(video):
+def to_unit_range(video: Tensor) -> Tensor:
     """Maps uint8 to float32 in [-1, 1]; returns float unchanged.
 
     Args:

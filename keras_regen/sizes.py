@@ -8,7 +8,7 @@ _MAX_MEMORY = 1e18
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
-def parse_memory(memory):
+def parse_memory(memory: str | float) -> int:
     """Returns the bytes of a number or of a str such as `"2e9"`, `"2GB"` or `"512 MB"`.
 
     Raises:
@@ -24,7 +24,7 @@ def parse_memory(memory):
     return int(size)
 
 
-def parse_size(text):
+def parse_size(text: str) -> tuple[int, int]:
     """Returns `(height, width)` of a str: `"128x192"`, or `"128"` for a square.
 
     Raises:

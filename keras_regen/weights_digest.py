@@ -1,9 +1,12 @@
 """Digests of weights, to recognise them."""
 
 import hashlib
+from collections.abc import Iterable
+
+import numpy as np
 
 
-def weights_digest(arrays, prefix=b""):
+def weights_digest(arrays: Iterable[np.ndarray], prefix: bytes = b"") -> str:
     """Returns the SHA-256 digest of the float32 values of arrays, in their order.
 
     Args:

@@ -1,5 +1,8 @@
 """Diffusion: paths, predictions, loss weights, times, noise and the sampler."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from keras_regen.diffusion.noise import (
     MAX_NOISE_TIME,
     NOISE_TIME_RESOLUTION,
@@ -61,7 +64,7 @@ __all__ = [
     "sampling_times",
 ]
 
-_BY_NAME = {
+_BY_NAME: dict[type, dict[str, Callable[[], Any]]] = {
     Path: {"linear": LinearPath, "cosine": CosinePath},
     Prediction: {
         "epsilon": Epsilon,
@@ -78,7 +81,10 @@ _BY_NAME = {
 }
 
 
-def get(kind, identifier):
+_Part = TypeVar("_Part", Path, Prediction, Weighting, TimeDistribution)
+
+
+def get(kind: type[_Part], identifier: _Part | str) -> _Part:
     """Returns the part of the diffusion that a name stands for.
 
     Args:

@@ -4,6 +4,9 @@ import typing
 
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
+
+from keras_regen.types import Tensor
 
 # Times in one frame that have different noise.
 NOISE_TIME_RESOLUTION = 65536
@@ -36,7 +39,7 @@ class CanvasArea(typing.NamedTuple):
     scale: np.ndarray
 
 
-def canvas_words(seed, times):
+def canvas_words(seed: int, times: ArrayLike) -> np.ndarray:
     """Returns a seed and times as the words that address frames of the canvas.
 
     Args:
@@ -65,7 +68,7 @@ def canvas_words(seed, times):
     return np.concatenate(words, axis=-1).astype("int32")
 
 
-def draw_noise(area, height, width):
+def draw_noise(area: CanvasArea, height: int | Tensor, width: int | Tensor) -> Tensor:
     """Draws noise from the canvas, in a form that every backend can trace.
 
     The random bits are equal on all backends, as every operation is one of int32
@@ -88,7 +91,9 @@ def draw_noise(area, height, width):
     return noise * ops.reshape(ops.convert_to_tensor(area.scale), (-1, 1, 1, 1, 1))
 
 
-def noise_canvas(seed, times, rows, columns):
+def noise_canvas(
+    seed: int, times: ArrayLike, rows: tuple[int, int], columns: tuple[int, int]
+) -> np.ndarray:
     """Draws standard normal noise that depends on its position alone.
 
     Each value is a function of (seed, time, row, column, channel). Decodes crop one
@@ -133,8 +138,8 @@ def noise_canvas(seed, times, rows, columns):
             )
     words = canvas_words(seed, times)
     frames = [words[:, i, None, None] for i in range(4)]
-    rows, columns = (np.arange(*x, dtype="int32") for x in (rows, columns))
-    return _noise(np, np.ndarray.astype, frames, rows[:, None], columns)
+    row, column = (np.arange(*x, dtype="int32") for x in (rows, columns))
+    return _noise(np, np.ndarray.astype, frames, row[:, None], column)
 
 
 # Both NumPy and `keras.ops` are given as `xp`, so that there is one implementation.
@@ -167,9 +172,8 @@ def _threefry(xp, k0, k1, x0, x1):
 
 def _pcg4d(xp, *words):
     """Returns four words that are a hash of four words, which are broadcast."""
-    words = _mixed(*(word * _MULTIPLIER + _INCREMENT for word in words))
-    words = (xp.bitwise_xor(word, _right_shift(xp, word, 16)) for word in words)
-    return _mixed(*words)
+    mixed = _mixed(*(word * _MULTIPLIER + _INCREMENT for word in words))
+    return _mixed(*(xp.bitwise_xor(word, _right_shift(xp, word, 16)) for word in mixed))
 
 
 def _mixed(x, y, z, w):

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_regen.configurable import Configurable
+from keras_regen.types import Tensor
 
 
 class Path(Configurable, abc.ABC):
@@ -16,22 +17,22 @@ class Path(Configurable, abc.ABC):
     """
 
     @abc.abstractmethod
-    def alpha(self, t):
+    def alpha(self, t: Tensor) -> Tensor:
         """Returns the factor of the sample."""
 
     @abc.abstractmethod
-    def sigma(self, t):
+    def sigma(self, t: Tensor) -> Tensor:
         """Returns the factor of the noise."""
 
     @abc.abstractmethod
-    def alpha_derivative(self, t):
+    def alpha_derivative(self, t: Tensor) -> Tensor:
         """Returns the derivative of `alpha` in t."""
 
     @abc.abstractmethod
-    def sigma_derivative(self, t):
+    def sigma_derivative(self, t: Tensor) -> Tensor:
         """Returns the derivative of `sigma` in t."""
 
-    def interpolate(self, sample, noise, t):
+    def interpolate(self, sample: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """Computes x_t, for `t` broadcastable to `sample`."""
         return self.alpha(t) * sample + self.sigma(t) * noise
 
@@ -44,16 +45,16 @@ class LinearPath(Path):
         Lipman et al. 2023, *Flow Matching for Generative Modeling*, example II.
     """
 
-    def alpha(self, t):
+    def alpha(self, t: Tensor) -> Tensor:
         return 1.0 - t
 
-    def sigma(self, t):
+    def sigma(self, t: Tensor) -> Tensor:
         return t
 
-    def alpha_derivative(self, t):
+    def alpha_derivative(self, t: Tensor) -> Tensor:
         return -ops.ones_like(t)
 
-    def sigma_derivative(self, t):
+    def sigma_derivative(self, t: Tensor) -> Tensor:
         return ops.ones_like(t)
 
 
@@ -66,14 +67,14 @@ class CosinePath(Path):
         Models*, section 2.
     """
 
-    def alpha(self, t):
+    def alpha(self, t: Tensor) -> Tensor:
         return ops.cos(math.pi / 2 * t)
 
-    def sigma(self, t):
+    def sigma(self, t: Tensor) -> Tensor:
         return ops.sin(math.pi / 2 * t)
 
-    def alpha_derivative(self, t):
+    def alpha_derivative(self, t: Tensor) -> Tensor:
         return -math.pi / 2 * ops.sin(math.pi / 2 * t)
 
-    def sigma_derivative(self, t):
+    def sigma_derivative(self, t: Tensor) -> Tensor:
         return math.pi / 2 * ops.cos(math.pi / 2 * t)

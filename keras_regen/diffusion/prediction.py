@@ -6,6 +6,8 @@ import keras
 from keras import ops
 
 from keras_regen.configurable import Configurable
+from keras_regen.diffusion.path import Path
+from keras_regen.types import Tensor
 
 
 class Prediction(Configurable, abc.ABC):
@@ -20,15 +22,17 @@ class Prediction(Configurable, abc.ABC):
     max_time = 1.0
 
     @abc.abstractmethod
-    def coefficients(self, path, t):
+    def coefficients(self, path: Path, t: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the pair (a, b)."""
 
-    def target(self, path, sample, noise, t):
+    def target(self, path: Path, sample: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """Computes the training target, for `t` broadcastable to `sample`."""
         a, b = self.coefficients(path, t)
         return a * sample + b * noise
 
-    def solve(self, path, prediction, x_t, t):
+    def solve(
+        self, path: Path, prediction: Tensor, x_t: Tensor, t: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Returns the sample and the noise that a prediction at (x_t, t) implies."""
         a, b = self.coefficients(path, t)
         alpha, sigma = path.alpha(t), path.sigma(t)
@@ -37,7 +41,7 @@ class Prediction(Configurable, abc.ABC):
         noise = (a * x_t - alpha * prediction) / determinant
         return sample, noise
 
-    def sample_gain(self, path, t):
+    def sample_gain(self, path: Path, t: Tensor) -> Tensor:
         """Returns the prediction's error for a unit error of the implied sample."""
         a, b = self.coefficients(path, t)
         return ops.abs(a - b * path.alpha(t) / ops.maximum(path.sigma(t), 1e-4))
@@ -59,7 +63,7 @@ class Epsilon(Prediction):
 
     max_time = 0.96
 
-    def coefficients(self, path, t):
+    def coefficients(self, path: Path, t: Tensor) -> tuple[Tensor, Tensor]:
         return ops.zeros_like(t), ops.ones_like(t)
 
 
@@ -71,7 +75,7 @@ class Sample(Prediction):
         Li and He 2025, *Back to Basics: Let Denoising Generative Models Denoise*.
     """
 
-    def coefficients(self, path, t):
+    def coefficients(self, path: Path, t: Tensor) -> tuple[Tensor, Tensor]:
         return ops.ones_like(t), ops.zeros_like(t)
 
 
@@ -83,7 +87,7 @@ class Velocity(Prediction):
         Lipman et al. 2023, *Flow Matching for Generative Modeling*, equation 9.
     """
 
-    def coefficients(self, path, t):
+    def coefficients(self, path: Path, t: Tensor) -> tuple[Tensor, Tensor]:
         return path.alpha_derivative(t), path.sigma_derivative(t)
 
 
@@ -96,5 +100,5 @@ class V(Prediction):
         Models*, section 4.
     """
 
-    def coefficients(self, path, t):
+    def coefficients(self, path: Path, t: Tensor) -> tuple[Tensor, Tensor]:
         return -path.sigma(t), path.alpha(t)

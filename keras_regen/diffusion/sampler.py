@@ -3,11 +3,16 @@
 import dataclasses
 import itertools
 import numbers
+from collections.abc import Callable
 
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_regen.diffusion.noise import MAX_NOISE_PIXEL, CanvasArea, canvas_words
+from keras_regen.diffusion.path import Path
+from keras_regen.diffusion.prediction import Prediction
+from keras_regen.types import Tensor
 
 _MAX_FLOAT32 = float(np.finfo("float32").max)
 
@@ -31,7 +36,7 @@ class Sampling:
     seed: int = 0
     noise_scale: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("num_steps", "seed"):
             value = getattr(self, name)
             if not isinstance(value, numbers.Integral):
@@ -46,7 +51,7 @@ class Sampling:
                 f"Received: noise_scale={self.noise_scale}"
             )
 
-    def area(self, times, corners):
+    def area(self, times: ArrayLike, corners: np.ndarray) -> CanvasArea:
         """Returns the noise to start from, as an area of the canvas.
 
         Args:
@@ -74,12 +79,18 @@ class Sampling:
         )
 
 
-def sampling_times(num_steps, max_time=1.0):
+def sampling_times(num_steps: int, max_time: float = 1.0) -> np.ndarray:
     """Returns `num_steps + 1` float32 times, evenly spaced from `max_time` to 0."""
     return np.linspace(max_time, 0.0, num_steps + 1, dtype="float32")
 
 
-def sample(predict, noise, path, prediction, num_steps=1):
+def sample(
+    predict: Callable[[Tensor, Tensor], Tensor],
+    noise: Tensor,
+    path: Path,
+    prediction: Prediction,
+    num_steps: int = 1,
+) -> Tensor:
     """Integrates the probability flow from noise to data.
 
     Each step solves the prediction for the sample and the noise and mixes them again
@@ -115,7 +126,13 @@ def sample(predict, noise, path, prediction, num_steps=1):
     return x
 
 
-def sample_in_loop(predict, noise, path, prediction, num_steps):
+def sample_in_loop(
+    predict: Callable[[Tensor, Tensor], Tensor],
+    noise: Tensor,
+    path: Path,
+    prediction: Prediction,
+    num_steps: Tensor,
+) -> Tensor:
     """Computes `sample` as a loop in the graph, for any number of steps.
 
     Args:

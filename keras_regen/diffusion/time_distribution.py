@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_regen.configurable import Configurable
+from keras_regen.types import Tensor
 
 
 class TimeDistribution(Configurable, abc.ABC):
@@ -20,7 +21,7 @@ class TimeDistribution(Configurable, abc.ABC):
             `0.5`.
     """
 
-    def __init__(self, terminal_share=0.5):
+    def __init__(self, terminal_share: float = 0.5) -> None:
         if not 0 <= terminal_share <= 1:
             raise ValueError(
                 "`terminal_share` must be in [0, 1]. "
@@ -29,10 +30,10 @@ class TimeDistribution(Configurable, abc.ABC):
         self.terminal_share = terminal_share
 
     @abc.abstractmethod
-    def quantile(self, u):
+    def quantile(self, u: Tensor) -> Tensor:
         """Inverts the cumulative distribution, without the terminal share."""
 
-    def __call__(self, u):
+    def __call__(self, u: Tensor) -> Tensor:
         """Maps uniform numbers `u` in [0, 1) to times: the largest become t = 1."""
         share = self.terminal_share
         if share == 1:
@@ -45,7 +46,7 @@ class TimeDistribution(Configurable, abc.ABC):
 class UniformTimes(TimeDistribution):
     """Uniform in (0, 1)."""
 
-    def quantile(self, u):
+    def quantile(self, u: Tensor) -> Tensor:
         return u
 
 
@@ -64,11 +65,13 @@ class LogitNormalTimes(TimeDistribution):
         Image Synthesis*, equation 19.
     """
 
-    def __init__(self, terminal_share=0.5, mean=0.0, std=1.0):
+    def __init__(
+        self, terminal_share: float = 0.5, mean: float = 0.0, std: float = 1.0
+    ) -> None:
         super().__init__(terminal_share)
         self.mean = mean
         self.std = std
 
-    def quantile(self, u):
+    def quantile(self, u: Tensor) -> Tensor:
         u = ops.clip(u, 1e-6, 1.0 - 1e-6)
         return ops.sigmoid(self.mean + self.std * math.sqrt(2) * ops.erfinv(2 * u - 1))

@@ -6,7 +6,9 @@ import keras
 from keras import ops
 
 from keras_regen.configurable import Configurable
-from keras_regen.diffusion.prediction import Sample, Velocity
+from keras_regen.diffusion.path import Path
+from keras_regen.diffusion.prediction import Prediction, Sample, Velocity
+from keras_regen.types import Tensor
 
 
 class Weighting(Configurable, abc.ABC):
@@ -20,14 +22,14 @@ class Weighting(Configurable, abc.ABC):
         max_weight: float. Upper bound of the weight. Defaults to `400.0`.
     """
 
-    def __init__(self, max_weight=400.0):
+    def __init__(self, max_weight: float = 400.0) -> None:
         self.max_weight = max_weight
 
     @abc.abstractmethod
-    def space(self, prediction):
+    def space(self, prediction: Prediction) -> Prediction:
         """Returns the `Prediction` whose squared error is the loss."""
 
-    def weight(self, path, prediction, t):
+    def weight(self, path: Path, prediction: Prediction, t: Tensor) -> Tensor:
         """Computes the weight, of the shape of `t`."""
         gain = self.space(prediction).sample_gain(path, t)
         own_gain = ops.maximum(prediction.sample_gain(path, t), 1e-4)
@@ -38,7 +40,7 @@ class Weighting(Configurable, abc.ABC):
 class PredictionWeighting(Weighting):
     """The error of the prediction itself: a weight of 1."""
 
-    def space(self, prediction):
+    def space(self, prediction: Prediction) -> Prediction:
         return prediction
 
 
@@ -46,7 +48,7 @@ class PredictionWeighting(Weighting):
 class SampleWeighting(Weighting):
     """The error of the sample, x_0."""
 
-    def space(self, prediction):
+    def space(self, prediction: Prediction) -> Prediction:
         return Sample()
 
 
@@ -61,5 +63,5 @@ class VelocityWeighting(Weighting):
         section 4.1.
     """
 
-    def space(self, prediction):
+    def space(self, prediction: Prediction) -> Prediction:
         return Velocity()
