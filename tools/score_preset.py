@@ -19,7 +19,13 @@ import numpy as np
 from keras_regen.atomic_output import AtomicOutput
 from keras_regen.codec import VideoCodec
 from keras_regen.evaluation import Evaluation, embedders, get_protocol, open_dataset
-from keras_regen.models import METADATA, load_model, preset_directory, preset_metadata
+from keras_regen.models import (
+    METADATA,
+    load_model,
+    preset_card,
+    preset_directory,
+    preset_metadata,
+)
 from tools.common import SIZE
 
 
@@ -80,6 +86,13 @@ def score_preset(preset, folders):
     metadata = {**preset_metadata(preset), "protocol": protocol, "scores": scores}
     with AtomicOutput(preset_directory(preset) / METADATA, "metadata") as output:
         output.temporary.write_text(json.dumps(metadata, indent=2) + "\n")
+    write_card(preset)
+
+
+def write_card(preset):
+    """Writes a preset's model card next to it."""
+    with AtomicOutput(preset_directory(preset) / "README.md", "model card") as output:
+        output.temporary.write_text(preset_card(preset))
 
 
 def main():

@@ -1,16 +1,13 @@
 """Presets on the Hugging Face hub: `hf://user/name`, or `hf://user/name@revision`."""
 
-import json
 import pathlib
-
-from keras_regen.checks import check_whole
-from keras_regen.models.config_checks import MAX_COMPRESSION
+from collections.abc import Sequence
 
 PREFIX = "hf://"
 CARD = "README.md"
 
 
-def download_preset(address, files):
+def download_preset(address: str, files: Sequence[str]) -> pathlib.Path:
     """Downloads a preset to the hub's cache.
 
     Args:
@@ -38,7 +35,9 @@ def download_preset(address, files):
     return pathlib.Path(directory)
 
 
-def upload_directory(directory, address, card, message):
+def upload_directory(
+    directory: pathlib.Path, address: str, card: str, message: str
+) -> str:
     """Uploads a directory and its model card as one commit; creates the repository.
 
     Args:
@@ -58,8 +57,8 @@ def upload_directory(directory, address, card, message):
     name, revision = _parse(address)
     hub = _import_hub()
     api = hub.HfApi()
-    contents = {p.name: p for p in pathlib.Path(directory).iterdir() if p.is_file()}
-    contents[CARD] = card.encode()
+    files = {p.name: p for p in directory.iterdir() if p.is_file()}
+    contents = {**files, CARD: card.encode()}
     operations = [
         hub.CommitOperationAdd(path_in_repo=file, path_or_fileobj=content)
         for file, content in sorted(contents.items())
@@ -74,50 +73,6 @@ def upload_directory(directory, address, card, message):
             f"The preset could not be uploaded to {address}: {error}"
         ) from error
     return commit.commit_url
-
-
-def model_card(name, class_name, temporal_compression, metadata):
-    """Returns a preset's model card: how to load it, and what its metadata say.
-
-    Args:
-        name: str. The preset's address.
-        class_name: str. The name of the model's class.
-        temporal_compression: int. k.
-        metadata: dict. The preset's metadata.
-
-    Raises:
-        ValueError: if the class or k is not one that a model has.
-    """
-    if not class_name.isidentifier():
-        raise ValueError(f"Expected the name of a class. Received: {class_name!r}")
-    check_whole(1, MAX_COMPRESSION, temporal_compression=temporal_compression)
-    front = [
-        "library_name: keras-regen",
-        "tags: [keras, video, autoencoder, diffusion]",
-    ]
-    if licence := metadata.get("licence"):
-        front.insert(0, f"license: {json.dumps(licence)}")
-    parts = [
-        "---\n" + "\n".join(front) + "\n---",
-        f"# {name.removeprefix(PREFIX)}",
-        f"A preset of keras-regen ({metadata.get('description', 'no description')}). "
-        f"It encodes {temporal_compression + 1} frames into two latent frames, at an "
-        "eighth of the height and the width, and generates the video from them.",
-        "```python\nimport keras_regen as kr\n\n"
-        f'model = kr.{class_name}.from_preset("{name}")\n'
-        "latents = model.encode(video)\nvideo = model.decode(latents)\n```",
-    ]
-    for key, value in metadata.items():
-        if key not in ("description", "licence"):
-            title = key.replace("_", " ").capitalize()
-            parts.append(f"## {title}\n\n{_markdown(value)}")
-    return "\n\n".join(parts) + "\n"
-
-
-def _markdown(value):
-    if isinstance(value, (dict, list)):
-        return f"```json\n{json.dumps(value, indent=1)}\n```"
-    return str(value)
 
 
 def _parse(address):

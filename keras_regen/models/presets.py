@@ -4,12 +4,15 @@ import contextlib
 import json
 import pathlib
 import reprlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import keras
 
 from keras_regen.atomic_output import AtomicOutput
 from keras_regen.checks import check_flags, read_json
 from keras_regen.models import hub, preset_config
+from keras_regen.models.model_card import model_card
 from keras_regen.models.weights_file import (
     DTYPES,
     count_stored,
@@ -17,6 +20,11 @@ from keras_regen.models.weights_file import (
     load_weights,
     save_weights,
 )
+from keras_regen.types import StrPath
+
+if TYPE_CHECKING:
+    from keras_regen.models.conv_autoencoder import ConvAutoencoder
+    from keras_regen.models.regen import Regen
 
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
@@ -28,13 +36,15 @@ BUNDLED = pathlib.Path(__file__).parents[1] / "presets"
 # Key of the metadata: the SHA-256 of the file of weights.
 DIGEST = "weights_sha256"
 
+_Model = TypeVar("_Model", bound=keras.Model)
 
-def bundled_presets():
+
+def bundled_presets() -> list[str]:
     """Returns the names of the presets that come with the package, sorted."""
     return sorted(path.parent.name for path in BUNDLED.glob(f"*/{CONFIG}"))
 
 
-def preset_directory(preset):
+def preset_directory(preset: StrPath) -> pathlib.Path:
     """Finds the directory of a preset.
 
     Args:
@@ -63,7 +73,7 @@ def preset_directory(preset):
     return directory
 
 
-def preset_metadata(preset):
+def preset_metadata(preset: StrPath) -> dict[str, Any]:
     """Returns the `metadata.json` of a preset as a dict, empty if it has none.
 
     Raises:
@@ -74,8 +84,12 @@ def preset_metadata(preset):
 
 
 def load_model(
-    preset, temporal_compression=None, dtype=None, remat=False, custom_objects=None
-):
+    preset: StrPath,
+    temporal_compression: int | None = None,
+    dtype: str | keras.DTypePolicy | None = None,
+    remat: bool = False,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> "Regen | ConvAutoencoder":
     """Loads a trained model, a `Regen` or a `ConvAutoencoder`.
 
     Args:
@@ -94,13 +108,13 @@ def load_model(
 
 
 def load_preset(
-    cls,
-    preset,
-    temporal_compression=None,
-    dtype=None,
-    remat=False,
-    custom_objects=None,
-):
+    cls: type[_Model],
+    preset: StrPath,
+    temporal_compression: int | None = None,
+    dtype: str | keras.DTypePolicy | None = None,
+    remat: bool = False,
+    custom_objects: Mapping[str, Any] | None = None,
+) -> _Model:
     """See `Regen.from_preset`."""
     dtype = keras.dtype_policies.get(dtype)
     check_flags(remat=remat)
@@ -153,7 +167,12 @@ def _check_weights(directory):
         )
 
 
-def save_preset(model, directory, metadata=None, dtype="float32"):
+def save_preset(
+    model: keras.Model,
+    directory: StrPath,
+    metadata: Mapping[str, Any] | None = None,
+    dtype: str = "float32",
+) -> None:
     """See `Regen.save_to_preset`."""
     if dtype not in DTYPES:
         raise ValueError(
@@ -205,7 +224,28 @@ def _finish_save(directory):
         ) from error
 
 
-def upload_preset(directory, address):
+def preset_card(directory: StrPath, address: str | None = None) -> str:
+    """Returns the model card of a preset, in Markdown.
+
+    Args:
+        directory: path of the preset, or the name of a bundled one.
+        address: the address from which `from_preset` loads it. Defaults to the
+            directory's name.
+
+    Raises:
+        ValueError: if there is no such preset, or it is not a model's.
+    """
+    directory = preset_directory(directory)
+    config = read_json(directory / CONFIG)
+    return model_card(
+        address or directory.name,
+        preset_config.class_name(config),
+        preset_config.temporal_compression(config),
+        preset_metadata(directory),
+    )
+
+
+def upload_preset(directory: StrPath, address: str) -> str:
     """Uploads a preset to the Hugging Face hub, with a model card made of its metadata.
 
     The repository is created where there is none. Log in first, with `hf auth login` or
@@ -225,11 +265,5 @@ def upload_preset(directory, address):
     """
     directory = preset_directory(directory)
     _check_weights(directory)
-    config = read_json(directory / CONFIG)
-    card = hub.model_card(
-        address.partition("@")[0],
-        preset_config.class_name(config),
-        preset_config.temporal_compression(config),
-        preset_metadata(directory),
-    )
+    card = preset_card(directory, address.partition("@")[0])
     return hub.upload_directory(directory, address, card, f"Preset {directory.name}")

@@ -12,6 +12,9 @@ from keras_regen.models import (
     DiTDecoder,
     Regen,
     VideoEncoder,
+    bundled_presets,
+    preset_card,
+    preset_directory,
     preset_metadata,
     presets,
 )
@@ -220,6 +223,13 @@ def test_any_wrong_value_is_an_error_or_harmless(regen, preset, monkeypatch):
                 refused += 1
         # The rest are names, modules and what Keras adds.
         assert refused > 20
+
+
+@pytest.mark.parametrize("preset", bundled_presets())
+def test_bundled_presets_have_a_model_card(preset):
+    """`tools.score_preset` writes it."""
+    card = preset_directory(preset) / "README.md"
+    assert card.read_text() == preset_card(preset)
 
 
 def test_without_the_hub_library(monkeypatch):
