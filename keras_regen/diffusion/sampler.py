@@ -118,8 +118,8 @@ def sample(
         raise ValueError(
             f"`num_steps` must be at least 1. Received: num_steps={num_steps}"
         )
-    times = sampling_times(num_steps, prediction.max_time)
-    times = [ops.convert_to_tensor(t) for t in times]
+    times = sampling_times(num_steps, prediction.max_time).tolist()
+    times = [ops.convert_to_tensor(t, "float32") for t in times]
     x = ops.convert_to_tensor(noise)
     for t, next_t in itertools.pairwise(times):
         x = _step(predict(x, t), x, path, prediction, t, next_t)

@@ -1,16 +1,30 @@
 """Encoding and decoding as compiled functions."""
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.backend import to_device
+from keras_regen.models.cuda_graphs import GraphedModel, uses_cuda
 from keras_regen.models.input_checks import MAX_LATENT
+from keras_regen.models.video_encoder import VideoEncoder
 from keras_regen.pixels import to_uint8, to_unit_range
+from keras_regen.types import Tensor
 
 
-def generate(decoder, path, prediction, latents, times, noise, num_steps):
+def generate(
+    decoder: keras.Model,
+    path: diffusion.Path,
+    prediction: diffusion.Prediction,
+    latents: Tensor,
+    times: Tensor,
+    noise: Tensor,
+    num_steps: int | Tensor,
+) -> Tensor:
     """Samples chunks, in a form that every backend can trace.
 
     Args:
@@ -42,7 +56,7 @@ def generate(decoder, path, prediction, latents, times, noise, num_steps):
     return sample(predict, noise, path, prediction, num_steps)
 
 
-def finish(video):
+def finish(video: Tensor) -> tuple[Tensor, Tensor]:
     """Clips decoded frames, and says whether they were finite.
 
     Args:
@@ -60,7 +74,8 @@ class Inference:
 
     One function encodes, one decodes, and one does both, so that latents stay on the
     device. Each includes what is done to pixels: scaling, clipping and rounding. It is
-    compiled once for each shape and dtype.
+    compiled once for each shape and dtype; PyTorch on CUDA, where Keras does not
+    compile, records its kernels once for each.
 
     Args:
         encoder: a `VideoEncoder`.
@@ -70,7 +85,12 @@ class Inference:
             `Inference.decode` is given.
     """
 
-    def __init__(self, encoder, decoder, decode):
+    def __init__(
+        self,
+        encoder: VideoEncoder,
+        decoder: keras.Model,
+        decode: Callable[[Tensor, dict[str, Tensor]], Tensor],
+    ) -> None:
         # Plain Python objects: as layers of the model they would be saved with it.
         self._encoding = _EncodingModel(encoder)
         self._decoding = {
@@ -80,8 +100,12 @@ class Inference:
             for source in ("latents", "video")
             for dtype in ("float32", "uint8")
         }
+        self._graphed = {
+            model: GraphedModel(model)
+            for model in (self._encoding, *self._decoding.values())
+        }
 
-    def encode(self, video):
+    def encode(self, video: np.ndarray) -> np.ndarray:
         """Encodes chunks.
 
         Args:
@@ -90,11 +114,11 @@ class Inference:
         Returns:
             float32 NumPy array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
         """
-        latents = self._encoding.predict_on_batch(to_device(video))
+        latents = self._predict(self._encoding, {"video": video})
         # Under `tf.distribute` every replica returns the whole batch.
         return latents[: len(video)]
 
-    def decode(self, inputs, dtype="float32"):
+    def decode(self, inputs: dict[str, Any], dtype: str = "float32") -> np.ndarray:
         """Decodes chunks from latents, or encodes and decodes them.
 
         Args:
@@ -111,8 +135,7 @@ class Inference:
         source = "video" if "video" in inputs else "latents"
         batch = len(inputs[source])
         model = self._decoding[source, dtype]
-        inputs = {name: to_device(array) for name, array in inputs.items()}
-        video, finite = model.predict_on_batch(inputs)
+        video, finite = self._predict(model, inputs)
         if not np.all(finite[:batch]):
             raise ValueError(
                 "Decoded frames must be finite; half precision can overflow. "
@@ -120,6 +143,15 @@ class Inference:
                 "NaN or infinite values"
             )
         return video[:batch]
+
+    def _predict(self, model, inputs):
+        if not uses_cuda():
+            arrays = {name: to_device(array) for name, array in inputs.items()}
+            return model.predict_on_batch(arrays)
+        if "num_steps" in inputs:
+            # Equal for all samples. A loop would wait for the GPU in every step.
+            inputs = {**inputs, "num_steps": int(np.max(inputs["num_steps"]))}
+        return self._graphed[model](inputs)
 
 
 class _EncodingModel(keras.Model):
@@ -131,8 +163,8 @@ class _EncodingModel(keras.Model):
         self.built = True
         self.autocast = False
 
-    def call(self, video):
-        return self.encoder(to_unit_range(video), training=False)
+    def call(self, inputs):
+        return self.encoder(to_unit_range(inputs["video"]), training=False)
 
 
 class _DecodingModel(keras.Model):

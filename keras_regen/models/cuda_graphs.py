@@ -1,0 +1,190 @@
+"""Launching a model on a GPU by CUDA graphs (PyTorch)."""
+
+import threading
+import warnings
+from collections import OrderedDict
+
+import keras
+import numpy as np
+
+from keras_regen.backend import to_device
+
+# Graphs that a model keeps, each for other shapes. A graph holds the memory of its
+# results.
+MAX_GRAPHS = 4
+
+
+def uses_cuda():
+    """Returns whether Keras computes with PyTorch on CUDA."""
+    if keras.backend.backend() != "torch":
+        return False
+    return keras.ops.zeros(()).device.type == "cuda"
+
+
+class GraphedModel:
+    """Calls a model on CUDA, with one launch for all its kernels.
+
+    Keras takes longer to launch the hundreds of kernels of a model than a GPU takes to
+    run them. So the second call with the same shapes records them, and later calls
+    replay the record, with the same results. The first call is a plain one: it lets
+    libraries choose their kernels, and shapes that come once cost nothing more. Calls
+    wait for each other.
+
+    A model that cannot be recorded is called plainly from then on, with one warning.
+
+    Args:
+        model: a `keras.Model`. Its `call` takes a dict, must depend on it and on the
+            model's variables alone, and must not wait for the GPU. If a variable moves
+            in memory, the kernels are recorded again.
+    """
+
+    def __init__(self, model):
+        self._model = model
+        # None for shapes that came once.
+        self._graphs = OrderedDict()
+        self._is_capturable = True
+        self._lock = threading.Lock()
+
+    def __call__(self, inputs):
+        """Calls the model.
+
+        Args:
+            inputs: dict of NumPy arrays and of values that are part of the program,
+                such as a number of steps.
+
+        Returns:
+            What the model returns, with NumPy arrays in place of tensors.
+        """
+        import torch
+
+        with self._lock, torch.no_grad():
+            return keras.tree.map_structure(_to_numpy, self._launch(inputs))
+
+    def _launch(self, inputs):
+        arrays, constants = _split(inputs)
+        if self._is_capturable and (graph := self._graph(arrays, constants)):
+            return graph(arrays)
+        tensors = {name: to_device(array) for name, array in arrays.items()}
+        return self._model.call(tensors | constants)
+
+    def _graph(self, arrays, constants):
+        """Returns the graph for these shapes, or None at their first call."""
+        key = (
+            tuple((name, x.shape, str(x.dtype)) for name, x in sorted(arrays.items())),
+            tuple(sorted(constants.items())),
+            tuple(x.value.data_ptr() for x in self._model.variables),
+        )
+        if key not in self._graphs:
+            if len(self._graphs) >= MAX_GRAPHS:
+                self._graphs.popitem(last=False)
+            self._graphs[key] = None
+            return None
+        self._graphs.move_to_end(key)
+        if self._graphs[key] is None:
+            try:
+                self._graphs[key] = capture(self._model.call, arrays, constants)
+            except RuntimeError as error:
+                self._is_capturable = False
+                self._graphs.clear()
+                warnings.warn(
+                    f"{self._model.name} runs without CUDA graphs, and so more slowly: "
+                    f"{error}",
+                    stacklevel=5,
+                )
+                return None
+        return self._graphs[key]
+
+
+def capture(function, arrays, constants):
+    """Records a call.
+
+    Args:
+        function: callable of one dict.
+        arrays: dict of NumPy arrays, examples of its tensors.
+        constants: dict of the other values.
+
+    Returns:
+        Callable that takes a dict like `arrays` and returns what the function would, in
+        tensors that its next call overwrites.
+
+    Raises:
+        RuntimeError: if the call cannot be recorded.
+
+    Reference:
+        PyTorch's documentation, *CUDA semantics*, section "CUDA Graphs".
+    """
+    inputs = {name: to_device(array) for name, array in arrays.items()}
+    program = trace(function, inputs, constants)
+    replay, outputs = record(program, inputs)
+
+    def call(arrays):
+        for name, array in arrays.items():
+            inputs[name].copy_(to_device(array))
+        replay()
+        return outputs
+
+    return call
+
+
+def trace(function, inputs, constants):
+    """Returns a call as a program of PyTorch's operations alone.
+
+    Constants that Keras would copy to the GPU in each call are tensors of the program.
+
+    Args:
+        function: callable of one dict.
+        inputs: dict of tensors.
+        constants: dict of other values.
+
+    Returns:
+        `torch.fx.GraphModule` that takes `inputs`.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    program = make_fx(lambda tensors: function(tensors | constants))(inputs)
+    program.graph.eliminate_dead_code()
+    program.recompile()
+    return program
+
+
+def record(program, inputs):
+    """Records the kernels of a program on CUDA.
+
+    Args:
+        program: callable of `inputs`.
+        inputs: dict of CUDA tensors.
+
+    Returns:
+        Pair of a callable that runs the kernels on the values that `inputs` has then,
+        and the nested structure of tensors that they write.
+    """
+    import torch
+
+    # Outside the default stream, as the capture, so that libraries have their memory.
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        program(inputs)
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    # Other threads may copy to the device at the same time.
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        outputs = program(inputs)
+    return graph.replay, outputs
+
+
+def _split(inputs):
+    arrays = {name: x for name, x in inputs.items() if isinstance(x, np.ndarray)}
+    return arrays, {name: x for name, x in inputs.items() if name not in arrays}
+
+
+def _to_numpy(tensor):
+    import torch
+
+    if tensor.device.type != "cuda":
+        return tensor.numpy(force=True).copy()
+    # The GPU writes to pinned memory itself. PyTorch reuses it when the array is gone.
+    host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    host.copy_(tensor, non_blocking=True)
+    torch.cuda.current_stream().synchronize()
+    return host.numpy()
