@@ -1,10 +1,12 @@
 """Train a small model on random clips of one video, and save it as a preset."""
 
-import keras
-import numpy as np
-
+# First, since it chooses an installed backend for Keras.
 from keras_regen import DiTDecoder, Regen, VideoEncoder
 from keras_regen.video import VideoReader, bundled_clip
+
+# isort: split
+import keras
+import numpy as np
 
 K, SIZE = 4, 32
 

@@ -1,9 +1,11 @@
 """REGEN for Keras 3: a compact video embedder with a generative decoder."""
 
+import contextlib
 import importlib
 import sys
 from typing import TYPE_CHECKING
 
+from keras_regen.backend import choose_backend
 from keras_regen.lazy import lazy_exports
 
 if TYPE_CHECKING:
@@ -55,8 +57,8 @@ __all__ = [
     "video",
 ]
 
-# Importing the package does not import Keras: the command line chooses the backend
-# first.
+# Importing the package does not import Keras, but chooses the backend for it: without
+# KERAS_BACKEND, Keras would want TensorFlow, installed or not.
 __getattr__, __dir__ = lazy_exports(
     __name__,
     __all__,
@@ -72,7 +74,11 @@ __getattr__, __dir__ = lazy_exports(
     },
 )
 
-if "keras" in sys.modules:
+if "keras" not in sys.modules:
+    # The command line reports the error, and so does the first use of Keras.
+    with contextlib.suppress(ValueError):
+        choose_backend()
+else:
     # The backend is chosen already, and `keras.saving.load_model` finds the classes
     # only once they are registered.
     importlib.import_module("keras_regen.models")

@@ -3,20 +3,37 @@
 import contextlib
 import importlib.util
 import json
+import logging
 import os
 import pathlib
 import sys
 
+logger = logging.getLogger("keras_regen")
+
 # In order of preference.
 BACKENDS = ("jax", "torch", "tensorflow")
+# What Keras writes to its configuration file where there is none, whatever backend it
+# runs on.
+_UNTOUCHED = {
+    "floatx": "float32",
+    "epsilon": 1e-07,
+    "backend": "tensorflow",
+    "image_data_format": "channels_last",
+}
+# The value of `KERAS_BACKEND` that `choose_backend` set, and not the user.
+_chosen = None
 
 
-def choose_backend():
+def choose_backend(preferred=None):
     """Chooses the backend that Keras will be imported with.
 
-    It is the backend in `KERAS_BACKEND`; otherwise the one in Keras's configuration
-    file, if it is installed; otherwise the first of JAX, PyTorch and TensorFlow that is
-    installed.
+    It is the backend in `KERAS_BACKEND`, if the user set it; otherwise the preferred
+    one; otherwise the one in Keras's configuration file, if it is installed; otherwise
+    the first of JAX, PyTorch and TensorFlow that is installed. If Keras is imported
+    already, its choice stands.
+
+    Args:
+        preferred: str or None. A backend that suits the work best. Defaults to none.
 
     Returns:
         `"jax"`, `"torch"` or `"tensorflow"`, and sets `KERAS_BACKEND` to it.
@@ -25,9 +42,12 @@ def choose_backend():
         ValueError: if `KERAS_BACKEND` is none of the three or is not installed, or if
             no backend is installed.
     """
+    global _chosen
     if "keras" in sys.modules:
         return sys.modules["keras"].config.backend()
     wanted = os.environ.get("KERAS_BACKEND")
+    if preferred and wanted in ("", None, _chosen):
+        wanted = preferred
     if wanted and wanted not in BACKENDS:
         raise ValueError(
             f"The backends are {', '.join(BACKENDS)}. Received: KERAS_BACKEND={wanted}"
@@ -44,8 +64,7 @@ def choose_backend():
             f"keras-regen[{BACKENDS[0]}], or one of {', '.join(BACKENDS[1:])}."
         )
     if not wanted:
-        configured = _configured_backend()
-        wanted = configured if configured in installed else installed[0]
+        wanted = _chosen = _configured_or_first(installed)
     os.environ["KERAS_BACKEND"] = wanted
     return wanted
 
@@ -145,11 +164,24 @@ def is_concrete(tensor):
     return tensor.device.type != "meta" and not torch.compiler.is_compiling()
 
 
-def _configured_backend():
-    """Returns the backend in Keras's configuration file, or None."""
+def _configured_or_first(installed):
+    """Returns the backend in Keras's configuration file, or the first installed one."""
     home = os.environ.get("KERAS_HOME")
     folder = pathlib.Path(home) if home else pathlib.Path.home() / ".keras"
+    path = folder / "keras.json"
     try:
-        return json.loads((folder / "keras.json").read_text()).get("backend")
+        configuration = json.loads(path.read_text())
+        configured = configuration.get("backend")
     except (OSError, ValueError, AttributeError):
-        return None
+        return installed[0]
+    if configured in installed:
+        return configured
+    # Nobody chose what Keras wrote by itself.
+    if configured and configuration != _UNTOUCHED:
+        logger.warning(
+            "Keras runs on %s, since %s, which %s names, is not installed.",
+            installed[0],
+            configured,
+            path,
+        )
+    return installed[0]

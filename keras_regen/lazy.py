@@ -1,13 +1,16 @@
 """Public names of packages, imported on first use.
 
-Keras fixes its backend when it is imported, so the command line must choose the backend
-before anything imports Keras.
+Keras fixes its backend when it is imported, so the backend must be chosen before
+anything imports Keras. And to import it takes seconds, for which help and errors do not
+wait.
 """
 
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from keras_regen.backend import BACKENDS, choose_backend
 
 
 def lazy_exports(
@@ -28,7 +31,13 @@ def lazy_exports(
     def __getattr__(name):
         if name not in public:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = importlib.import_module(f"{package}.{origin.get(name, name)}")
+        try:
+            module = importlib.import_module(f"{package}.{origin.get(name, name)}")
+        except ModuleNotFoundError as error:
+            if error.name in BACKENDS:
+                # Its error says how to install one.
+                choose_backend()
+            raise
         return getattr(module, name) if name in origin else module
 
     def __dir__():

@@ -2,11 +2,14 @@ import importlib
 import importlib.util
 import json
 import os
+import subprocess
 import sys
 
 import keras
 import pytest
 
+import keras_regen
+from keras_regen import backend
 from keras_regen.backend import BACKENDS, choose_backend, quiet_start, without_jax
 
 
@@ -17,6 +20,7 @@ def fresh(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
 
     def set_up(installed, variable=None, configured=None):
+        monkeypatch.setattr(backend, "_chosen", None)
         monkeypatch.setattr(
             importlib.util, "find_spec", lambda name: name in installed or None
         )
@@ -58,6 +62,81 @@ def test_unreadable_configuration_is_passed_over(fresh, tmp_path):
     fresh(("torch",))
     (tmp_path / "keras.json").write_text("{broken")
     assert choose_backend() == "torch"
+
+
+def test_a_configured_backend_that_is_not_installed_is_told(fresh, tmp_path, caplog):
+    fresh(("torch",), configured={"backend": "jax"})
+    assert choose_backend() == "torch"
+    # The variable is set now, so nothing is told twice.
+    assert choose_backend() == "torch"
+    path = tmp_path / "keras.json"
+    assert caplog.messages == [
+        f"Keras runs on torch, since jax, which {path} names, is not installed."
+    ]
+
+
+def test_what_keras_wrote_by_itself_is_nobodys_choice(fresh, caplog):
+    # Keras writes it at its first import, on any backend, even one that fails.
+    configured = {
+        "floatx": "float32",
+        "epsilon": 1e-07,
+        "backend": "tensorflow",
+        "image_data_format": "channels_last",
+    }
+    fresh(("jax",), configured=configured)
+    assert choose_backend() == "jax"
+    assert not caplog.messages
+
+
+def test_a_preferred_backend_yields_to_the_variable_alone(fresh, monkeypatch):
+    fresh(ALL, configured={"backend": "torch"})
+    # As on the import of the package, before a command knows what it prefers.
+    assert choose_backend() == "torch"
+    assert choose_backend("tensorflow") == "tensorflow"
+    fresh(ALL, "torch")
+    assert choose_backend("tensorflow") == "torch"
+
+
+IMPORT = """
+import json, os, sys
+import keras_regen
+assert "keras" not in sys.modules
+before = os.environ["KERAS_BACKEND"]
+import keras
+print(json.dumps([before, keras.config.backend()]))
+"""
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="it does not depend on the backend"
+)
+def test_the_package_chooses_before_keras_is_imported(tmp_path):
+    root = os.path.dirname(os.path.dirname(keras_regen.__file__))
+    environment = {**os.environ, "PYTHONPATH": root, "KERAS_HOME": str(tmp_path)}
+    del environment["KERAS_BACKEND"]
+    (tmp_path / "keras.json").write_text('{"backend": "torch"}')
+    process = subprocess.run(
+        [sys.executable, "-c", IMPORT],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(process.stdout) == ["torch", "torch"]
+    assert process.stderr == ""
+
+
+def test_the_package_without_a_backend(fresh, monkeypatch):
+    fresh(())
+
+    def import_module(name):
+        # As Keras does.
+        raise ModuleNotFoundError("No module named 'tensorflow'", name="tensorflow")
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    monkeypatch.delitem(vars(keras_regen), "Regen", raising=False)
+    with pytest.raises(ValueError, match="none is installed: pip install"):
+        _ = keras_regen.Regen
 
 
 @pytest.mark.parametrize(

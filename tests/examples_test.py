@@ -1,6 +1,9 @@
+import json
+import os
 import pathlib
 import re
-import runpy
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -16,14 +19,43 @@ EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 K = 8
 
 
-@pytest.fixture
-def run(monkeypatch, tmp_path, capsys):
-    """Runs an example in an empty directory and returns its output."""
-    monkeypatch.chdir(tmp_path)
+# Other tests have imported Keras, so an example needs a process of its own to show that
+# it runs where `KERAS_BACKEND` is not set.
+PROCESS = """
+import pathlib, runpy, sys
+example, clip = sys.argv[1:]
+if clip:
+    import keras_regen.video
+    keras_regen.video.bundled_clip = lambda: pathlib.Path(clip)
+runpy.run_path(example, run_name="__main__")
+"""
 
-    def run(name):
-        runpy.run_path(str(EXAMPLES / name), run_name="__main__")
-        return capsys.readouterr().out
+
+@pytest.fixture
+def run(tmp_path):
+    """Runs an example in an empty directory and returns its output."""
+
+    def run(name, clip=""):
+        home = tmp_path / "home"
+        home.mkdir()
+        (home / "keras.json").write_text(
+            json.dumps({"backend": keras.backend.backend()})
+        )
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(EXAMPLES.parent),
+            "KERAS_HOME": str(home),
+        }
+        environment.pop("KERAS_BACKEND", None)
+        process = subprocess.run(
+            [sys.executable, "-c", PROCESS, EXAMPLES / name, clip],
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        return process.stdout
 
     return run
 
@@ -37,6 +69,21 @@ def test_every_example_is_tested():
     names = {path.stem for path in EXAMPLES.glob("*.py")}
     tests = {name.removeprefix("test_") for name in globals()}
     assert names and names <= tests
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="it does not depend on the backend"
+)
+def test_the_package_comes_before_keras():
+    # It chooses an installed backend, and Keras alone would want TensorFlow.
+    root = EXAMPLES.parent
+    (readme,) = re.findall(
+        r"```python\n(.*?)```", (root / "README.md").read_text(), re.S
+    )
+    texts = {path.name: path.read_text() for path in EXAMPLES.glob("*.py")}
+    for name, text in {**texts, "README.md": readme}.items():
+        first = re.search(r"^(?:import|from) (keras\w*)", text, re.M)
+        assert first[1] == "keras_regen", name
 
 
 def test_reconstruct(run, tmp_path):
@@ -74,9 +121,8 @@ def test_slow_motion(run, tmp_path):
     keras.backend.backend() != "torch",
     reason="slow; tests of the codec run on every backend",
 )
-def test_whole_video(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("keras_regen.video.bundled_clip", lambda: CLIP)
-    output = run("whole_video.py")
+def test_whole_video(run, tmp_path):
+    output = run("whole_video.py", clip=CLIP)
     assert "60 frames -> 7 chunks, (14, 16, 29, 8)" in output
     assert output.endswith("96/96\nslow_second.mp4\n")
     fps, slow = read(tmp_path / "slow_second.mp4")

@@ -25,9 +25,14 @@ def make_console():
     return rich.console.Console(markup=False, emoji=False)
 
 
-def load_keras(console):
-    """Chooses the backend, imports Keras with it and prints its name."""
-    backend = choose_backend()
+def load_keras(console, preferred=None):
+    """Chooses the backend, imports Keras with it and prints its name.
+
+    Args:
+        console: `rich.console.Console`.
+        preferred: str or None. See `choose_backend`.
+    """
+    backend = choose_backend(preferred)
     with quiet_start(), without_jax(backend):
         importlib.import_module("keras_regen.codec")
     console.print(f"Backend: {backend}")

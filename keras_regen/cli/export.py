@@ -1,7 +1,6 @@
 """The command `export`."""
 
 import enum
-import os
 import pathlib
 import re
 import time
@@ -81,8 +80,7 @@ def export(
     options = {name: value for name, value in options.items() if value is not None}
     chosen = find_format(str(format), options)
     # A backend that can write the format itself needs no second process.
-    os.environ.setdefault("KERAS_BACKEND", chosen.backend())
-    load_keras(console)
+    load_keras(console, preferred=chosen.backend())
     model = load_preset(preset, str(precision))
     if not model.is_generative:
         raise ValueError(
