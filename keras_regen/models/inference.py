@@ -8,8 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
-from keras_regen.backend import to_device
-from keras_regen.models.cuda_graphs import GraphedModel, uses_cuda
+from keras_regen.models.compiled_model import CompiledModel
 from keras_regen.models.input_checks import MAX_LATENT
 from keras_regen.models.video_encoder import VideoEncoder
 from keras_regen.pixels import to_uint8, to_unit_range
@@ -92,17 +91,16 @@ class Inference:
         decode: Callable[[Tensor, dict[str, Tensor]], Tensor],
     ) -> None:
         # Plain Python objects: as layers of the model they would be saved with it.
-        self._encoding = _EncodingModel(encoder)
+        self._encoding = CompiledModel(_EncodingModel(encoder))
         self._decoding = {
-            (source, dtype): _DecodingModel(
-                encoder if source == "video" else None, decoder, decode, dtype
+            (source, dtype): CompiledModel(
+                _DecodingModel(
+                    encoder if source == "video" else None, decoder, decode, dtype
+                ),
+                constants=("num_steps",),
             )
             for source in ("latents", "video")
             for dtype in ("float32", "uint8")
-        }
-        self._graphed = {
-            model: GraphedModel(model)
-            for model in (self._encoding, *self._decoding.values())
         }
 
     def encode(self, video: np.ndarray) -> np.ndarray:
@@ -114,7 +112,7 @@ class Inference:
         Returns:
             float32 NumPy array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
         """
-        latents = self._predict(self._encoding, {"video": video})
+        latents = self._encoding({"video": video})
         # Under `tf.distribute` every replica returns the whole batch.
         return latents[: len(video)]
 
@@ -134,8 +132,7 @@ class Inference:
         """
         source = "video" if "video" in inputs else "latents"
         batch = len(inputs[source])
-        model = self._decoding[source, dtype]
-        video, finite = self._predict(model, inputs)
+        video, finite = self._decoding[source, dtype](inputs)
         if not np.all(finite[:batch]):
             raise ValueError(
                 "Decoded frames must be finite; half precision can overflow. "
@@ -143,15 +140,6 @@ class Inference:
                 "NaN or infinite values"
             )
         return video[:batch]
-
-    def _predict(self, model, inputs):
-        if not uses_cuda():
-            arrays = {name: to_device(array) for name, array in inputs.items()}
-            return model.predict_on_batch(arrays)
-        if "num_steps" in inputs:
-            # Equal for all samples. A loop would wait for the GPU in every step.
-            inputs = {**inputs, "num_steps": int(np.max(inputs["num_steps"]))}
-        return self._graphed[model](inputs)
 
 
 class _EncodingModel(keras.Model):

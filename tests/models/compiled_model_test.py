@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from keras_regen import diffusion
-from keras_regen.models import cuda_graphs, inference
-from keras_regen.models.cuda_graphs import GraphedModel, trace
+from keras_regen.models import compiled_model
+from keras_regen.models.compiled_model import GraphedModel, trace
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
 
@@ -36,13 +36,13 @@ def recorded(monkeypatch):
             return lambda: outputs.copy_(program(inputs)), outputs
         return replay, outputs
 
-    monkeypatch.setattr(cuda_graphs, "record", record)
+    monkeypatch.setattr(compiled_model, "record", record)
     return programs
 
 
 @pytest.fixture
 def on_cuda(monkeypatch, recorded):
-    monkeypatch.setattr(inference, "uses_cuda", lambda: True)
+    monkeypatch.setattr(compiled_model, "uses_cuda", lambda: True)
     return recorded
 
 
@@ -72,7 +72,7 @@ def test_results_are_those_of_plain_calls(monkeypatch, on_cuda):
 
     graphed = results()
     assert len(on_cuda) == 3
-    monkeypatch.setattr(inference, "uses_cuda", lambda: False)
+    monkeypatch.setattr(compiled_model, "uses_cuda", lambda: False)
     # The loop computes a step's times itself.
     tolerances = [0] * 5 + [1] * 3 + [0] * 3
     for plain, result, tolerance in zip(results(), graphed, tolerances, strict=True):
@@ -106,7 +106,7 @@ def test_nothing_waits_for_the_gpu(source, num_steps):
         inputs = regen._decoding_inputs(2, times, area, 1)
         inputs = {name: torch.as_tensor(x).to("meta") for name, x in inputs.items()}
         inputs[source] = torch.empty(shape, device="meta")
-        model = regen._inference._decoding[source, "uint8"]
+        model = regen._inference._decoding[source, "uint8"]._model
         program = trace(model.call, inputs, {"num_steps": num_steps})
     copies = [
         node
@@ -139,7 +139,7 @@ def test_results_stay(recorded):
 
 
 def test_the_least_recent_graph_goes(recorded, monkeypatch):
-    monkeypatch.setattr(cuda_graphs, "MAX_GRAPHS", 2)
+    monkeypatch.setattr(compiled_model, "MAX_GRAPHS", 2)
     graphed = GraphedModel(Scaled())
     for size in (1, 1, 2, 2, 1, 3, 3, 1, 2, 2):
         graphed({"x": np.zeros(size, "float32")})
@@ -169,7 +169,7 @@ def test_what_cannot_be_recorded_is_called(monkeypatch):
         attempts.append(program)
         raise RuntimeError("operation not permitted when stream is capturing")
 
-    monkeypatch.setattr(cuda_graphs, "record", fail)
+    monkeypatch.setattr(compiled_model, "record", fail)
     graphed = GraphedModel(Scaled())
     x = np.ones(2, "float32")
     graphed({"x": x})
@@ -183,4 +183,4 @@ def test_what_cannot_be_recorded_is_called(monkeypatch):
 
 
 def test_the_cpu_is_no_cuda():
-    assert not cuda_graphs.uses_cuda()
+    assert not compiled_model.uses_cuda()

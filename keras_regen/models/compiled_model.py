@@ -1,24 +1,55 @@
-"""Launching a model on a GPU by CUDA graphs (PyTorch)."""
+"""Calling models by programs that are compiled, or recorded, once for each shape."""
 
 import threading
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from keras_regen.backend import to_device
+from keras_regen.types import Tensor
 
 # Graphs that a model keeps, each for other shapes. A graph holds the memory of its
 # results.
 MAX_GRAPHS = 4
 
 
-def uses_cuda():
-    """Returns whether Keras computes with PyTorch on CUDA."""
-    if keras.backend.backend() != "torch":
-        return False
-    return keras.ops.zeros(()).device.type == "cuda"
+class CompiledModel:
+    """Calls a model on NumPy arrays.
+
+    Keras compiles the call on JAX and TensorFlow. On PyTorch with CUDA it is launched
+    by `GraphedModel`, and on PyTorch with a CPU it is a plain call.
+
+    Args:
+        model: a `keras.Model` as for `GraphedModel`.
+        constants: names of whole numbers in the model's inputs that are equal for all
+            samples. Where the call is recorded they are part of the program, as Python
+            ints. Defaults to none.
+    """
+
+    def __init__(self, model: keras.Model, constants: Sequence[str] = ()) -> None:
+        self._model = model
+        self._constants = constants
+        self._graphed = GraphedModel(model)
+
+    def __call__(self, inputs: Mapping[str, np.ndarray]) -> Any:
+        """Calls the model.
+
+        Args:
+            inputs: dict of NumPy arrays, all with a batch axis.
+
+        Returns:
+            What the model returns, with NumPy arrays in place of tensors.
+        """
+        if not uses_cuda():
+            return self._model.predict_on_batch(
+                {name: to_device(array) for name, array in inputs.items()}
+            )
+        constants = {x: int(inputs[x][0]) for x in self._constants if x in inputs}
+        return self._graphed({**inputs, **constants})
 
 
 class GraphedModel:
@@ -38,14 +69,14 @@ class GraphedModel:
             in memory, the kernels are recorded again.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         self._model = model
         # None for shapes that came once.
-        self._graphs = OrderedDict()
+        self._graphs: OrderedDict[Any, Any] = OrderedDict()
         self._is_capturable = True
         self._lock = threading.Lock()
 
-    def __call__(self, inputs):
+    def __call__(self, inputs: Mapping[str, Any]) -> Any:
         """Calls the model.
 
         Args:
@@ -95,7 +126,11 @@ class GraphedModel:
         return self._graphs[key]
 
 
-def capture(function, arrays, constants):
+def capture(
+    function: Callable[[dict[str, Any]], Any],
+    arrays: Mapping[str, np.ndarray],
+    constants: Mapping[str, Any],
+) -> Callable[[Mapping[str, np.ndarray]], Any]:
     """Records a call.
 
     Args:
@@ -126,7 +161,11 @@ def capture(function, arrays, constants):
     return call
 
 
-def trace(function, inputs, constants):
+def trace(
+    function: Callable[[dict[str, Any]], Any],
+    inputs: dict[str, Tensor],
+    constants: Mapping[str, Any],
+) -> Any:
     """Returns a call as a program of PyTorch's operations alone.
 
     Constants that Keras would copy to the GPU in each call are tensors of the program.
@@ -141,13 +180,15 @@ def trace(function, inputs, constants):
     """
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    program = make_fx(lambda tensors: function(tensors | constants))(inputs)
+    program = make_fx(lambda tensors: function({**tensors, **constants}))(inputs)
     program.graph.eliminate_dead_code()
     program.recompile()
     return program
 
 
-def record(program, inputs):
+def record(
+    program: Callable[[dict[str, Tensor]], Any], inputs: dict[str, Tensor]
+) -> tuple[Callable[[], None], Any]:
     """Records the kernels of a program on CUDA.
 
     Args:
@@ -188,3 +229,10 @@ def _to_numpy(tensor):
     host.copy_(tensor, non_blocking=True)
     torch.cuda.current_stream().synchronize()
     return host.numpy()
+
+
+def uses_cuda() -> bool:
+    """Returns whether Keras computes with PyTorch on CUDA."""
+    if keras.backend.backend() != "torch":
+        return False
+    return keras.ops.zeros(()).device.type == "cuda"
