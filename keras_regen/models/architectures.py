@@ -1,9 +1,13 @@
 """Architectures by name."""
 
+from typing import Any, Literal, TypeAlias
+
 FACTORISED = ((1, 3, 3), (3, 1, 1))
 FULL = ((3, 3, 3), (3, 3, 3))
 
-ARCHITECTURES = {
+Architecture: TypeAlias = Literal["tiny", "small", "base", "paper"]
+
+ARCHITECTURES: dict[str, dict[str, dict[str, Any]]] = {
     # For two CPU cores: it leaves full resolution at once. Beyond k = 8 each halving of
     # time is one convolution, so that every preset fits into 16 MB.
     "tiny": {
@@ -72,7 +76,7 @@ ARCHITECTURES = {
 }
 
 
-def architecture(name):
+def architecture(name: str) -> dict[str, dict[str, Any]]:
     """Returns the arguments of the encoder and the decoder.
 
     Args:
@@ -95,7 +99,7 @@ def architecture(name):
 # Widths and numbers of blocks of the conventional decoders, by k. Each has as many
 # parameters as the DiT decoder of the same name, within 1 %, and as many multiply-adds
 # on 64x64 pixels, within 7 % (34 % for `paper` at k = 4).
-CONV_DECODERS = {
+CONV_DECODERS: dict[str, dict[int, tuple[Any, Any]]] = {
     "tiny": {
         4: ((112, 144, 192), (1, 3, 1)),
         8: ((96, 144, 176), (4, 2, 1)),
@@ -123,7 +127,7 @@ CONV_DECODERS = {
 }
 
 
-def conv_decoder_architecture(name, temporal_compression):
+def conv_decoder_architecture(name: str, temporal_compression: int) -> dict[str, Any]:
     """Returns the arguments of the `ConvDecoder` as large as a `DiTDecoder`.
 
     Args:

@@ -4,6 +4,8 @@ The highest values are about ten times what the largest published models have.
 """
 
 import reprlib
+from collections.abc import Mapping
+from typing import Any
 
 from keras_regen.checks import check_flags, check_real, check_whole
 
@@ -16,7 +18,7 @@ MAX_KERNEL = 31
 MAX_WINDOW = 2**20
 
 
-def check_convolutional(model):
+def check_convolutional(model: Mapping[str, Any]) -> None:
     """Checks the arguments that a `VideoEncoder` and a `ConvDecoder` share.
 
     Args:
@@ -42,7 +44,7 @@ def check_convolutional(model):
         check_real(0, float("inf"), kl_weight=model["kl_weight"])
 
 
-def check_transformer(model):
+def check_transformer(model: Mapping[str, Any]) -> None:
     """Checks the arguments of a `DiTDecoder`.
 
     Args:

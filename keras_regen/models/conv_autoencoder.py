@@ -1,14 +1,21 @@
 """REGEN's encoder with a conventional decoder."""
 
+from typing import Any, Self
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_regen.models.architectures import architecture, conv_decoder_architecture
+from keras_regen.models.architectures import (
+    Architecture,
+    architecture,
+    conv_decoder_architecture,
+)
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.video_autoencoder import VideoAutoencoder
-from keras_regen.models.video_encoder import VideoEncoder
+from keras_regen.models.video_encoder import Regularization, VideoEncoder
 from keras_regen.pixels import to_unit_range
+from keras_regen.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -43,10 +50,17 @@ class ConvAutoencoder(VideoAutoencoder):
         Generation* (MAGVIT-v2); the baseline of Zhang et al. 2025, *REGEN*, table 1.
     """
 
+    decoder: ConvDecoder
+
     @classmethod
     def from_architecture(
-        cls, name, temporal_compression=8, dtype=None, remat=False, regularization=None
-    ):
+        cls,
+        name: Architecture,
+        temporal_compression: int = 8,
+        dtype: str | keras.DTypePolicy | None = None,
+        remat: bool = False,
+        regularization: Regularization | None = None,
+    ) -> Self:
         """Builds an untrained model about as large as the `Regen` of that name.
 
         Args:
@@ -59,7 +73,7 @@ class ConvAutoencoder(VideoAutoencoder):
         Raises:
             ValueError: if there is no such architecture.
         """
-        common = {
+        common: dict[str, Any] = {
             "temporal_compression": temporal_compression,
             "dtype": dtype,
             "remat": remat,
@@ -78,8 +92,13 @@ class ConvAutoencoder(VideoAutoencoder):
         return cls(encoder, decoder)
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
+        self,
+        x: Tensor = None,
+        y: Tensor = None,
+        y_pred: Tensor = None,
+        sample_weight: Tensor = None,
+        training: bool = True,
+    ) -> Tensor:
         """Computes the mean squared error of the decoded chunk.
 
         Args:

@@ -1,5 +1,7 @@
 """The conventional decoder, to compare the DiT with."""
 
+from collections.abc import Sequence
+
 import keras
 
 from keras_regen.layers import CausalConv3D, CausalUpsample3D, Unpatchify
@@ -59,17 +61,17 @@ class ConvDecoder(FunctionalModel):
 
     def __init__(
         self,
-        temporal_compression,
-        latent_channels=8,
-        stem_patch_size=1,
-        widths=(128, 256, 256, 512),
-        num_blocks=(2,),
-        kernel_sizes=((3, 3, 3), (3, 3, 3)),
-        remat=False,
-        dtype=None,
-        name=None,
-        trainable=True,
-    ):
+        temporal_compression: int,
+        latent_channels: int = 8,
+        stem_patch_size: int = 1,
+        widths: Sequence[int] = (128, 256, 256, 512),
+        num_blocks: Sequence[int] = (2,),
+        kernel_sizes: Sequence[Sequence[int]] = ((3, 3, 3), (3, 3, 3)),
+        remat: bool = False,
+        dtype: str | keras.DTypePolicy | None = None,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
         check_convolutional(locals())
         space_halvings, time_halvings = halvings(temporal_compression, stem_patch_size)
         dtype = keras.dtype_policies.get(dtype)

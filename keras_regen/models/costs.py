@@ -2,12 +2,17 @@
 
 import concurrent.futures
 import math
+from collections.abc import Sequence
 
 import keras
 
 from keras_regen.layers import axis_windows, logits_held
+from keras_regen.models.conv_decoder import ConvDecoder
+from keras_regen.models.dit_decoder import DiTDecoder
 from keras_regen.models.factory import build_model
 from keras_regen.models.stages import convolutions
+from keras_regen.models.video_autoencoder import VideoAutoencoder
+from keras_regen.models.video_encoder import VideoEncoder
 from keras_regen.pixels import SPATIAL_COMPRESSION
 
 # Forwards that a training step costs: the backward pass takes two products for each
@@ -28,7 +33,9 @@ CHUNK_COPIES = 3
 # === Parameters ===
 
 
-def count_parameters(name, temporal_compression=8, decoder="dit"):
+def count_parameters(
+    name: str, temporal_compression: int = 8, decoder: str = "dit"
+) -> tuple[int, int]:
     """Counts an architecture's parameters without allocating them.
 
     Args:
@@ -62,7 +69,7 @@ def count_parameters(name, temporal_compression=8, decoder="dit"):
 # === Operations ===
 
 
-def encoder_operations(encoder, shape):
+def encoder_operations(encoder: VideoEncoder, shape: Sequence[int]) -> int:
     """Counts the operations to encode, two for each multiply-add.
 
     Args:
@@ -76,7 +83,7 @@ def encoder_operations(encoder, shape):
     return 2 * batch * _stack_products(encoder, (1, *sizes, 3))
 
 
-def decoder_operations(decoder, shape):
+def decoder_operations(decoder: DiTDecoder | ConvDecoder, shape: Sequence[int]) -> int:
     """Counts the operations of one forward of the decoder, two for each multiply-add.
 
     Args:
@@ -94,7 +101,7 @@ def decoder_operations(decoder, shape):
     return 2 * batch * _transformer_products(decoder, (frames, rows, columns))
 
 
-def training_operations(model, shape):
+def training_operations(model: VideoAutoencoder, shape: Sequence[int]) -> int:
     """Counts the operations of a training step: three forwards of encoder and decoder.
 
     What `remat` computes again is not counted.
@@ -110,7 +117,11 @@ def training_operations(model, shape):
     return TRAINING * (forward + decoder_operations(model.decoder, shape))
 
 
-def keys_per_query(tokens, window=None, shifted=False):
+def keys_per_query(
+    tokens: Sequence[int],
+    window: Sequence[int | None] | None = None,
+    shifted: bool = False,
+) -> float:
     """Computes the mean number of keys that a query attends to.
 
     Args:
@@ -173,7 +184,7 @@ def _uses(path, grid, tokens):
 # === Memory ===
 
 
-def encoder_bytes(encoder, rows, columns):
+def encoder_bytes(encoder: VideoEncoder, rows: int, columns: int) -> int:
     """Estimates the memory to encode one chunk.
 
     Args:
@@ -190,7 +201,9 @@ def encoder_bytes(encoder, rows, columns):
     return int(MARGIN * FLOAT32 * values)
 
 
-def decoder_bytes(decoder, frames, rows, columns):
+def decoder_bytes(
+    decoder: DiTDecoder | ConvDecoder, frames: int, rows: int, columns: int
+) -> int:
     """Estimates the memory to decode one chunk.
 
     Args:

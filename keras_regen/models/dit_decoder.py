@@ -1,5 +1,8 @@
 """REGEN's diffusion transformer decoder."""
 
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
 import keras
 
 from keras_regen.layers import (
@@ -13,6 +16,8 @@ from keras_regen.layers import (
 )
 from keras_regen.models.config_checks import check_transformer
 from keras_regen.models.functional_model import FunctionalModel
+
+Conditioning: TypeAlias = Literal["content_aware", "in_context"]
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -72,22 +77,22 @@ class DiTDecoder(FunctionalModel):
 
     def __init__(
         self,
-        temporal_compression,
-        latent_channels=8,
-        units=256,
-        depth=6,
-        num_heads=4,
-        mlp_ratio=4,
-        mixing_size=None,
-        siren_features=128,
-        conditioning="content_aware",
-        remat=False,
-        window=None,
-        patch_overlap=0,
-        dtype=None,
-        name=None,
-        trainable=True,
-    ):
+        temporal_compression: int,
+        latent_channels: int = 8,
+        units: int = 256,
+        depth: int = 6,
+        num_heads: int = 4,
+        mlp_ratio: int = 4,
+        mixing_size: int | None = None,
+        siren_features: int = 128,
+        conditioning: Conditioning = "content_aware",
+        remat: bool = False,
+        window: Sequence[int | None] | None = None,
+        patch_overlap: int = 0,
+        dtype: str | keras.DTypePolicy | None = None,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
         check_transformer(locals())
         if conditioning not in ("content_aware", "in_context"):
             raise ValueError(

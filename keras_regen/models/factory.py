@@ -1,14 +1,27 @@
 """The choice of a model by the name of its architecture and the kind of its decoder."""
 
+from typing import Any, cast
+
+from keras_regen.models.architectures import Architecture
 from keras_regen.models.conv_autoencoder import ConvAutoencoder
+from keras_regen.models.dit_decoder import Conditioning
 from keras_regen.models.regen import Regen
 
 # The conditioning of the DiT for each kind of decoder that generates.
-CONDITIONINGS = {"dit": "content_aware", "in_context": "in_context"}
+CONDITIONINGS: dict[str, Conditioning] = {
+    "dit": "content_aware",
+    "in_context": "in_context",
+}
 DECODERS = (*CONDITIONINGS, "conv")
 
 
-def build_model(name, temporal_compression=8, decoder="dit", seed=0, **kwargs):
+def build_model(
+    name: str,
+    temporal_compression: int = 8,
+    decoder: str = "dit",
+    seed: int = 0,
+    **kwargs: Any,
+) -> Regen | ConvAutoencoder:
     """Builds an untrained model.
 
     Args:
@@ -36,10 +49,12 @@ def build_model(name, temporal_compression=8, decoder="dit", seed=0, **kwargs):
         raise ValueError(
             f"The decoders are {', '.join(DECODERS)}. Received: decoder={decoder!r}"
         )
+    # Checked by `from_architecture`.
+    known = cast("Architecture", name)
     if decoder == "conv":
-        return ConvAutoencoder.from_architecture(name, temporal_compression, **kwargs)
+        return ConvAutoencoder.from_architecture(known, temporal_compression, **kwargs)
     return Regen.from_architecture(
-        name,
+        known,
         temporal_compression,
         conditioning=CONDITIONINGS[decoder],
         seed=seed,

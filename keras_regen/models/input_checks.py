@@ -3,10 +3,12 @@
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_regen.backend import is_concrete
 from keras_regen.diffusion import MAX_NOISE_TIME
 from keras_regen.pixels import SPATIAL_COMPRESSION
+from keras_regen.types import Tensor
 
 # The magnitude of a latent is at most this; that of trained encoders is below 100.
 # float16 represents it, with room for what the decoder computes first.
@@ -15,7 +17,7 @@ MAX_LATENT = 1e4
 _MARGIN = 1e-3
 
 
-def check_chunk(video, temporal_compression, values=True):
+def check_chunk(video: Tensor, temporal_compression: int, values: bool = True) -> None:
     """Checks that a video is a chunk that the encoder can encode.
 
     Args:
@@ -74,7 +76,7 @@ def _check_range(video):
         )
 
 
-def check_latents(latents, latent_channels):
+def check_latents(latents: np.ndarray, latent_channels: int) -> None:
     """Checks that an array holds latents that the decoder can decode.
 
     Args:
@@ -103,7 +105,7 @@ def check_latents(latents, latent_channels):
     check_latent_values(latents)
 
 
-def check_latent_values(latents):
+def check_latent_values(latents: np.ndarray) -> None:
     """Checks that latents are finite, and at most 10,000 in magnitude.
 
     Args:
@@ -120,7 +122,7 @@ def check_latent_values(latents):
         )
 
 
-def check_times(times):
+def check_times(times: ArrayLike) -> np.ndarray:
     """Returns the times to decode as a float64 array.
 
     Raises:
@@ -137,7 +139,7 @@ def check_times(times):
     return times
 
 
-def check_finite(array, message):
+def check_finite(array: np.ndarray, message: str) -> None:
     """Checks that an array has no NaN or infinite values.
 
     Raises:

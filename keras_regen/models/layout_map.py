@@ -4,8 +4,10 @@ import keras
 
 
 def layout_map(
-    device_mesh, model_parallel_dim_name="model", data_parallel_dim_name="batch"
-):
+    device_mesh: keras.distribution.DeviceMesh,
+    model_parallel_dim_name: str = "model",
+    data_parallel_dim_name: str = "batch",
+) -> keras.distribution.LayoutMap:
     """See `Regen.get_layout_map`."""
     if not isinstance(device_mesh, keras.distribution.DeviceMesh):
         raise ValueError(

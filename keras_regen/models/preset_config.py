@@ -8,6 +8,8 @@ import contextlib
 import inspect
 import math
 import reprlib
+from collections.abc import Mapping
+from typing import Any
 
 import keras
 
@@ -27,7 +29,9 @@ PARTS = {
 }
 
 
-def model_from_config(config, custom_objects, max_parameters, **how):
+def model_from_config(
+    config: Any, custom_objects: Mapping[str, Any], max_parameters: int, **how: Any
+) -> keras.Model:
     """Builds the model of a preset.
 
     Args:
@@ -71,14 +75,14 @@ def model_from_config(config, custom_objects, max_parameters, **how):
     return cls.from_config(arguments)
 
 
-def temporal_compression(config):
+def temporal_compression(config: Any) -> Any:
     """Returns k of the configuration of a preset, which may be of any type."""
     for name in ("config", "encoder", "config", "temporal_compression"):
         config = config.get(name) if isinstance(config, dict) else None
     return config
 
 
-def class_name(config):
+def class_name(config: Any) -> str:
     """Returns the name of the class in a configuration, without its package.
 
     Raises:
@@ -129,9 +133,9 @@ def _min_parameters(cls, arguments):
 
     To compute it takes no memory, as building the part does.
     """
-    check, count = _SIZES.get(cls.__name__, (None, None))
-    if count is None:
+    if cls.__name__ not in _SIZES:
         return 0
+    check, count = _SIZES[cls.__name__]
     bound = inspect.signature(cls).bind(**arguments)
     bound.apply_defaults()
     check(bound.arguments)

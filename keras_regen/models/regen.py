@@ -1,18 +1,23 @@
 """REGEN: encoder and generative decoder, trained together."""
 
+from collections.abc import Sequence
+from typing import Any, Literal, Self
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_regen import diffusion
 from keras_regen.checks import check_whole
-from keras_regen.models.architectures import architecture
-from keras_regen.models.dit_decoder import DiTDecoder
+from keras_regen.models.architectures import Architecture, architecture
+from keras_regen.models.dit_decoder import Conditioning, DiTDecoder
 from keras_regen.models.inference import generate
 from keras_regen.models.layout_map import layout_map
 from keras_regen.models.video_autoencoder import VideoAutoencoder
-from keras_regen.models.video_encoder import VideoEncoder
+from keras_regen.models.video_encoder import Regularization, VideoEncoder
 from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
+from keras_regen.types import StrPath, Tensor
 
 # Seed of the noise in `evaluate`, fixed so that it repeats.
 EVALUATION_SEED = 2503
@@ -64,18 +69,19 @@ class Regen(VideoAutoencoder):
     """
 
     is_generative = True
+    decoder: DiTDecoder
 
     def __init__(
         self,
-        encoder,
-        decoder,
-        diffusion_path="cosine",
-        prediction="sample",
-        weighting="sample",
-        time_distribution="uniform",
-        seed=0,
-        **kwargs,
-    ):
+        encoder: VideoEncoder,
+        decoder: DiTDecoder,
+        diffusion_path: str | diffusion.Path = "cosine",
+        prediction: str | diffusion.Prediction = "sample",
+        weighting: str | diffusion.Weighting = "sample",
+        time_distribution: str | diffusion.TimeDistribution = "uniform",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(encoder, decoder, **kwargs)
         self.diffusion_path = diffusion.get(diffusion.Path, diffusion_path)
         self.prediction = diffusion.get(diffusion.Prediction, prediction)
@@ -90,14 +96,14 @@ class Regen(VideoAutoencoder):
     @classmethod
     def from_architecture(
         cls,
-        name,
-        temporal_compression=8,
-        dtype=None,
-        remat=False,
-        regularization=None,
-        conditioning="content_aware",
-        **kwargs,
-    ):
+        name: Architecture,
+        temporal_compression: int = 8,
+        dtype: str | keras.DTypePolicy | None = None,
+        remat: bool = False,
+        regularization: Regularization | None = None,
+        conditioning: Conditioning = "content_aware",
+        **kwargs: Any,
+    ) -> Self:
         """Builds an untrained model by the name of its architecture.
 
         Args:
@@ -115,7 +121,7 @@ class Regen(VideoAutoencoder):
             ValueError: if the name is unknown.
         """
         config = architecture(name)
-        common = {
+        common: dict[str, Any] = {
             "temporal_compression": temporal_compression,
             "dtype": dtype,
             "remat": remat,
@@ -130,8 +136,10 @@ class Regen(VideoAutoencoder):
 
     @staticmethod
     def get_layout_map(
-        device_mesh, model_parallel_dim_name="model", data_parallel_dim_name="batch"
-    ):
+        device_mesh: keras.distribution.DeviceMesh,
+        model_parallel_dim_name: str = "model",
+        data_parallel_dim_name: str = "batch",
+    ) -> keras.distribution.LayoutMap:
         """Lays out the weights for `keras.distribution.ModelParallel` (JAX).
 
         Args:
@@ -153,8 +161,13 @@ class Regen(VideoAutoencoder):
     # === Training ===
 
     def compute_loss(
-        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
-    ):
+        self,
+        x: Tensor = None,
+        y: Tensor = None,
+        y_pred: Tensor = None,
+        sample_weight: Tensor = None,
+        training: bool = True,
+    ) -> Tensor:
         """Computes the diffusion loss of the re-generated video.
 
         Args:
@@ -231,7 +244,9 @@ class Regen(VideoAutoencoder):
             inputs.get("num_steps", 1),
         )
 
-    def denoising_losses(self, video, timesteps, seed=0):
+    def denoising_losses(
+        self, video: ArrayLike, timesteps: Sequence[float], seed: int = 0
+    ) -> np.ndarray:
         """Computes the diffusion loss of every chunk at given diffusion times.
 
         Training minimises its mean over times, noise and chunks.
@@ -279,7 +294,14 @@ class Regen(VideoAutoencoder):
 
     # === Export ===
 
-    def export(self, filepath, format="tf_saved_model", **options):
+    def export(
+        self,
+        filepath: StrPath,
+        format: Literal[
+            "tf_saved_model", "onnx", "openvino", "torch", "stablehlo"
+        ] = "tf_saved_model",
+        **options: Any,
+    ) -> None:
         """Writes the trained model in a format that serves without Keras.
 
         TF Serving, `keras.layers.TFSMLayer` and `tf.saved_model.load` load

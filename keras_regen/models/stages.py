@@ -4,6 +4,7 @@ Stage 0 has full resolution; each later stage halves time, space or both.
 """
 
 import math
+from collections.abc import Sequence
 
 import keras
 
@@ -11,7 +12,7 @@ from keras_regen.layers import CausalConv3D, CausalUpsample3D, ResidualBlock3D
 from keras_regen.pixels import SPATIAL_COMPRESSION
 
 
-def halvings(temporal_compression, stem_patch_size):
+def halvings(temporal_compression: int, stem_patch_size: int) -> tuple[int, int]:
     """Counts the halvings of space and of time between the stem and the latents.
 
     Returns:
@@ -35,12 +36,19 @@ def halvings(temporal_compression, stem_patch_size):
     return space, int(math.log2(temporal_compression))
 
 
-def of_stage(values, stage):
+def of_stage(values: Sequence[int], stage: int) -> int:
     """Returns the value of a stage: the last value repeats."""
     return values[min(stage, len(values) - 1)]
 
 
-def residual_blocks(stage, widths, num_blocks, kernel_sizes, remat, dtype):
+def residual_blocks(
+    stage: int,
+    widths: Sequence[int],
+    num_blocks: Sequence[int],
+    kernel_sizes: Sequence[Sequence[int]],
+    remat: bool,
+    dtype: keras.DTypePolicy,
+) -> list[ResidualBlock3D]:
     """Builds the residual blocks of a stage."""
     return [
         ResidualBlock3D(
@@ -54,7 +62,7 @@ def residual_blocks(stage, widths, num_blocks, kernel_sizes, remat, dtype):
     ]
 
 
-def output_activation(dtype):
+def output_activation(dtype: keras.DTypePolicy) -> list[keras.layers.Layer]:
     """Builds the norm and the SiLU before the last convolution."""
     return [
         keras.layers.RMSNormalization(epsilon=1e-6, dtype=dtype, name="output_norm"),
@@ -62,7 +70,7 @@ def output_activation(dtype):
     ]
 
 
-def convolutions(layer):
+def convolutions(layer: keras.layers.Layer) -> list[CausalConv3D]:
     """Returns the `CausalConv3D` layers that a layer of the stack is made of."""
     if isinstance(layer, ResidualBlock3D):
         return [layer.shortcut, *layer.convs] if layer.shortcut else layer.convs

@@ -4,9 +4,10 @@ import numpy as np
 from keras import ops
 
 from keras_regen.layers import CausalConv3D, PatchOutput, ResidualBlock3D
+from keras_regen.models.video_autoencoder import VideoAutoencoder
 
 
-def transfer_weights(source, target):
+def transfer_weights(source: VideoAutoencoder, target: VideoAutoencoder) -> float:
     """Copies the weights that a trained and an untrained model have in common.
 
     Weights are copied where the path and the shape are the same. Stages that only the

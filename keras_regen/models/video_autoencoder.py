@@ -1,11 +1,17 @@
 """Base of the models that users hold."""
 
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_regen import diffusion
 from keras_regen.configurable import signature_config
+from keras_regen.models.conv_decoder import ConvDecoder
+from keras_regen.models.dit_decoder import DiTDecoder
 from keras_regen.models.inference import Inference
 from keras_regen.models.input_checks import (
     check_chunk,
@@ -14,10 +20,12 @@ from keras_regen.models.input_checks import (
     check_times,
 )
 from keras_regen.models.presets import load_preset, save_preset
+from keras_regen.models.video_encoder import VideoEncoder
 from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
+from keras_regen.types import StrPath, Tensor
 
 
-def assign_averages(model):
+def assign_averages(model: keras.Model) -> None:
     """Makes the optimiser's moving averages the model's weights.
 
     Without `use_ema` nothing changes.
@@ -51,7 +59,9 @@ class VideoAutoencoder(keras.Model):
     # any times.
     is_generative = False
 
-    def __init__(self, encoder, decoder, **kwargs):
+    def __init__(
+        self, encoder: VideoEncoder, decoder: DiTDecoder | ConvDecoder, **kwargs: Any
+    ) -> None:
         # Keras decides by the model's own policy whether to scale the loss, which
         # float16 needs.
         kwargs.setdefault("dtype", encoder.dtype_policy)
@@ -68,20 +78,22 @@ class VideoAutoencoder(keras.Model):
         self.decoder = decoder
         self._inference = Inference(encoder, decoder, self._decode_tensors)
         # The preset that the model was loaded from; latents are labelled with it.
-        self.preset = None
+        self.preset: str | None = None
         # The weights exist already: both parts are functional models.
         self.built = True
 
     @property
-    def temporal_compression(self):
+    def temporal_compression(self) -> int:
         """k: frames after the first in one chunk."""
         return self.encoder.temporal_compression
 
-    def call(self, video, training=None):
+    def call(self, video: Tensor, training: bool | None = None) -> Tensor:
         check_chunk(video, self.temporal_compression, values=not training)
         return self.encoder(to_unit_range(video), training=training)
 
-    def compute_output_spec(self, video, training=None):
+    def compute_output_spec(
+        self, video: keras.KerasTensor, training: bool | None = None
+    ) -> keras.KerasTensor:
         batch, frames, height, width, _ = video.shape
         shape = (
             batch,
@@ -94,7 +106,9 @@ class VideoAutoencoder(keras.Model):
 
     # === Training ===
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(
+        self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> dict[str, Any]:
         # Keras passes what `call` returns to metrics, and on JAX no weights, so that
         # they could not decode it.
         if self._compile_metrics is not None:
@@ -106,7 +120,7 @@ class VideoAutoencoder(keras.Model):
             )
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
-    def fit(self, *args, **kwargs):
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         history = super().fit(*args, **kwargs)
         # Keras ends a fit by assigning the averages to the weights without copying
         # them, and the next fit on JAX would fail.
@@ -123,7 +137,7 @@ class VideoAutoencoder(keras.Model):
 
     # === Inference ===
 
-    def encode(self, video):
+    def encode(self, video: ArrayLike) -> np.ndarray:
         """Encodes one chunk.
 
         Args:
@@ -142,22 +156,22 @@ class VideoAutoencoder(keras.Model):
         check_finite(latents, "Latents must be finite; half precision can overflow.")
         return latents
 
-    def _checked_video(self, video):
+    def _checked_video(self, video: ArrayLike) -> np.ndarray:
         video = np.asarray(video)
         check_chunk(video, self.temporal_compression)
         return video if video.dtype == "uint8" else np.asarray(video, "float32")
 
     def decode(
         self,
-        latents,
-        num_frames=None,
-        times=None,
-        num_steps=1,
-        seed=0,
-        noise_scale=1.0,
-        origin=(0, 0, 0),
-        dtype="float32",
-    ):
+        latents: ArrayLike,
+        num_frames: int | None = None,
+        times: ArrayLike | None = None,
+        num_steps: int = 1,
+        seed: int = 0,
+        noise_scale: float = 1.0,
+        origin: tuple[int, int, int] = (0, 0, 0),
+        dtype: Literal["float32", "uint8"] = "float32",
+    ) -> np.ndarray:
         """Decodes one chunk from its latents.
 
         The same latents, seed and steps give the same video.
@@ -193,15 +207,20 @@ class VideoAutoencoder(keras.Model):
                 f'`dtype` must be "float32" or "uint8". Received: dtype={dtype}'
             )
         sampling = diffusion.Sampling(num_steps, seed, noise_scale)
-        times = self._decoding_times(latents.shape[1], num_frames, times)
-        return self.generate(
-            latents,
-            *self._times_and_area(len(latents), times, sampling, origin),
-            num_steps,
-            dtype,
+        chunk_times = self._decoding_times(latents.shape[1], num_frames, times)
+        all_times, area = self._times_and_area(
+            len(latents), chunk_times, sampling, origin
         )
+        return self.generate(latents, all_times, area, num_steps, dtype)
 
-    def generate(self, latents, times, area, num_steps=1, dtype="float32"):
+    def generate(
+        self,
+        latents: np.ndarray,
+        times: np.ndarray,
+        area: diffusion.CanvasArea,
+        num_steps: int = 1,
+        dtype: str = "float32",
+    ) -> np.ndarray:
         """Decodes chunks, each with its own times and noise.
 
         `decode` calls it after checking its arguments.
@@ -224,7 +243,13 @@ class VideoAutoencoder(keras.Model):
         latents = np.asarray(latents, "float32")
         return self._inference.decode({"latents": latents, **inputs}, dtype)
 
-    def reconstruct(self, video, num_steps=1, seed=0, origin=(0, 0, 0)):
+    def reconstruct(
+        self,
+        video: ArrayLike,
+        num_steps: int = 1,
+        seed: int = 0,
+        origin: tuple[int, int, int] = (0, 0, 0),
+    ) -> np.ndarray:
         """Encodes one chunk and decodes it again.
 
         Args:
@@ -274,12 +299,12 @@ class VideoAutoencoder(keras.Model):
     @classmethod
     def from_preset(
         cls,
-        preset,
-        temporal_compression=None,
-        dtype=None,
-        remat=False,
-        custom_objects=None,
-    ):
+        preset: StrPath,
+        temporal_compression: int | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
+        remat: bool = False,
+        custom_objects: Mapping[str, Any] | None = None,
+    ) -> Self:
         """Loads a trained model.
 
         A preset holds no code, and its configuration may name only the classes that
@@ -302,7 +327,12 @@ class VideoAutoencoder(keras.Model):
             cls, preset, temporal_compression, dtype, remat, custom_objects
         )
 
-    def save_to_preset(self, directory, metadata=None, dtype="float32"):
+    def save_to_preset(
+        self,
+        directory: StrPath,
+        metadata: Mapping[str, Any] | None = None,
+        dtype: Literal["float32", "float16", "int8"] = "float32",
+    ) -> None:
         """Writes `config.json`, `model.weights.h5` and `metadata.json`.
 
         Args:
@@ -319,7 +349,7 @@ class VideoAutoencoder(keras.Model):
 
     # === Config ===
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         arguments = signature_config(self)
         return {
@@ -328,7 +358,7 @@ class VideoAutoencoder(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         deserialize = keras.saving.deserialize_keras_object
         return cls(
             **{

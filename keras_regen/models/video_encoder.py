@@ -1,6 +1,8 @@
 """The causal video encoder."""
 
 import json
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
 
 import keras
 
@@ -16,6 +18,8 @@ from keras_regen.models.stages import (
 )
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.weights_digest import weights_digest
+
+Regularization: TypeAlias = Literal["layer_norm", "kl"]
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -70,19 +74,19 @@ class VideoEncoder(FunctionalModel):
 
     def __init__(
         self,
-        temporal_compression,
-        latent_channels=8,
-        stem_patch_size=1,
-        widths=(128, 256, 256, 512),
-        num_blocks=(2,),
-        kernel_sizes=((3, 3, 3), (3, 3, 3)),
-        regularization=None,
-        kl_weight=1e-5,
-        remat=False,
-        dtype=None,
-        name=None,
-        trainable=True,
-    ):
+        temporal_compression: int,
+        latent_channels: int = 8,
+        stem_patch_size: int = 1,
+        widths: Sequence[int] = (128, 256, 256, 512),
+        num_blocks: Sequence[int] = (2,),
+        kernel_sizes: Sequence[Sequence[int]] = ((3, 3, 3), (3, 3, 3)),
+        regularization: Regularization | None = None,
+        kl_weight: float = 1e-5,
+        remat: bool = False,
+        dtype: str | keras.DTypePolicy | None = None,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
         check_convolutional(locals())
         space_halvings, time_halvings = halvings(temporal_compression, stem_patch_size)
         if regularization not in (None, "layer_norm", "kl"):
@@ -157,7 +161,7 @@ class VideoEncoder(FunctionalModel):
         self.remat = remat
 
     @property
-    def context(self):
+    def context(self) -> int:
         """Number of latents on each side, in space, that a latent depends on.
 
         A crop of a frame with this margin has the latents of the whole frame.
@@ -171,7 +175,7 @@ class VideoEncoder(FunctionalModel):
                 pixels *= stride
         return -(-reach // SPATIAL_COMPRESSION)
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """Returns 16 hexadecimal digits, equal for encoders that encode equally.
 
         They depend on the architecture and the float32 values of the weights, not on

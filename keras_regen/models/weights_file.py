@@ -7,9 +7,11 @@ import pathlib
 import tempfile
 
 import h5py
+import keras
 import numpy as np
 
 from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
+from keras_regen.types import StrPath
 
 DTYPES = ("float32", "float16", "int8")
 # Attribute of a dataset of whole numbers: the float32 scale of each output channel.
@@ -22,7 +24,7 @@ FLOAT_LAYER = "siren"
 DEFLATED = {"compression": "gzip", "shuffle": True}
 
 
-def save_weights(model, path, dtype="float32"):
+def save_weights(model: keras.Model, path: StrPath, dtype: str = "float32") -> None:
     """Writes a model's weights without its optimiser, deflated.
 
     With `"int8"`, each large kernel becomes whole numbers from -127 to 127 with one
@@ -35,7 +37,7 @@ def save_weights(model, path, dtype="float32"):
     """
     unpacked = _MemoryFile()
     model.save_weights(unpacked)
-    _rewrite(unpacked, path, lambda *item: _pack(*item, dtype), DEFLATED)
+    _rewrite(unpacked, path, lambda name, item: _pack(name, item, dtype), DEFLATED)
 
 
 class _MemoryFile(io.BytesIO):
@@ -46,7 +48,7 @@ class _MemoryFile(io.BytesIO):
         return "memory.weights.h5"
 
 
-def load_weights(model, path):
+def load_weights(model: keras.Model, path: StrPath) -> None:
     """Loads what `save_weights` wrote, or Keras itself.
 
     Args:
@@ -66,7 +68,7 @@ def load_weights(model, path):
         model.load_weights(path)
 
 
-def count_stored(path):
+def count_stored(path: StrPath) -> int:
     """Counts the values that a file of weights holds, without reading them.
 
     Args:
@@ -107,7 +109,7 @@ def _datasets(file):
     return found
 
 
-def file_sha256(path):
+def file_sha256(path: StrPath) -> str:
     """Returns the SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
