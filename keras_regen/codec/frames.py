@@ -42,6 +42,9 @@ def open_frames(video, fps=None, on_read=None):
         frames = Frames(
             _checked(source, on_read), fps or own_fps or DEFAULT_FPS, count, live
         )
+        if isinstance(video, VideoReader):
+            frames.pixel_aspect = video.pixel_aspect.as_integer_ratio()
+            frames.timestamps = None if fps else video.timestamps
         yield stack.enter_context(contextlib.closing(frames))
 
 
@@ -63,7 +66,12 @@ class Frames:
         height: int. Rows of a frame.
         width: int. Columns of a frame.
         dtype: str. The dtype of a frame.
+        pixel_aspect: pair of int. Width and height of a pixel.
+        timestamps: `Timestamps` of a file, or None.
     """
+
+    pixel_aspect = (1, 1)
+    timestamps = None
 
     def __init__(self, frames, fps, count, live=False):
         self.fps = fps
@@ -79,6 +87,10 @@ class Frames:
 
     def __next__(self):
         return next(self._frames)
+
+    def times(self, start, stop):
+        """Returns the times of frames that were read; see `Timestamps.between`."""
+        return self.timestamps and self.timestamps.between(start, stop)
 
     def read_ahead(self, depth):
         """Reads `depth` frames ahead from now on, in a thread, unless they are live."""

@@ -19,6 +19,8 @@ Chunk = collections.namedtuple("Chunk", "number latents is_last")
 _MAX_CHUNKS_TO_COUNT = 1024
 # Frames per second, or times the speed, that still count in whole numbers.
 _MIN_RATE, _MAX_RATE = 1e-6, 1e6
+# Times that are listed in memory, 8 bytes each.
+_MAX_LISTED = 10**8
 
 
 class Timeline:
@@ -27,7 +29,8 @@ class Timeline:
     Args:
         latents: `Latents`, the path of their file, or an iterable of consecutive
             `Latents`.
-        fps: float or None. Frames per second of the output.
+        fps: float or None. Frames per second of the output. By default every frame is
+            shown at its own time.
         speed: float. How much faster than the video it plays.
         times: array or None. Instead of both: ascending times in frames from the first
             of `latents`.
@@ -44,7 +47,8 @@ class Timeline:
         live: bool. Whether latents may have to be waited for.
 
     Raises:
-        ValueError: if an argument is not as above.
+        ValueError: if an argument is not as above; later, if pieces of a variable rate
+            arrive and `fps` is given.
     """
 
     def __init__(self, latents, fps=None, speed=1.0, times=None, live=None):
@@ -75,9 +79,15 @@ class Timeline:
         self._pieces = itertools.chain([self.first], pieces)
         self.live = stop is None if live is None else live
         self.fps = fps or self.first.fps
-        if times is None:
-            step = speed * self.first.fps / self.fps
-            self.times = _EvenTimes(self.first.start, step)
+        self._speed = speed
+        self._times_are_given = times is not None or fps is not None
+        # Pieces of a variable rate, until all of their frames are shown.
+        self._variable = collections.deque()
+        if stop is not None and fps and not self.first.is_constant_rate:
+            self.times = _ListedTimes(_resampled(self.first, fps, speed))
+            self.count = len(self.times)
+        elif times is None:
+            self.times = _EvenTimes(self.first.start, speed * self.first.fps / self.fps)
             self.count = None if stop is None else self._count(stop)
         else:
             length = None if stop is None else stop - self.first.start
@@ -89,7 +99,7 @@ class Timeline:
         """Yields every `Chunk`, in order."""
         chunks = (
             (piece.first_chunk + i, piece.chunks(i, i + 1), piece)
-            for piece in self._pieces
+            for piece in map(self._arrived, self._pieces)
             for i in range(piece.num_chunks)
         )
         this = next(chunks)
@@ -105,6 +115,45 @@ class Timeline:
                 self.count = self._count(piece.stop)
             yield Chunk(number, np.asarray(array, "float32"), following is None)
             this = following
+
+    def _arrived(self, piece):
+        """Keeps the times of a piece's frames, if they are needed."""
+        if not piece.is_constant_rate and isinstance(self.times, _EvenTimes):
+            if self._times_are_given:
+                raise ValueError(
+                    "Pieces of a variable frame rate are decoded at their own times: "
+                    "join them with `Latents.join`, or give no `fps`. "
+                    f"Received: fps={self.fps}"
+                )
+            self._variable.append(piece)
+        return piece
+
+    def shown_at(self, number):
+        """Returns when a frame of the output is shown, and how long, in seconds.
+
+        To call with ascending numbers of frames that were decoded.
+
+        Returns:
+            Pair of float; or `(None, None)` as long as the rate is constant.
+        """
+        if not self._variable:
+            return None, None
+        first = self.first.frame_times[0]
+        start, end = (self._seconds(self.times[n]) for n in (number, number + 1))
+        return (start - first) / self._speed, (end - start) / self._speed
+
+    def _seconds(self, time):
+        """Returns the seconds of a time in frames."""
+        pieces = self._variable
+        while len(pieces) > 1 and time >= pieces[0].stop:
+            pieces.popleft()
+        piece = pieces[0]
+        if time < piece.start:
+            return time / piece.fps
+        time = min(time, piece.stop) - piece.start
+        frame = min(int(time), len(piece) - 1)
+        before, after = piece.times[frame : frame + 2]
+        return before + (time - frame) * (after - before)
 
     def decoded(self, layout, chunk):
         """Returns the range of the numbers of the frames that a chunk is decoded at.
@@ -130,6 +179,23 @@ class Timeline:
 
     def _count(self, stop):
         return max(1, round((stop - self.first.start) / self.times.step))
+
+
+def _resampled(latents, fps, speed):
+    """Returns the times, in frames of the video, to show at a constant rate.
+
+    Motion keeps its real speed: between two frames that are shown far apart, more are
+    generated.
+    """
+    count = max(1, round(latents.duration * fps / speed))
+    if count > _MAX_LISTED:
+        raise ValueError(
+            f"A video of a variable frame rate may have {_MAX_LISTED:,} frames. "
+            f"Received: fps={fps}, speed={speed}, which makes {count:,}"
+        )
+    seconds = latents.frame_times
+    shown = seconds[0] + np.arange(count) * (speed / fps)
+    return np.interp(shown, seconds, np.arange(latents.start, latents.stop + 1))
 
 
 def _checked(times, length):
@@ -180,6 +246,9 @@ class _ListedTimes:
 
     def __init__(self, times):
         self._times = times
+
+    def __len__(self):
+        return len(self._times)
 
     def __getitem__(self, number):
         # Numbers beyond the last time have the last time.

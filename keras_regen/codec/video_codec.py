@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import fractions
 import pathlib
 
 import numpy as np
@@ -18,7 +19,7 @@ from keras_regen.latents import ChunkLayout, Latents, LatentsWriter
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 from keras_regen.pixels import latent_size
 from keras_regen.sizes import parse_memory
-from keras_regen.video import VideoWriter
+from keras_regen.video import Sound, VideoWriter, tell_without_sound
 
 # More extrapolated frames hide a seam better, but each further frame is less exact.
 _BLEND_FRAMES = 2
@@ -180,6 +181,8 @@ class VideoCodec:
                     encoder_id=self.encoder_id,
                     start=span.start,
                     first_chunk=span.number,
+                    pixel_aspect=frames.pixel_aspect,
+                    times=frames.times(span.start, span.stop),
                 )
 
     # === Decoding ===
@@ -195,6 +198,7 @@ class VideoCodec:
         seed=0,
         noise_scale=1.0,
         progress=None,
+        audio_from=None,
     ):
         """Decodes the latents of a video.
 
@@ -204,7 +208,8 @@ class VideoCodec:
             output: path or None. Where to write the video, see `video.VideoWriter`.
                 Defaults to keeping it in memory.
             fps: float or None. Frames per second to decode at: the model generates the
-                frames in between. Defaults to the video's own.
+                frames in between. By default every frame is written at its own time,
+                also where the frame rate varies.
             speed: float. How much faster than the video to play: 0.25 is slow motion,
                 with three generated frames between two. Defaults to `1`.
             times: ascending float array or None. Instead of both: the times to decode,
@@ -216,6 +221,10 @@ class VideoCodec:
                 the model was trained with. Defaults to `1`.
             progress: callable or None. Called as `progress(done, total)` with numbers
                 of frames; the total is None while it is not known.
+            audio_from: path or None. A file, such as the video that was encoded, of
+                which the sound is copied into the output: the part that `latents`
+                cover. At another speed, or with `times`, the sound is left out, and one
+                line is logged. Defaults to None.
 
         Returns:
             Array of shape `(T, H, W, 3)` and the dtype of the video, or the path of the
@@ -225,14 +234,27 @@ class VideoCodec:
             ValueError: if an argument is not as above, the latents are another model's,
                 or a file cannot be read or written.
         """
+        if audio_from is not None and output is None:
+            raise ValueError(
+                "Sound needs an `output` to be written to. "
+                f"Received: audio_from={audio_from}"
+            )
         timeline = Timeline(latents, fps, speed, times)
         frames = self._decoded(timeline, Sampling(num_steps, seed, noise_scale))
         frames = _counted(frames, progress, timeline)
         if output is None:
             return np.stack([*frames])
-        lag = waiting_frames(timeline.first.height, timeline.first.width)
-        with VideoWriter(output, timeline.fps) as writer:
-            write_in_thread(writer.write, frames, lag)
+        first = timeline.first
+        sound = _sound(audio_from, first, speed, times)
+        lag = waiting_frames(first.height, first.width)
+        aspect = fractions.Fraction(*first.pixel_aspect)
+        with VideoWriter(output, timeline.fps, aspect, sound) as writer:
+
+            def write(numbered):
+                number, frame = numbered
+                writer.write(frame, *timeline.shown_at(number))
+
+            write_in_thread(write, _numbered(frames), lag)
         return pathlib.Path(output)
 
     def decode_stream(
@@ -378,6 +400,26 @@ class VideoCodec:
                     f"they were encoded with the preset {latents.preset}. "
                     f"Received: {name}={value}"
                 )
+
+
+def _sound(path, latents, speed, times):
+    """Returns the `Sound` of a file from where latents start, or None."""
+    if path is None:
+        return None
+    if speed != 1 or times is not None:
+        reason = f"speed={speed}" if times is None else "`times` are given"
+        tell_without_sound(f"it would not be in step, since {reason}")
+        return None
+    sound = Sound(path, start=float(latents.frame_times[0]))
+    if not sound.streams:
+        tell_without_sound(f"{path} has none")
+    return sound
+
+
+def _numbered(items):
+    """Yields pairs of a number and an item; closing it closes the items."""
+    with contextlib.closing(items):
+        yield from enumerate(items)
 
 
 def _counted(items, progress, source, size=lambda item: 1):

@@ -4,7 +4,8 @@ import dataclasses
 
 import av
 import numpy as np
-from av.video.reformatter import Interpolation, VideoReformatter
+
+from keras_regen.video import RgbConverter
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Crop:
     top: float = 0.5
     left: float = 0.5
 
-    def resized(self, height, width):
+    def resized(self, height: int, width: int) -> tuple[int, int]:
         """Returns the size that a frame of `height` and `width` is resized to."""
         cover = max(self.height / height, self.width / width)
         scale = max(cover, min(cover * self.zoom, 1.0))
@@ -40,7 +41,7 @@ class Crop:
             max(self.width, round(scale * width)),
         )
 
-    def cut(self, frame):
+    def cut(self, frame: np.ndarray) -> np.ndarray:
         """Returns the crop of a resized frame."""
         top = int(self.top * (frame.shape[0] - self.height + 1))
         left = int(self.left * (frame.shape[1] - self.width + 1))
@@ -50,14 +51,14 @@ class Crop:
 class Cropper:
     """Takes upright RGB crops of frames, with antialiasing.
 
-    FFmpeg's scaler converts and resizes in one step. It reuses its tables while the
-    sizes stay the same, as within a clip. Only one thread may use a cropper at a time.
+    Colours are those of `RgbConverter`. Only one thread may use a cropper at a time.
     """
 
     def __init__(self):
-        self._reformatter = VideoReformatter()
+        # Several clips are read at once; by default the scaler would use all cores.
+        self._to_rgb = RgbConverter(threads=1)
 
-    def __call__(self, frame, crop):
+    def __call__(self, frame: av.VideoFrame | np.ndarray, crop: Crop) -> np.ndarray:
         """Takes one crop.
 
         Args:
@@ -79,14 +80,3 @@ class Cropper:
         else:
             height, width = crop.resized(frame.height, frame.width)
         return crop.cut(np.rot90(self._to_rgb(frame, height, width), turns))
-
-    def _to_rgb(self, frame, height, width):
-        # Several clips are read at once; by default the scaler would use all cores.
-        options = {"format": "rgb24", "threads": 1}
-        if (height, width) != (frame.height, frame.width):
-            options |= {
-                "height": height,
-                "width": width,
-                "interpolation": Interpolation.BICUBIC,
-            }
-        return self._reformatter.reformat(frame, **options).to_ndarray()

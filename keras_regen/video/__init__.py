@@ -1,10 +1,11 @@
 """Reading and writing videos frame by frame, without importing Keras."""
 
-from keras_regen.video.container import h264_pixel_format, tag_bt709
+from keras_regen.video.colour import RgbConverter, h264_pixel_format, tag_bt709
 from keras_regen.video.frame_access import open_access
 from keras_regen.video.image_directory import IMAGE_SUFFIXES
 from keras_regen.video.listing import bundled_clip, find_videos
 from keras_regen.video.raw_video import RAW_SUFFIX
+from keras_regen.video.sound import Sound, tell_without_sound
 from keras_regen.video.source import UnreadableError
 from keras_regen.video.video_reader import DEFAULT_FPS, VideoReader
 from keras_regen.video.video_writer import VideoWriter
@@ -13,6 +14,8 @@ __all__ = [
     "DEFAULT_FPS",
     "IMAGE_SUFFIXES",
     "RAW_SUFFIX",
+    "RgbConverter",
+    "Sound",
     "UnreadableError",
     "VideoReader",
     "VideoWriter",
@@ -21,4 +24,5 @@ __all__ = [
     "h264_pixel_format",
     "open_access",
     "tag_bt709",
+    "tell_without_sound",
 ]

@@ -107,8 +107,8 @@ class ArrayEncoder:
         }
         np.lib.format.write_array_header_1_0(self._file, header)
 
-    def write(self, array):
-        """Appends a frame."""
+    def write(self, array, time=None, duration=None):
+        """Appends a frame; the file keeps no times."""
         self._file.write(array.tobytes())
         self._count += 1
 

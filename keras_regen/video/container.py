@@ -1,7 +1,7 @@
-"""Video files of FFmpeg: MP4, MKV, WebM, GIF and more."""
+"""Reading video files with FFmpeg: MP4, MKV, WebM, GIF and more."""
 
-import abc
 import contextlib
+import fractions
 import io
 import re
 
@@ -9,12 +9,15 @@ import av
 import numpy as np
 
 from keras_regen.atomic_output import error_reason
-from keras_regen.video.raw_video import BT709, set_colour_space, size_and_rate
+from keras_regen.video.colour import RgbConverter, set_colour_space
+from keras_regen.video.raw_video import size_and_rate
 from keras_regen.video.source import (
+    MAX_PIXELS,
     Source,
     UnreadableError,
     check_size,
 )
+from keras_regen.video.timestamps import Timestamps
 
 H264_SUFFIXES = (".264", ".h264")
 # FFmpeg's names of the formats that are read. FFmpeg also takes text for playlists, or
@@ -34,15 +37,12 @@ PLAYLISTS = {
 # Pixels. Decoders count the width rounded up to a multiple of 64.
 MAX_PADDING = 64 * 65536
 GIF_TRAILER = b"\x3b"
-# x264's scale is 0 to 51; at 15 the eye sees no difference from the original. 20 on
-# VP9's scale of 0 to 63 takes about as many bits.
-H264_OPTIONS = {"crf": "15", "preset": "medium"}
-VP9_OPTIONS = {"crf": "20", "b": "0", "cpu-used": "4", "row-mt": "1"}
-# FFmpeg's AVCOL_RANGE_MPEG.
-LIMITED_RANGE = 1
-
-
-# === Reading ===
+# FFmpeg's names of formats that do not store when frames are shown.
+WITHOUT_TIMESTAMPS = ("avi", "h264")
+# Width to height of a pixel. Beyond, a file is wrong about it.
+MAX_PIXEL_ASPECT = 100
+# Matroska's identifiers of its header and of all that follows.
+EBML_ID, SEGMENT_ID = 0x1A45DFA3, 0x18538067
 
 
 class ContainerSource(Source):
@@ -56,7 +56,7 @@ class ContainerSource(Source):
     def __init__(self, path, max_pixels):
         self._path = path
         self._max_pixels = max_pixels
-        self._container = _open(path, max_pixels)
+        self._container = open_container(path, max_pixels)
         try:
             self._stream = self._video_stream()
             check_size(self._stream.height, self._stream.width, max_pixels)
@@ -68,13 +68,12 @@ class ContainerSource(Source):
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate else None
         self.num_frames = self._stream.frames or self._estimate_frames()
+        self.pixel_aspect = self._pixel_aspect()
+        if self.fps and self._container.format.name not in WITHOUT_TIMESTAMPS:
+            self.timestamps = Timestamps(self.fps, float(self._stream.time_base))
 
     def _video_stream(self):
-        # FFmpeg takes the cover images of music for video.
-        covers = av.stream.Disposition.attached_pic
-        streams = [
-            s for s in self._container.streams.video if not s.disposition & covers
-        ]
+        streams = video_streams(self._container)
         if not streams:
             raise UnreadableError("it has no video stream")
         if streams[0].codec_context is None:
@@ -82,18 +81,50 @@ class ContainerSource(Source):
         return streams[0]
 
     def __iter__(self):
+        convert = RgbConverter(self.notices)
         count, end = 0, None
-        for frame in self._decode():
+        for frame in self._timed():
             with unreadable_where_ffmpeg_fails():
-                array = frame.to_ndarray(format="rgb24")
+                array = convert(frame)
             if frame.rotation:
-                array = np.rot90(array, round(frame.rotation / 90))
+                turns = round(frame.rotation / 90)
+                array = np.rot90(array, turns)
+                if turns % 2 and not count:
+                    self.pixel_aspect = 1 / self.pixel_aspect
             yield np.ascontiguousarray(array)
             count += 1
             if frame.time is not None and frame.duration:
                 end = frame.time + float(frame.duration * frame.time_base)
         if self._ends_early(count, end):
             raise UnreadableError("the file ends")
+
+    def _timed(self):
+        """Yields frames, each when it is known how long it is shown."""
+        if self.timestamps is None:
+            yield from self._decode()
+            return
+        held, damage = None, None
+        try:
+            for frame in self._decode():
+                self.timestamps.append(frame.time)
+                if held is not None:
+                    yield held
+                held = frame
+        except UnreadableError as error:
+            damage = error
+        if held is not None:
+            self.timestamps.finish(self._last_duration(held))
+            yield held
+        if damage:
+            raise damage
+
+    def _last_duration(self, frame):
+        """Returns the seconds for which the last frame is shown, or None."""
+        duration = frame.duration and float(frame.duration * frame.time_base)
+        end = self._tagged_duration()
+        if end is None or frame.time is None:
+            return duration
+        return max(duration or 0, end - frame.time)
 
     def _decode(self):
         """Yields `av.VideoFrame`s, their colour space set; raises `UnreadableError`."""
@@ -122,6 +153,8 @@ class ContainerSource(Source):
             with self._path.open("rb") as file:
                 file.seek(-1, io.SEEK_END)
                 return file.read() != GIF_TRAILER
+        if "matroska" in self._container.format.name:
+            return _segment_is_cut_off(self._path)
         # MP4 counts its frames, and its duration may exceed the end of the last one.
         if None in (end, self.fps) or count >= (self._stream.frames or np.inf):
             return False
@@ -130,16 +163,29 @@ class ContainerSource(Source):
 
     def _duration(self):
         """Returns the seconds of the video stream, or None if the file has none."""
-        if "mp4" in self._container.format.name and self._stream.duration:
-            start = self._stream.start_time or 0
-            return float((start + self._stream.duration) * self._stream.time_base)
-        # FFmpeg writes this tag to the streams of MKV and WebM.
+        if "mp4" not in self._container.format.name or not self._stream.duration:
+            return None
+        start = self._stream.start_time or 0
+        return float((start + self._stream.duration) * self._stream.time_base)
+
+    def _tagged_duration(self):
+        """Returns when the video ends, in seconds, or None.
+
+        FFmpeg writes this tag to the streams of MKV and WebM, of which the last frame
+        has no duration.
+        """
         tag = self._stream.metadata.get("DURATION", "")
         match = re.match(r"(\d+):(\d+):(\d+\.\d+)", tag)
         if not match:
             return None
         hours, minutes, seconds = match.groups()
         return 3600 * float(hours) + 60 * float(minutes) + float(seconds)
+
+    def _pixel_aspect(self):
+        aspect = self._stream.sample_aspect_ratio
+        if not aspect or not 1 / MAX_PIXEL_ASPECT <= aspect <= MAX_PIXEL_ASPECT:
+            return fractions.Fraction(1)
+        return fractions.Fraction(aspect)
 
     def _estimate_frames(self):
         if self._container.duration is None or not self.fps:
@@ -150,7 +196,7 @@ class ContainerSource(Source):
         self._container.close()
 
 
-def _open(path, max_pixels):
+def open_container(path, max_pixels=MAX_PIXELS):
     """Opens a file with FFmpeg, which opens no other file.
 
     `.264` and `.h264` are elementary H.264 streams; their frame rate is in the name, if
@@ -186,6 +232,31 @@ def _open(path, max_pixels):
         raise UnreadableError(f"it is not a video: {reason}") from error
 
 
+def _segment_is_cut_off(path):
+    """Whether an MKV or WebM file is smaller than it says; some do not say it."""
+    with path.open("rb") as file:
+        for expected in (EBML_ID, SEGMENT_ID):
+            identifier = int.from_bytes(file.read(4), "big")
+            length = 9 - max(1, (first := file.read(1) or b"\xff")[0].bit_length())
+            rest = file.read(length - 1)
+            size = int.from_bytes(first + rest, "big") & ((1 << 7 * length) - 1)
+            unknown = size == (1 << 7 * length) - 1
+            if identifier != expected or len(rest) < length - 1 or unknown:
+                return False
+            if identifier == EBML_ID:
+                file.seek(size, io.SEEK_CUR)
+        return file.tell() + size > path.stat().st_size
+
+
+def video_streams(container):
+    """Returns the video streams of a container that are no cover images.
+
+    FFmpeg takes the cover images of music for video.
+    """
+    covers = av.stream.Disposition.attached_pic
+    return [s for s in container.streams.video if not s.disposition & covers]
+
+
 def _decoder_options(max_pixels):
     """Returns the options that keep a decoder from allocating larger frames."""
     return {"max_pixels": str(max_pixels + MAX_PADDING)}
@@ -203,140 +274,3 @@ def unreadable_where_ffmpeg_fails():
         yield
     except av.FFmpegError as error:
         raise UnreadableError(error.strerror) from error
-
-
-# === Writing ===
-
-
-def tag_bt709(context):
-    """Marks the colours of a codec context as BT.709 in limited range."""
-    context.colorspace = context.color_primaries = context.color_trc = BT709
-    context.color_range = LIMITED_RANGE
-
-
-def h264_pixel_format(height, width):
-    """Returns FFmpeg's name of the pixel format for a size of frames.
-
-    Chroma at half resolution needs even sides.
-    """
-    return "yuv420p" if height % 2 == 0 and width % 2 == 0 else "yuv444p"
-
-
-class _StreamEncoder(abc.ABC):
-    """Writes frames to a file with one video stream.
-
-    Args:
-        path: path to write to. Its suffix names the container.
-        fps: Fraction.
-        height: int.
-        width: int.
-    """
-
-    codec = ""
-    options = {}
-
-    def __init__(self, path, fps, height, width):
-        faststart = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
-        self._container = av.open(file_url(path), "w", options=faststart)
-        self._stream = self._container.add_stream(self.codec, fps, options=self.options)
-        self._stream.height, self._stream.width = height, width
-        self._stream.pix_fmt = self.pixel_format(height, width)
-
-    @abc.abstractmethod
-    def pixel_format(self, height, width):
-        """Returns FFmpeg's name of the pixel format."""
-
-    @abc.abstractmethod
-    def write(self, array):
-        """Appends a uint8 frame."""
-
-    def close(self, flush):
-        """Closes the file; `flush` first writes the frames that the codec holds."""
-        if flush:
-            self._container.mux(self._stream.encode(None))
-        self._container.close()
-
-
-class _YuvEncoder(_StreamEncoder):
-    """Writes frames as luma and chroma, tagged as BT.709."""
-
-    def __init__(self, *args):
-        super().__init__(*args)
-        # Players guess the colours of an untagged file by its size.
-        tag_bt709(self._stream.codec_context)
-
-    def write(self, array):
-        frame = av.VideoFrame.from_ndarray(array, format="rgb24").reformat(
-            format=self._stream.pix_fmt, dst_colorspace="ITU709"
-        )
-        self._container.mux(self._stream.encode(frame))
-
-
-class H264Encoder(_YuvEncoder):
-    """Writes H.264, in MP4 or MKV."""
-
-    codec = "libx264"
-    options = H264_OPTIONS
-
-    def pixel_format(self, height, width):
-        return h264_pixel_format(height, width)
-
-
-class Vp9Encoder(_YuvEncoder):
-    """Writes VP9, in WebM."""
-
-    codec = "libvpx-vp9"
-    options = VP9_OPTIONS
-
-    def pixel_format(self, height, width):
-        # VP9 rounds the chroma of odd sides up.
-        return "yuv420p"
-
-
-class GifEncoder(_StreamEncoder):
-    """Writes a GIF with a palette for each frame."""
-
-    codec = "gif"
-
-    def __init__(self, path, fps, height, width):
-        super().__init__(path, fps, height, width)
-        self._time_base = 1 / fps
-        self._graph = av.filter.Graph()
-        source = self._graph.add_buffer(
-            width=width, height=height, format="rgb24", time_base=self._time_base
-        )
-        split = self._graph.add("split")
-        make = self._graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
-        use = self._graph.add("paletteuse", "new=1")
-        sink = self._graph.add("buffersink")
-        source.link_to(split)
-        split.link_to(use, 0, 0)
-        split.link_to(make, 1, 0)
-        make.link_to(use, 0, 1)
-        use.link_to(sink)
-        self._graph.configure()
-        self._count = 0
-
-    def pixel_format(self, height, width):
-        return "pal8"
-
-    def write(self, array):
-        frame = av.VideoFrame.from_ndarray(array, format="rgb24")
-        frame.pts, self._count = self._count, self._count + 1
-        frame.time_base = self._time_base
-        self._graph.push(frame)
-        self._drain()
-
-    def close(self, flush):
-        if flush:
-            self._graph.push(None)
-            self._drain()
-        super().close(flush)
-
-    def _drain(self):
-        while True:
-            try:
-                frame = self._graph.pull()
-            except (av.BlockingIOError, av.EOFError):
-                return
-            self._container.mux(self._stream.encode(frame))

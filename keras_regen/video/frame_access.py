@@ -4,6 +4,7 @@ import av
 import numpy as np
 
 from keras_regen.video.container import (
+    WITHOUT_TIMESTAMPS,
     ContainerSource,
     unreadable_where_ffmpeg_fails,
 )
@@ -12,8 +13,6 @@ from keras_regen.video.video_reader import open_source
 
 # A seek costs about as much as decoding this many frames.
 MAX_DECODED_ON = 16
-# FFmpeg's names of formats that do not store when frames are shown.
-WITHOUT_TIMESTAMPS = ("avi", "h264")
 
 
 def open_access(path):

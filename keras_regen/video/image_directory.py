@@ -80,8 +80,8 @@ class ImageEncoder:
         self._path = path
         self._count = 0
 
-    def write(self, array):
-        """Writes a uint8 frame."""
+    def write(self, array, time=None, duration=None):
+        """Writes a uint8 frame; images keep no times."""
         # imageio prints a traceback where it cannot write a file.
         data = iio.imwrite("<bytes>", array, extension=".png", plugin="pillow")
         (self._path / f"{self._count:06d}.png").write_bytes(data)

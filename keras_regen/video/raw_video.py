@@ -4,6 +4,7 @@ import re
 
 import av
 
+from keras_regen.video.colour import RgbConverter, set_colour_space
 from keras_regen.video.source import (
     MAX_FPS,
     MIN_FPS,
@@ -18,13 +19,6 @@ SIZE_AND_RATE = re.compile(r"_(\d+)x(\d+)(?:_(\d+(?:\.\d+)?)(?:fps)?)?(?=_|$)", 
 OTHER_PIXELS = re.compile(
     r"(?<!\d)(?:10|12|16)-?bit|(?:_|yuv|p)4(?:00|22|44)(?![\dx])", re.I
 )
-# FFmpeg's AVCOL_SPC_BT709 and AVCOL_SPC_UNSPECIFIED: code points of ITU-T H.273.
-BT709 = 1
-UNSPECIFIED = 2
-# Players such as mpv take untagged colours of videos beyond standard definition for
-# BT.709. FFmpeg's scaler takes them for BT.601, which shifts pure red by 22 of 255. Raw
-# video and most H.264 files of data sets are untagged.
-SD_WIDTH, SD_HEIGHT = 1279, 576
 
 
 def size_and_rate(path):
@@ -39,14 +33,6 @@ def size_and_rate(path):
         return None, None, None
     rate = float(match[3] or 0)
     return int(match[2]), int(match[1]), rate if MIN_FPS <= rate <= MAX_FPS else None
-
-
-def set_colour_space(frame):
-    """Returns an `av.VideoFrame`; if its colours are untagged, sets their space."""
-    large = frame.width > SD_WIDTH or frame.height > SD_HEIGHT
-    if large and frame.colorspace == UNSPECIFIED and not frame.format.is_rgb:
-        frame.colorspace = BT709
-    return frame
 
 
 class RawSource(StillSource):
@@ -82,10 +68,11 @@ class RawSource(StillSource):
         self._decoder = av.CodecContext.create("rawvideo", "r")
         self._decoder.height, self._decoder.width = height, width
         self._decoder.pix_fmt = "yuv420p"
+        self._convert = RgbConverter()
         self._file = path.open("rb")
 
     def read(self, position):
-        return self._decode(position).to_ndarray(format="rgb24")
+        return self._convert(self._decode(position))
 
     def frames(self, positions, index):
         """Yields the frames at `positions` as `av.VideoFrame`s."""

@@ -2,6 +2,8 @@
 
 import abc
 import dataclasses
+import fractions
+import functools
 import pathlib
 import stat
 
@@ -58,10 +60,21 @@ class Source(abc.ABC):
     Attributes:
         fps: float, or None if the source carries no frame rate.
         num_frames: int or None. Can be an estimate.
+        timestamps: `Timestamps`, to which iterating adds the frames' times; or None if
+            the source has no times of its own.
+        pixel_aspect: fractions.Fraction. Width to height of a pixel, of the upright
+            frame once the first one is read.
+        notices: list of str. What is lost, added while iterating.
     """
 
     fps = None
     num_frames = None
+    timestamps = None
+    pixel_aspect = fractions.Fraction(1)
+
+    @functools.cached_property
+    def notices(self):
+        return []
 
     @abc.abstractmethod
     def __iter__(self):

@@ -1,5 +1,6 @@
 """Reading videos in order, frame by frame."""
 
+import logging
 import pathlib
 
 from keras_regen.atomic_output import error_reason
@@ -7,6 +8,7 @@ from keras_regen.video.array_file import ArraySource
 from keras_regen.video.container import ContainerSource
 from keras_regen.video.image_directory import ImageSource
 from keras_regen.video.raw_video import RAW_SUFFIX, RawSource
+from keras_regen.video.sound import Sound
 from keras_regen.video.source import (
     MAX_PIXELS,
     UnreadableError,
@@ -16,20 +18,23 @@ from keras_regen.video.source import (
 
 # Frames per second of images and arrays, unless given: FFmpeg's default for images.
 DEFAULT_FPS = 25.0
+logger = logging.getLogger("keras_regen")
 
 
 class VideoReader:
     """Reads the frames of a video in order, in constant memory.
 
-    Frames are upright, as a player shows them. Sound is ignored, and a variable frame
-    rate is replaced by its mean. A reader iterates once: a second pass needs a second
-    reader.
+    Frames are upright, as an SDR screen shows them: HDR video (PQ and HLG) is
+    tone-mapped. Transparent pixels are white in images and animations, and black in
+    video. One line is logged of each. For sound, see `Sound`. A reader iterates once: a
+    second pass needs a second reader.
 
     Args:
-        path: path of a video in MP4, MOV, MKV, WebM, AVI, MPEG, Ogg, FLV, WMV, MXF, GIF
-            or another format that FFmpeg reads from one file, or an image; of a
-            directory of numbered images, read in the order of the last number in their
-            names; or of an `.npy` file of shape `(T, H, W, 3)`. Playlists are refused.
+        path: path of a video in MP4, MOV, MKV, WebM, AVI, MPEG, Ogg, FLV, WMV, MXF,
+            GIF, animated WebP or another format that FFmpeg reads from one file, or an
+            image; of a directory of numbered images, read in the order of the last
+            number in their names; or of an `.npy` file of shape `(T, H, W, 3)`.
+            Playlists are refused.
         fps: float or None. Frames per second, from 0.01 to 100,000, in place of the
             file's. Defaults to the file's, or 25 for images and arrays, which have
             none.
@@ -40,6 +45,10 @@ class VideoReader:
 
     Attributes:
         fps: float. Mean frames per second.
+        timestamps: `Timestamps`, the times of the frames read so far; or None if the
+            file has none, or the argument `fps` replaces them.
+        pixel_aspect: fractions.Fraction. Width to height of a pixel of the upright
+            frame: not 1 in anamorphic video.
         num_frames: int or None. From the container; can be an estimate.
         height: int. Rows of a frame.
         width: int. Columns of a frame.
@@ -87,6 +96,8 @@ class VideoReader:
         self.height, self.width, _ = self._first.shape
         self.dtype = str(self._first.dtype)
         self.fps = float(fps or self._source.fps or DEFAULT_FPS)
+        self.timestamps = None if fps else self._source.timestamps
+        self.pixel_aspect = self._source.pixel_aspect
         self.num_frames = self._source.num_frames
 
     def __iter__(self):
@@ -105,10 +116,38 @@ class VideoReader:
         """Closes the file."""
         self._source.close()
 
+    def shown_at(self, number):
+        """Returns when a frame that was read is shown, and how long, in seconds.
+
+        Returns:
+            Pair of float, the first from the first frame; or `(None, None)` as long as
+            the frame rate is constant.
+        """
+        if self.timestamps is None or self.timestamps.is_constant:
+            return None, None
+        return self.timestamps.at(number)
+
+    def sound(self):
+        """Returns the `Sound` of the file, or None if it has none.
+
+        Raises:
+            ValueError: if the file cannot be read any more.
+        """
+        if not isinstance(self._source, ContainerSource):
+            return None
+        timestamps = self._source.timestamps
+        sound = Sound(self.path, origin=timestamps.origin if timestamps else None)
+        if sound.streams:
+            return sound
+        sound.close()
+        return None
+
     def _read(self):
         shape = None
         try:
             for frame in self._source:
+                while self._source.notices:
+                    logger.warning("%s: %s", self.path, self._source.notices.pop(0))
                 shape = shape or frame.shape
                 if frame.shape != shape:
                     raise UnreadableError(

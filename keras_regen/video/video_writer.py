@@ -9,9 +9,15 @@ import numpy as np
 from keras_regen.atomic_output import AtomicOutput, error_reason
 from keras_regen.pixels import FRAME_DTYPES, to_uint8
 from keras_regen.video.array_file import ArrayEncoder
-from keras_regen.video.container import GifEncoder, H264Encoder, Vp9Encoder
 from keras_regen.video.image_directory import ImageEncoder
+from keras_regen.video.sound import tell_without_sound
 from keras_regen.video.source import check_fps
+from keras_regen.video.stream_encoders import (
+    GifEncoder,
+    H264Encoder,
+    StreamSettings,
+    Vp9Encoder,
+)
 
 CONTAINERS = {
     ".gif": GifEncoder,
@@ -20,6 +26,7 @@ CONTAINERS = {
     ".webm": Vp9Encoder,
 }
 SUFFIXES = (*CONTAINERS, ".npy")
+SUFFIXES_WITH_SOUND = (".mkv", ".mp4", ".webm")
 
 
 class VideoWriter:
@@ -31,12 +38,19 @@ class VideoWriter:
     MP4 and MKV hold H.264 of high quality; where a side is odd, chroma has full
     resolution, which some players do not support. WebM holds VP9. GIF has 256 colours a
     frame, and each frame lasts a whole number of hundredths of a second. PNG images and
-    `.npy` keep every value but no frame rate. Every format keeps odd sizes.
+    `.npy` keep every value but no frame rate. Every format keeps odd sizes. MP4, MKV
+    and WebM hold sound; if they cannot hold a codec, or another format is written, one
+    line is logged and the video has none.
 
     Args:
         path: path ending in `.mp4`, `.mkv`, `.webm`, `.gif` or `.npy`; or without a
             suffix, a new or empty directory for numbered images.
-        fps: float. Frames per second, from 0.01 to 100,000.
+        fps: float. Frames per second, from 0.01 to 100,000. For frames with times of
+            their own, their mean.
+        pixel_aspect: fractions.Fraction. Width to height of a pixel, as players show
+            it. Defaults to `1`.
+        sound: `Sound` or None. Sound to copy into the video, up to the video's end; it
+            is closed with the writer. Defaults to None.
 
     Raises:
         ValueError: at once, if the suffix is not one of these, the directory cannot be
@@ -48,9 +62,11 @@ class VideoWriter:
     ...     writer.write(np.zeros((17, 31, 3), "uint8"))
     """
 
-    def __init__(self, path, fps):
+    def __init__(self, path, fps, pixel_aspect=fractions.Fraction(1), sound=None):
         check_fps(fps)
         self.fps = fractions.Fraction(fps).limit_denominator(65535)
+        self.pixel_aspect = fractions.Fraction(pixel_aspect).limit_denominator(65535)
+        self._sound = sound if sound and sound.streams else None
         self._output = _open_output(pathlib.Path(path))
         self.path = self._output.path
         self._suffix = self.path.suffix.lower()
@@ -61,13 +77,17 @@ class VideoWriter:
         """Raises ValueError unless a video can be written to a path; leaves it."""
         _open_output(pathlib.Path(path)).discard()
 
-    def write(self, frame):
+    def write(self, frame, time=None, duration=None):
         """Appends one frame.
 
         Args:
             frame: array of shape `(H, W, 3)`, RGB: uint8, or float in [-1, 1], which
                 all formats but `.npy` round to 256 levels. All frames must have the
                 shape and dtype of the first.
+            time: float or None. When to show it, in seconds from the start, after the
+                frame before. Defaults to the end of the frame before.
+            duration: float or None. How long to show it, in seconds, where that is not
+                until the time of the next. Defaults to `1 / fps`.
 
         Raises:
             ValueError: if the shape or dtype of the frame is wrong, or the file cannot
@@ -95,18 +115,21 @@ class VideoWriter:
             frame = to_uint8(frame)
         try:
             if self._encoder is None:
-                self._encoder = self._make_encoder(frame)
-            self._encoder.write(np.ascontiguousarray(frame))
+                self._encoder = self._make_encoder(frame, time is not None)
+            self._encoder.write(np.ascontiguousarray(frame), time, duration)
         except (av.FFmpegError, OSError) as error:
             raise self._output.error(error_reason(error)) from error
 
-    def _make_encoder(self, frame):
+    def _make_encoder(self, frame, is_timed):
         path = self._output.temporary
+        if self._sound and self._suffix not in SUFFIXES_WITH_SOUND:
+            tell_without_sound(f"{self._suffix or 'images'} cannot hold it")
         if not self._suffix:
             return ImageEncoder(path)
         if self._suffix == ".npy":
             return ArrayEncoder(path, frame)
-        return CONTAINERS[self._suffix](path, self.fps, *frame.shape[:2])
+        settings = StreamSettings(self.fps, self.pixel_aspect, self._sound, is_timed)
+        return CONTAINERS[self._suffix](path, settings, *frame.shape[:2])
 
     def __enter__(self):
         return self
@@ -122,6 +145,8 @@ class VideoWriter:
         except (av.FFmpegError, OSError) as error:
             raise self._output.error(error_reason(error)) from error
         finally:
+            if self._sound:
+                self._sound.close()
             self._output.discard()
 
 
