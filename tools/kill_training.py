@@ -20,7 +20,7 @@ from keras_regen.figures import new_figure, save_figure
 
 
 def command(options, output):
-    train = [sys.executable, "-m", "keras_regen.cli", "train", *options]
+    train = [sys.executable, "-m", "keras_regen", "train", *options]
     return [*train, "--output", str(output)]
 
 

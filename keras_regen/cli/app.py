@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from typing import Annotated
 
 import typer
@@ -26,7 +27,9 @@ USER_ERROR = 2
 _SECONDS_OF_CALLBACK = 0.05
 
 app = typer.Typer(
-    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 app.command()(video.reconstruct)
 app.command()(video.encode)
@@ -52,6 +55,7 @@ def main(arguments=None):
     # Names of files need not be text in the encoding of the terminal.
     sys.stdout.reconfigure(errors="backslashreplace")
     logging.lastResort.setFormatter(_LineFormatter())
+    warnings.formatwarning = _format_warning
     try:
         with _unwinding_at_sigterm():
             status = app(arguments, prog_name="keras-regen", standalone_mode=False)
@@ -123,6 +127,10 @@ class _LineFormatter(logging.Formatter):
 
     def format(self, record):
         return _to_line(super().format(record))
+
+
+def _format_warning(message, category, filename, lineno, line=None):
+    return f"{_to_line(str(message))}\n"
 
 
 def _to_line(message):

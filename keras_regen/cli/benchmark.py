@@ -20,7 +20,7 @@ from keras_regen.benchmark import (
     import_psutil,
 )
 from keras_regen.cli.common import DEFAULT_PRESET, load_keras, make_console, make_table
-from keras_regen.cli.video import StepsOption
+from keras_regen.cli.options import StepsOption, check_output
 from keras_regen.figures import new_figure
 from keras_regen.sizes import parse_size
 
@@ -73,9 +73,15 @@ def benchmark(
     output: Annotated[
         pathlib.Path | None,
         typer.Option(
-            metavar="DIR", help="Where to write benchmark.json and benchmark.png."
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Where to write benchmark.json and benchmark.png.",
         ),
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the files in DIR.")
+    ] = False,
 ):
     """Time encoding, decoding and training on this machine.
 
@@ -97,6 +103,7 @@ def benchmark(
     # Raises an error now, and not after the work, if a package is missing.
     import_psutil()
     if output is not None:
+        check_output(output / REPORT, overwrite=overwrite)
         new_figure(1, 1)
         output.mkdir(parents=True, exist_ok=True)
     if settings.peers:

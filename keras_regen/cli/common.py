@@ -7,14 +7,16 @@ before the seconds that importing Keras takes.
 import importlib
 
 import rich.box
+import rich.cells
 import rich.console
-import rich.progress
 import rich.table
 
 import keras_regen
 from keras_regen.backend import choose_backend, quiet_start, without_jax
 
 DEFAULT_PRESET = "regen_small_8x8x8"
+# Longer words are paths and hashes, which are folded.
+MAX_WORD = 32
 
 
 def make_console():
@@ -59,58 +61,9 @@ def load_codec(preset, max_memory, **kwargs):
     return VideoCodec(load_preset(preset), max_memory=max_memory, **kwargs)
 
 
-class ProgressBar:
-    """A progress bar, shown for the length of a `with` block.
-
-    Args:
-        label: str. The text before the bar.
-        console: a `rich.console.Console`.
-        total: int or None. The number of units, if it is known.
-        unit: str. The name of a unit. Defaults to `"frames"`.
-
-    Attributes:
-        done: int. Units so far.
-    """
-
-    def __init__(self, label, console, total=None, unit="frames"):
-        self.done = 0
-        self._progress = rich.progress.Progress(
-            rich.progress.TextColumn(label),
-            rich.progress.BarColumn(),
-            rich.progress.MofNCompleteColumn(),
-            rich.progress.TextColumn(unit),
-            rich.progress.TimeRemainingColumn(),
-            console=console,
-        )
-        self._task = self._progress.add_task("", total=total)
-
-    def __enter__(self):
-        self._progress.start()
-        return self
-
-    def __exit__(self, exception_type, *exception):
-        if exception_type is None:
-            # The total may have been an estimate.
-            self._progress.update(self._task, total=self.done)
-        self._progress.stop()
-
-    def __call__(self, done, total):
-        """Shows `done` of `total` units; the total may be None."""
-        self.done = done
-        self._progress.update(self._task, completed=done, total=total)
-
-
-def tracked(items, label, total, console, unit="frames"):
-    """Yields items, with a progress bar that counts them."""
-    with ProgressBar(label, console, total, unit) as progress:
-        for done, item in enumerate(items, 1):
-            yield item
-            progress(done, total)
-
-
 def make_table(title=None, *columns):
     """Makes a plain table; by default with two columns and no headings."""
-    result = rich.table.Table(
+    result = _WholeWords(
         title=title,
         title_justify="left",
         box=rich.box.SIMPLE_HEAD,
@@ -120,3 +73,36 @@ def make_table(title=None, *columns):
         # Paths and numbers are copied from tables: fold them, never cut them off.
         result.add_column(column, overflow="fold")
     return result
+
+
+class _WholeWords(rich.table.Table):
+    """A table that breaks short words only where there is no room for them.
+
+    Rich narrows the widest columns first, and breaks the words in the others too.
+    """
+
+    def __rich_console__(self, console, options):
+        cells = [[column.header, *column.cells] for column in self.columns]
+        texts = [[str(cell) for cell in column] for column in cells]
+        lines = [_longest(text.splitlines() for text in column) for column in texts]
+        words = [_longest(text.split() for text in column) for column in texts]
+        words = [min(word, MAX_WORD) for word in words]
+        # A column is followed by a space, and has one on each side.
+        room = options.max_width - 3 * len(texts) - 1
+        while sum(words) > max(room, len(words)):
+            words[words.index(max(words))] -= 1
+        widths = words
+        by_need = sorted(range(len(words)), key=lambda i: lines[i] - words[i])
+        for n, i in enumerate(by_need):
+            share = (room - sum(widths)) // (len(words) - n)
+            widths[i] += max(0, min(lines[i] - widths[i], share))
+        for column, width in zip(self.columns, widths, strict=True):
+            column.width = width
+        yield from super().__rich_console__(console, options)
+
+
+def _longest(groups):
+    """Returns the length of the longest text in groups of them, at least 1."""
+    return max(
+        (rich.cells.cell_len(text) for texts in groups for text in texts), default=1
+    )

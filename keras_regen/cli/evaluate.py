@@ -11,9 +11,9 @@ from keras_regen.cli.common import (
     load_keras,
     make_console,
     make_table,
-    tracked,
 )
-from keras_regen.cli.video import MaxMemoryOption, SeedOption, StepsOption
+from keras_regen.cli.options import MaxMemoryOption, SeedOption, StepsOption
+from keras_regen.cli.progress import tracked
 from keras_regen.figures import new_figure
 from keras_regen.metrics import METRIC_WEIGHTS
 
@@ -92,7 +92,7 @@ def evaluate(
     seed: SeedOption = 0,
     max_memory: MaxMemoryOption = None,
 ):
-    """Score presets, peers and classical codecs on a set of videos.
+    """Score presets, other models and codecs on videos.
 
     Writes OUT, and next to it a plot of rate against distortion and a contact sheet of
     the worst and the best clips. An interrupted run continues from OUT's .parts.

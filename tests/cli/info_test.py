@@ -1,3 +1,4 @@
+import re
 import shutil
 
 from tests.cli.conftest import K, assert_user_error
@@ -49,5 +50,19 @@ class TestInfo:
         assert "Another toy" in stdout and "widths" in stdout
         assert "prediction" not in stdout
 
+    def test_no_word_is_broken(self, run, monkeypatch):
+        wide = run("info", "regen_small_8x8x8")[1].split()
+        monkeypatch.setenv("COLUMNS", "80")
+        status, stdout, _ = run("info", "regen_small_8x8x8")
+        assert status == 0
+        assert max(map(len, stdout.splitlines())) <= 80
+        # Only the hash is longer than its column.
+        (digest,) = (word for word in wide if re.fullmatch("[0-9a-f]{64}", word))
+        assert digest in re.sub(r"\s+", "", stdout)
+        assert set(wide) - set(stdout.split()) - set("─" * n for n in range(200)) == {
+            digest
+        }
+
     def test_unknown_preset(self, run):
         assert_user_error(run("info", "nonsense"), "Received: 'nonsense'")
+        assert_user_error(run("info", "a.h5"), "there is no such file. Received: path")

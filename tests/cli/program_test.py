@@ -2,10 +2,12 @@ import dataclasses
 import logging
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import keras
 import numpy as np
@@ -13,17 +15,21 @@ import pytest
 
 import keras_regen
 from keras_regen.atomic_output import AtomicOutput
-from keras_regen.cli.app import _unwinding_at_sigterm
+from keras_regen.cli.app import _unwinding_at_sigterm, app
 from keras_regen.codec import VideoCodec
 from keras_regen.video import VideoReader
 from tests.cli.conftest import WIDTH, assert_user_error
+
+COMMANDS = [
+    command.callback.__name__.replace("_", "-") for command in app.registered_commands
+]
 
 
 class TestProgram:
     def test_version(self, run):
         assert run("--version") == (0, f"keras-regen {keras_regen.__version__}\n", "")
 
-    @pytest.mark.parametrize("arguments", [[], ["--help"]])
+    @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
     def test_help(self, run, arguments):
         status, stdout, stderr = run(*arguments)
         assert (status, stderr) == (0, "")
@@ -33,6 +39,30 @@ class TestProgram:
         run("--version")
         record = logging.makeLogRecord({"msg": "Skipping %s", "args": ("a\n\x1b[1m",)})
         assert logging.lastResort.format(record) == r"Skipping a \x1b[1m"
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_help_of_every_command(self, run, command, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "80")
+        status, stdout, stderr = run(command, "-h")
+        assert (status, stderr) == (0, "")
+        assert "-h, --help" in stdout
+        assert max(map(len, stdout.splitlines())) <= 80
+        # Its first line is whole in the list of commands.
+        (line,) = re.findall(rf"^  {command} .*", run("-h")[1], re.M)
+        assert line.split(maxsplit=1)[1] in stdout
+
+        line = warnings.formatwarning(UserWarning("a\nb"), UserWarning, "file", 1)
+        assert line == "a b\n"
+
+    def test_completion(self, preset):
+        # What the shell's script does.
+        variables = {
+            "_KERAS_REGEN_COMPLETE": "complete_bash",
+            "COMP_WORDS": "keras-regen encode --preset regen_small_8x8x1",
+            "COMP_CWORD": "3",
+        }
+        result = self._process(**variables)
+        assert result.stdout.split() == ["regen_small_8x8x16"]
 
     def test_unknown_command(self, run):
         assert_user_error(run("nonsense"), "nonsense")
@@ -79,7 +109,7 @@ class TestProgram:
         process = self._start(
             command,
             "in.h5" if command == "decode" else "in.npy",
-            *("-o", output, "--preset", preset),
+            *("-o", output, "--preset", preset, "--overwrite"),
         )
         # Wait until it writes; HDF5 keeps so few latents in memory until the end.
         min_size = 0 if command == "encode" else 1000
@@ -118,7 +148,9 @@ class TestProgram:
     def test_a_full_disk(self, preset, tmp_path, dataset):
         noise = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), "uint8")
         np.save("in.npy", noise)
-        source = ("--dataset", "in.npy", "-o", "z") if dataset else ("in.npy",)
+        source = ("in.npy", "--overwrite")
+        if dataset:
+            source = ("--dataset", "in.npy", "-o", "z")
         output = pathlib.Path("z/in.npy.h5" if dataset else "in.h5")
         if not dataset:
             output.write_bytes(b"what was there")
@@ -144,7 +176,7 @@ class TestProgram:
     def _start(self, *arguments, max_blocks="unlimited", **variables):
         root = os.path.dirname(os.path.dirname(keras_regen.__file__))
         variables = {"KERAS_BACKEND": keras.config.backend(), **variables}
-        program = [sys.executable, "-m", "keras_regen.cli", *map(str, arguments)]
+        program = [sys.executable, "-m", "keras_regen", *map(str, arguments)]
         limited = f'ulimit -f {max_blocks}; exec "$@"'
         # A child ignores what its parent does, as in the background of a shell.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)

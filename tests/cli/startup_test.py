@@ -52,6 +52,11 @@ def imported(*commands):
         (["encode", "--dtype", "int4"], 2),
         (["reconstruct", "missing.mp4"], 2),
         (["encode", "missing.mp4"], 2),
+        (["encode", "missing.mp4", "--preset", "missing"], 2),
+        (["decode", "missing.h5"], 2),
+        (["export", "missing", "-o", "1"], 2),
+        (["info", "missing.h5"], 2),
+        (["info", "missing"], 2),
     ],
 )
 def test_help_and_errors_come_before_keras(arguments, status):

@@ -104,6 +104,15 @@ class TestReconstruct:
         assert_user_error(run("reconstruct", *arguments), message)
         assert {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before
 
+    def test_without_output_nothing_is_replaced(self, run, preset, video):
+        for name in ("in_regen.mp4", "in_regen_2.mp4", "in_regen_3.mp4"):
+            status, stdout, _ = run("reconstruct", video, "--preset", preset)
+            assert status == 0 and name in stdout and os.path.exists(name)
+        options = ("--preset", preset, "--overwrite")
+        status, stdout, _ = run("reconstruct", video, *options)
+        assert status == 0 and "in_regen.mp4" in stdout
+        assert len(os.listdir()) == 4
+
     def test_damaged_video(self, run, preset, tmp_path):
         data = CLIP.read_bytes()
         (tmp_path / "half.mp4").write_bytes(data[: len(data) // 2])
@@ -190,6 +199,23 @@ class TestEncodeAndDecode:
         run("decode", "in.h5", "-o", "images", "--fps", 6.25)
         assert len(os.listdir("images")) == 4
 
+    def test_overwrite(self, run, preset, video, latents):
+        before = pathlib.Path("in.h5").read_bytes()
+        options = ("--preset", preset, "--chunking", "shared", "--overwrite")
+        assert run("encode", video, *options)[0] == 0
+        assert pathlib.Path("in.h5").read_bytes() != before
+        pathlib.Path("o.npy").write_bytes(b"what was there")
+        assert run("decode", "in.h5", "-o", "o.npy", "--overwrite")[0] == 0
+        assert len(np.load("o.npy")) == FRAMES
+
+    def test_many_generated_frames_are_a_surprise(self, run, latents, caplog):
+        run("decode", "in.h5", "-o", "a.npy", "--fps", 50)
+        run("decode", "in.h5", "-o", "b.npy", "--speed", 0.1)
+        assert not caplog.messages
+        run("decode", "in.h5", "-o", "c.npy", "--fps", 100)
+        (message,) = caplog.messages
+        assert "IN has 12.5 frames/s: with --fps 100, 8 frames are decoded" in message
+
     def test_decode_to_no_end(self, run, latents):
         assert run("decode", "in.h5", "-o", "o.npy", "--end", "inf")[0] == 0
         assert len(np.load("o.npy")) == FRAMES
@@ -225,9 +251,15 @@ class TestEncodeAndDecode:
             (["decode", "in.h5", "-o", "o.mp4", "--fps", "1e300"], "fps=1e+300"),
             (["decode", "in.h5", "-o", "o.gif", "--fps", "1e-9"], "fps=1e-09"),
             (["decode", "in.h5", "-o", "o.mp4", "--speed", "1e-320"], "speed=1e-320"),
-            (["encode", "in.mp4", "--max-memory", "9" * 40 + "T"], "max_memory='999"),
-            (["encode", "in.mp4", "--input-fps", "1e308"], "fps=1e+308"),
-            (["encode", "in.mp4", "-o", "/dev/null"], "it is not a regular file"),
+            (["encode", "in.mp4"], "with --overwrite. Received: OUT=in.h5"),
+            (["encode", "in.mp4", "-o", "z.npz"], "in .h5 or .hdf5. Received: path=z"),
+            (["decode", "in.h5"], "with --overwrite. Received: OUT=in.mp4"),
+            (
+                ["encode", "in.mp4", "-o", "z.h5", "--max-memory", "9" * 40 + "T"],
+                "max_memory='999",
+            ),
+            (["encode", "in.mp4", "-o", "z.h5", "--input-fps", "1e308"], "fps=1e+308"),
+            (["encode", "in.mp4", "-o", "/dev/null"], "in .h5 or .hdf5"),
             (["decode", "in.h5", "-o", "out.avi"], "Received: path=out.avi"),
             (["decode", "in.h5", "-o", "o.mp4", "--fps", "0"], "Received: fps=0"),
             (["decode", "in.h5", "-o", "o.mp4", "--speed", "0"], "Received: speed=0"),

@@ -163,6 +163,7 @@ def destinations(toys, rng):
     arguments, _ = COMMANDS[command]
     toys.copy("v.mp4")
     toys.copy("z.h5")
+    overwrite = () if command == "dataset" else ("--overwrite",)
     expected = (REFUSED,)
     # Links are replaced, not followed.
     if what.startswith("link"):
@@ -172,7 +173,7 @@ def destinations(toys, rng):
         expected = (DONE, REFUSED)
     return Attempt(
         f"{command} to {what}, {output!r:.40}",
-        (*arguments[:-1], output, "--preset", toys.preset),
+        (*arguments[:-1], output, "--preset", toys.preset, *overwrite),
         outputs=(name, "no") if DONE in expected else (),
         expected=expected,
     )

@@ -37,7 +37,8 @@ def writing(rng, toys, frames):
         arguments = ("encode", *source, "-o", output, *dtype, *preset)
     if "." in output and rng.random() < 0.7:
         pathlib.Path(output).write_bytes(b"what was there")
-    return arguments, output
+    overwrite = () if command == "dataset" else ("--overwrite",)
+    return (*arguments, *overwrite), output
 
 
 @kind(20)

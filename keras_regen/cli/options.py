@@ -1,0 +1,84 @@
+"""Options that commands share, and checks of what they name.
+
+None imports Keras, so wrong options are told at once.
+"""
+
+import itertools
+import os
+import pathlib
+from typing import Annotated
+
+import typer
+
+import keras_regen
+
+MAX_SEED = 2**64 - 1
+_PRESETS = pathlib.Path(keras_regen.__file__).parent / "presets"
+
+
+def complete_preset(incomplete: str):
+    """Returns the bundled presets whose names begin so, for the shell."""
+    return [name for name in _bundled_names() if name.startswith(incomplete)]
+
+
+PresetOption = Annotated[
+    str,
+    typer.Option(
+        metavar="PRESET",
+        help="A bundled name, a directory or hf://user/name.",
+        autocompletion=complete_preset,
+    ),
+]
+StepsOption = Annotated[int, typer.Option(min=1, help="Sampling steps.")]
+SeedOption = Annotated[
+    int, typer.Option(min=0, max=MAX_SEED, help="Seed of the noise.")
+]
+NoiseScaleOption = Annotated[
+    float, typer.Option(min=0, help="Scale of the noise; 1 is the scale in training.")
+]
+MaxMemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="Memory such as 512MB, on top of the weights and the backend's own.",
+    ),
+]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Replace OUT if there is one.")
+]
+
+
+def check_preset(preset):
+    """Raises ValueError if there is no preset of this name here.
+
+    An address on the hub may be of one, and so may a directory: loading tells.
+    """
+    bundled = _bundled_names()
+    if preset in bundled or preset.startswith("hf://") or os.path.isdir(preset):
+        return
+    raise ValueError(
+        f"There is no such preset. It is a bundled name ({', '.join(bundled)}), a "
+        f"directory or hf://user/name. Received: {preset!r}"
+    )
+
+
+def check_output(output, source=None, overwrite=False):
+    """Raises ValueError if an output would replace its source, or a file unasked."""
+    is_there = output.exists()
+    if is_there and source and source.exists() and output.samefile(source):
+        raise ValueError(f"OUT must not be IN. Received: OUT={output}")
+    if output.is_file() and not overwrite:
+        raise ValueError(
+            "The file OUT exists: choose another, or replace it with --overwrite. "
+            f"Received: OUT={output}"
+        )
+
+
+def free_path(path):
+    """Returns a path, with a number at the end of its stem if something is there."""
+    numbered = (path.with_stem(f"{path.stem}_{n}") for n in itertools.count(2))
+    return next(p for p in itertools.chain([path], numbered) if not os.path.lexists(p))
+
+
+def _bundled_names():
+    return sorted(path.parent.name for path in _PRESETS.glob("*/config.json"))
