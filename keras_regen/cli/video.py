@@ -34,7 +34,13 @@ from keras_regen.cli.options import (
 from keras_regen.cli.progress import ProgressBar, tracked
 from keras_regen.latents import Latents, LatentsWriter
 from keras_regen.metrics import psnr, ssim
-from keras_regen.video import VideoReader, VideoWriter, bundled_clip
+from keras_regen.video import (
+    Sound,
+    VideoReader,
+    VideoWriter,
+    bundled_clip,
+    tell_without_sound,
+)
 
 # More generated frames than this for each of IN are a surprise.
 MAX_GENERATED = 4
@@ -93,7 +99,7 @@ def reconstruct(
 ):
     """Encode and decode a video; write both side by side.
 
-    OUT has no sound.
+    OUT has the sound of IN, and its frames are shown at their times.
     """
     video = bundled_clip() if video is None else video
     if output is None:
@@ -104,7 +110,9 @@ def reconstruct(
     console = make_console()
     with (
         VideoReader(video, input_fps, partial) as reader,
-        VideoWriter(output, reader.fps) as writer,
+        VideoWriter(
+            output, reader.fps, reader.pixel_aspect, _sound(reader, input_fps)
+        ) as writer,
     ):
         load_keras(console)
         from keras_regen.codec import map_in_thread, waiting_frames
@@ -115,9 +123,10 @@ def reconstruct(
             reader, num_steps=steps, seed=seed, noise_scale=noise_scale
         )
 
-        def write(pair):
-            original, decoded = pair
-            writer.write(np.concatenate([original, decoded], axis=1))
+        def write(numbered):
+            number, (original, decoded) = numbered
+            both = np.concatenate([original, decoded], axis=1)
+            writer.write(both, *reader.shown_at(number))
             return psnr(original, decoded), ssim(original, decoded)
 
         size = reader.height, reader.width
@@ -126,7 +135,7 @@ def reconstruct(
         with (
             contextlib.closing(pairs),
             contextlib.closing(shown),
-            contextlib.closing(map_in_thread(write, shown, lag)) as written,
+            contextlib.closing(map_in_thread(write, enumerate(shown), lag)) as written,
         ):
             scores = [*written]
         seconds = time.perf_counter() - start
@@ -252,6 +261,12 @@ def decode(
     steps: StepsOption = 1,
     seed: SeedOption = 0,
     noise_scale: NoiseScaleOption = 1.0,
+    audio_from: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            metavar="FILE", help="The video that was encoded, to copy its sound."
+        ),
+    ] = None,
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ):
@@ -259,6 +274,9 @@ def decode(
     output = pathlib.Path(f"{latents.stem}.mp4") if output is None else output
     check_output(output, latents, overwrite)
     VideoWriter.check(output)
+    if audio_from is not None:
+        # Before the seconds that loading a preset takes.
+        Sound(audio_from).close()
     stored = Latents.load(latents, lazy=True, max_memory=max_memory)
     stored = stored[_frames_between(stored, start, end)]
     if preset is None and stored.preset is None:
@@ -280,6 +298,7 @@ def decode(
             seed=seed,
             noise_scale=noise_scale,
             progress=progress,
+            audio_from=audio_from,
         )
     seconds = time.perf_counter() - begin
     summary = make_table()
@@ -341,19 +360,38 @@ def _warn_of_generated(fps, own_fps):
 
 def _frames_between(latents, start, end):
     """Returns the frames between two times in seconds, as a slice."""
-    length = len(latents)
     times = (start, latents.duration if end is None else end)
     if any(map(math.isnan, times)):
         first = last = 0
     else:
-        # Infinity is not a whole number.
-        first, last = (round(min(max(time * latents.fps, 0), length)) for time in times)
+        first, last = (_frame_at(latents, time) for time in times)
     if not first < last:
         raise ValueError(
             f"The video lasts {latents.duration:.3f} seconds. "
             f"Received: start={start}, end={end}"
         )
     return slice(first, last)
+
+
+def _frame_at(latents, time):
+    """Returns the number of the frame that starts closest to a time in seconds."""
+    if latents.is_constant_rate:
+        # Infinity is not a whole number.
+        return round(min(max(time * latents.fps, 0), len(latents)))
+    starts = latents.frame_times - latents.frame_times[0]
+    after = min(int(np.searchsorted(starts, time)), len(latents))
+    before = max(0, after - 1)
+    return before if time - starts[before] < starts[after] - time else after
+
+
+def _sound(reader, input_fps):
+    """Returns the `Sound` of a video, or None if it has none or is played faster."""
+    sound = reader.sound()
+    if sound and input_fps:
+        sound.close()
+        tell_without_sound(f"it would not be in step, since --input-fps is {input_fps}")
+        return None
+    return sound
 
 
 def _compression(shape, num_frames, reader):

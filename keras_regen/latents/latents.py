@@ -3,6 +3,8 @@
 import dataclasses
 import math
 import reprlib
+from collections.abc import Iterable
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -11,14 +13,18 @@ from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.latents.latents_file import (
     ContentHash,
     LatentsWriter,
+    check_times,
     extended_header,
+    joined_times,
     read_latents,
 )
 from keras_regen.pixels import FRAME_DTYPES, latent_size
+from keras_regen.types import StrPath
 
 # What FFmpeg and NumPy count with.
 _MAX_WHOLE = 2**62
 _MIN_FPS, _MAX_FPS = 1e-6, 1e6
+_SQUARE, _MAX_ASPECT = (1, 1), 2**31 - 1
 # Values to read at a time for the hash.
 _BLOCK = 2**20
 
@@ -37,7 +43,7 @@ class Latents:
         num_frames: int. Frames of the video.
         height: int. Rows of a frame, in pixels.
         width: int. Columns of a frame, in pixels.
-        fps: float. Frames per second.
+        fps: float. Frames per second; their mean, if `times` tells more.
         temporal_compression: int. k: a chunk has k + 1 frames.
         chunking: `"disjoint"` or `"shared"`: whether neighbouring chunks have a frame
             in common. Defaults to `"disjoint"`.
@@ -48,6 +54,11 @@ class Latents:
             any model with latents of this shape may decode them.
         start: int. The number, in the video, of the first frame. Defaults to `0`.
         first_chunk: int. The number, in the video, of the first chunk. Defaults to `0`.
+        pixel_aspect: pair of int. Width and height of a pixel, in some unit. Defaults
+            to `(1, 1)`, a square.
+        times: float array of shape `(num_frames + 1,)`, or None for a constant rate.
+            The seconds at which each frame is shown, and at which the last one ends,
+            counted from the first frame of the video. Defaults to None.
 
     Raises:
         ValueError: if the arguments contradict each other.
@@ -71,8 +82,10 @@ class Latents:
     encoder_id: str | None = None
     start: int = 0
     first_chunk: int = 0
+    pixel_aspect: tuple[int, int] = (1, 1)
+    times: np.ndarray | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self._check_types()
         layout = ChunkLayout(self.temporal_compression, self.chunking)
         if self.dtype not in FRAME_DTYPES:
@@ -101,6 +114,20 @@ class Latents:
         check_whole(1, _MAX_WHOLE, **{name: getattr(self, name) for name in whole})
         check_whole(0, _MAX_WHOLE, start=self.start, first_chunk=self.first_chunk)
         check_real(_MIN_FPS, _MAX_FPS, fps=self.fps)
+        # JSON has lists.
+        if not isinstance(self.pixel_aspect, tuple | list) or len(
+            self.pixel_aspect
+        ) != len(_SQUARE):
+            raise ValueError(
+                "`pixel_aspect` must be a width and a height. "
+                f"Received: pixel_aspect={reprlib.repr(self.pixel_aspect)}"
+            )
+        width, height = self.pixel_aspect
+        check_whole(1, _MAX_ASPECT, **{"pixel_aspect[0]": width})
+        check_whole(1, _MAX_ASPECT, **{"pixel_aspect[1]": height})
+        object.__setattr__(self, "pixel_aspect", (width, height))
+        if self.times is not None:
+            object.__setattr__(self, "times", check_times(self.times, self.num_frames))
         for name in ("chunking", "dtype", "preset", "encoder_id"):
             value = getattr(self, name)
             may_be_none = name in ("preset", "encoder_id")
@@ -110,21 +137,38 @@ class Latents:
                 )
 
     @property
-    def num_chunks(self):
+    def num_chunks(self) -> int:
         """n: the number of chunks."""
         return len(self.array) // 2
 
     @property
-    def stop(self):
+    def stop(self) -> int:
         """The number, in the video, of the frame after the last one."""
         return self.start + self.num_frames
 
     @property
-    def duration(self):
+    def duration(self) -> float:
         """The duration in seconds."""
-        return self.num_frames / self.fps
+        if self.times is None:
+            return self.num_frames / self.fps
+        return float(self.times[-1] - self.times[0])
 
-    def __repr__(self):
+    @property
+    def is_constant_rate(self) -> bool:
+        """Whether every frame is shown for the same time, `1 / fps` seconds."""
+        return self.times is None
+
+    @property
+    def frame_times(self) -> np.ndarray:
+        """`times`, also where the rate is constant.
+
+        A float64 array of shape `(num_frames + 1,)`.
+        """
+        if self.times is None:
+            return np.arange(self.start, self.stop + 1) / self.fps
+        return self.times
+
+    def __repr__(self) -> str:
         return (
             f"Latents({self.num_frames} frames of {self.height}x{self.width} pixels, "
             f"{self.fps:.5g} fps, k={self.temporal_compression}, "
@@ -132,10 +176,10 @@ class Latents:
             f"preset={self.preset!r})"
         )
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.num_frames
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: slice) -> Self:
         if not isinstance(index, slice) or index.step not in (None, 1):
             raise TypeError(
                 "Latents are sliced by frames, latents[a:b]. "
@@ -158,14 +202,15 @@ class Latents:
             num_frames=last - first,
             start=start,
             first_chunk=low,
+            times=None if self.times is None else self.times[first : last + 1],
         )
 
-    def chunks(self, first, last):
+    def chunks(self, first: int, last: int) -> np.ndarray:
         """Returns the array of chunks `first` to `last - 1`; chunk 0 is its first."""
         return self.array[2 * first : 2 * last]
 
     @classmethod
-    def join(cls, pieces):
+    def join(cls, pieces: Iterable["Latents"]) -> Self:
         """Joins consecutive pieces, as `VideoCodec.encode_stream` yields them.
 
         Args:
@@ -180,24 +225,33 @@ class Latents:
         header = pieces[0].header
         for piece in pieces[1:]:
             header = extended_header(header, piece)
-        return cls(np.concatenate([piece.array for piece in pieces]), **header)
+        array = np.concatenate([piece.array for piece in pieces])
+        return cls(array, **header, times=joined_times(pieces))
 
     @property
-    def header(self):
-        """All fields but the array, as a dict that can be written as JSON."""
+    def header(self) -> dict[str, Any]:
+        """All fields but arrays, as a dict that can be written as JSON.
+
+        The pixel aspect is left out if pixels are square, as in files from before it.
+        """
         names = [field.name for field in dataclasses.fields(self)]
-        return {name: getattr(self, name) for name in names if name != "array"}
+        left_out = {"array", "times"}
+        if self.pixel_aspect == _SQUARE:
+            left_out.add("pixel_aspect")
+        return {name: getattr(self, name) for name in names if name not in left_out}
 
     @property
-    def content_hash(self):
-        """SHA-256 of the header and the values, in hexadecimal."""
+    def content_hash(self) -> str:
+        """SHA-256 of the header, the values and the times, in hexadecimal."""
         digest = ContentHash()
         together = max(1, _BLOCK // (2 * math.prod(self.array.shape[1:]) or 1))
         for i in range(0, self.num_chunks, together):
             digest.update(self.chunks(i, i + together))
-        return digest.hexdigest(self.header)
+        return digest.hexdigest(self.header, self.times)
 
-    def save(self, path, dtype="float16"):
+    def save(
+        self, path: StrPath, dtype: Literal["float16", "float32"] = "float16"
+    ) -> None:
         """Writes an HDF5 file, which appears when it is complete.
 
         Args:
@@ -213,7 +267,9 @@ class Latents:
             writer.write(self)
 
     @classmethod
-    def load(cls, path, lazy=False, max_memory=None):
+    def load(
+        cls, path: StrPath, lazy: bool = False, max_memory: str | float | None = None
+    ) -> Self:
         """Reads an HDF5 file that `save` wrote.
 
         Args:

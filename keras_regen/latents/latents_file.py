@@ -1,11 +1,16 @@
 """Latents in HDF5 files: written piece by piece, read at once or when used."""
 
+import collections
 import contextlib
+import dataclasses
 import hashlib
 import json
 import math
 import numbers
 import pathlib
+import reprlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import h5py
 import numpy as np
@@ -15,6 +20,10 @@ from keras_regen.checks import parse_json
 from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
 from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.sizes import parse_memory
+from keras_regen.types import StrPath
+
+if TYPE_CHECKING:
+    from keras_regen.latents.latents import Latents
 
 SUFFIXES = (".h5", ".hdf5")
 _FORMAT = "keras-regen latents"
@@ -25,14 +34,20 @@ _MAX_MEMORY = "4GB"
 # What h5py raises for damaged files, beside ValueError.
 DAMAGE = (OSError, RuntimeError, KeyError, TypeError)
 _STORED_DTYPES = ("float16", "float32", "float64")
+_TIMES = "times"
+# Seconds: thirty years.
+_MAX_TIME = 1e9
+# What joining pieces needs of each.
+_PieceTimes = collections.namedtuple("_PieceTimes", "frame_times is_constant_rate")
 
 
 class LatentsWriter:
     """Writes latents piece by piece, in constant memory.
 
-    The file appears when the `with` block ends without an error. It holds one dataset,
+    The file appears when the `with` block ends without an error. It holds the dataset
     `latents`, compressed without loss, and the attributes `format`, `version`, `header`
-    (JSON) and `content_hash`.
+    (JSON) and `content_hash`. If the frame rate varies, it also holds the dataset
+    `times`, for which the writer keeps 8 bytes a frame.
 
     Args:
         path: path to write to, ending in `.h5` or `.hdf5`.
@@ -43,7 +58,9 @@ class LatentsWriter:
         ValueError: if an argument is not as above, or the file cannot be written.
     """
 
-    def __init__(self, path, dtype="float16"):
+    def __init__(
+        self, path: StrPath, dtype: Literal["float16", "float32"] = "float16"
+    ) -> None:
         if dtype not in ("float16", "float32"):
             raise ValueError(
                 f'`dtype` must be "float16" or "float32". Received: dtype={dtype!r}'
@@ -57,13 +74,14 @@ class LatentsWriter:
             raise self._output.error(error_reason(error)) from error
         self._dataset = self._header = None
         self._hash = ContentHash()
+        self._times = []
 
     @staticmethod
-    def check(path):
+    def check(path: StrPath) -> None:
         """Raises ValueError unless latents can be written to a path; leaves it."""
         _open_output(path).discard()
 
-    def write(self, piece):
+    def write(self, piece: "Latents") -> None:
         """Appends `Latents` that start where the last piece ended.
 
         Raises:
@@ -75,6 +93,7 @@ class LatentsWriter:
             self._create(piece.array.shape[1:])
         else:
             self._header = extended_header(self._header, piece)
+        self._times.append(_PieceTimes(piece.frame_times, piece.is_constant_rate))
         for i in range(piece.num_chunks):
             with np.errstate(over="ignore"):
                 values = np.asarray(piece.chunks(i, i + 1)).astype(self._dtype)
@@ -102,10 +121,12 @@ class LatentsWriter:
             shuffle=True,
         )
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, exception_type, *exception):
+    def __exit__(
+        self, exception_type: type[BaseException] | None, *exception: Any
+    ) -> None:
         try:
             if exception_type is None:
                 self._write_attributes()
@@ -124,7 +145,13 @@ class LatentsWriter:
         self._hdf5.file.attrs["format"] = _FORMAT
         self._hdf5.file.attrs["version"] = _VERSION
         self._hdf5.file.attrs["header"] = json.dumps(self._header)
-        self._hdf5.file.attrs["content_hash"] = self._hash.hexdigest(self._header)
+        times = joined_times(self._times)
+        if times is not None:
+            self._hdf5.file.create_dataset(
+                _TIMES, data=times, compression="gzip", shuffle=True
+            )
+        digest = self._hash.hexdigest(self._header, times)
+        self._hdf5.file.attrs["content_hash"] = digest
 
 
 def _open_output(path):
@@ -170,7 +197,9 @@ class _StoredArray:
         return values if dtype is None else values.astype(dtype)
 
 
-def read_latents(cls, path, lazy=False, max_memory=None):
+def read_latents(
+    cls: Any, path: StrPath, lazy: bool = False, max_memory: str | float | None = None
+) -> Any:
     """Reads `Latents`, made by `cls`; see `Latents.load`."""
     path = pathlib.Path(path)
     max_memory = parse_memory(max_memory or _MAX_MEMORY)
@@ -178,7 +207,7 @@ def read_latents(cls, path, lazy=False, max_memory=None):
     try:
         latents = _read(cls, file, path, lazy, max_memory)
         if not lazy:
-            latents = cls(np.asarray(latents.array), **latents.header)
+            latents = dataclasses.replace(latents, array=np.asarray(latents.array))
             if not np.all(np.isfinite(latents.array)):
                 raise unreadable(path, "it has values that are NaN or infinite")
     except BaseException as error:
@@ -191,7 +220,7 @@ def read_latents(cls, path, lazy=False, max_memory=None):
     return latents
 
 
-def open_latents(path):
+def open_latents(path: StrPath) -> h5py.File:
     """Opens a file of latents; returns the `h5py.File`.
 
     Raises:
@@ -208,7 +237,7 @@ def open_latents(path):
         raise unreadable(path, str(error)) from error
 
 
-def stored_values(file):
+def stored_values(file: h5py.File) -> h5py.Dataset:
     """Returns the dataset of latents in an open file, before any value is read.
 
     Raises:
@@ -240,9 +269,29 @@ def _read(cls, file, path, lazy, max_memory):
         _check_memory(values, lazy, max_memory)
     with _unreadable_where(path, "its header is damaged: ", TypeError):
         latents = cls(_StoredArray(values, 0, len(values)), **parse_json(header))
+    with _unreadable_where(path):
+        times = _stored_times(file, latents.num_frames)
+        latents = dataclasses.replace(latents, times=times)
     if not isinstance(expected, str) or latents.content_hash != expected:
         raise unreadable(path, "its content does not have the hash in its header")
     return latents
+
+
+def _stored_times(file, num_frames):
+    """Returns the times of the frames in an open file, or None if it has none.
+
+    Raises:
+        ValueError: if they are not as `LatentsWriter` writes them; the message is the
+            reason alone.
+    """
+    if _TIMES not in file:
+        return None
+    times = file[_TIMES]
+    good = isinstance(times, h5py.Dataset) and times.shape == (num_frames + 1,)
+    if not good or times.dtype.newbyteorder("=") != "float64":
+        raise ValueError(f"its `{_TIMES}` are not {num_frames + 1} of float64")
+    check_stored(times)
+    return times[()].astype("float64", copy=False)
 
 
 def _check_memory(values, lazy, max_memory):
@@ -266,12 +315,12 @@ def _unreadable_where(path, prefix="", *errors):
         raise unreadable(path, f"{prefix}{error}") from error
 
 
-def unreadable(path, reason):
+def unreadable(path: StrPath, reason: object) -> ValueError:
     """Returns the ValueError to raise for a file of latents."""
     return ValueError(f"Cannot read the latents: {reason}. Received: path={path}")
 
 
-def extended_header(header, piece):
+def extended_header(header: dict[str, Any], piece: "Latents") -> dict[str, Any]:
     """Returns the header of latents together with the piece that follows them.
 
     Raises:
@@ -287,28 +336,59 @@ def extended_header(header, piece):
         "first_chunk": stop // layout.stride,
     }
     if piece.header != expected:
-        differing = [name for name in expected if piece.header[name] != expected[name]]
+        name = next(n for n in expected if piece.header.get(n) != expected[n])
         raise ValueError(
-            f"A piece must follow the one before: {differing[0]} = "
-            f"{expected[differing[0]]}. Received: {piece.header[differing[0]]}"
+            f"A piece must follow the one before: {name} = {expected[name]}. "
+            f"Received: {piece.header.get(name)}"
         )
     return {**header, "num_frames": header["num_frames"] + piece.num_frames}
+
+
+def check_times(times: np.ndarray, num_frames: int) -> np.ndarray:
+    """Returns times of frames as a float64 array, or raises ValueError."""
+    times = np.asarray(times)
+    good = times.shape == (num_frames + 1,) and times.dtype.kind in "fiu"
+    good = good and np.all(np.isfinite(times)) and np.all(np.diff(times) > 0)
+    if not good or times[0] < 0 or times[-1] > _MAX_TIME:
+        raise ValueError(
+            f"`times` must be {num_frames + 1} ascending numbers of seconds, from 0 to "
+            f"{_MAX_TIME:.0e}. Received: times={reprlib.repr(times)}"
+        )
+    return times.astype("float64", copy=False)
+
+
+def joined_times(pieces: Sequence[Any]) -> np.ndarray | None:
+    """Returns the times of consecutive pieces, or None if all have a constant rate.
+
+    Args:
+        pieces: list of objects with `frame_times` and `is_constant_rate`.
+    """
+    if all(piece.is_constant_rate for piece in pieces):
+        return None
+    starts = [piece.frame_times[:-1] for piece in pieces]
+    return np.concatenate([*starts, pieces[-1].frame_times[-1:]])
 
 
 class ContentHash:
     """The hash of latents that arrive piece by piece."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._digest = hashlib.sha256()
 
-    def update(self, array):
+    def update(self, array: np.ndarray) -> None:
         """Adds the values of a piece."""
         array = np.asarray(array)
         little_endian = array.dtype.newbyteorder("<")
         self._digest.update(array.astype(little_endian, order="C").tobytes())
 
-    def hexdigest(self, header):
-        """Returns the hash of the pieces and the header, as 64 hexadecimal digits."""
+    def hexdigest(self, header: dict[str, Any], times: np.ndarray | None = None) -> str:
+        """Returns the hash of the pieces, the times if any, and the header.
+
+        Returns:
+            str. 64 hexadecimal digits.
+        """
         digest = self._digest.copy()
+        if times is not None:
+            digest.update(times.astype("<f8").tobytes())
         digest.update(json.dumps(header, sort_keys=True).encode())
         return digest.hexdigest()
