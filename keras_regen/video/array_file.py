@@ -2,6 +2,8 @@
 
 import math
 import os
+import pathlib
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -28,7 +30,7 @@ class ArraySource(StillSource):
         max_pixels: int. Largest number of pixels of a frame.
     """
 
-    def __init__(self, path, max_pixels):
+    def __init__(self, path: pathlib.Path, max_pixels: int) -> None:
         self._file = path.open("rb")
         try:
             self._read_header(max_pixels)
@@ -55,23 +57,24 @@ class ArraySource(StillSource):
             raise UnreadableError(f"its dtype is {self._dtype}, not uint8 or float")
         if fortran_order:
             raise UnreadableError("it is in Fortran order; save it in C order")
-        num_frames, *self._shape = shape
-        check_size(*self._shape[:2], max_pixels)
+        num_frames, height, width, _ = shape
+        self._shape = height, width, 3
+        check_size(height, width, max_pixels)
         self._frame_size = math.prod(self._shape) * self._dtype.itemsize
         self._start = self._file.tell()
         size = os.fstat(self._file.fileno()).st_size - self._start
         self.num_frames = min(num_frames, size // self._frame_size)
         self._damage = "the file ends" if self.num_frames < num_frames else None
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         yield from super().__iter__()
         if self._damage:
             raise UnreadableError(self._damage)
 
-    def index(self):
+    def index(self) -> FrameIndex:
         return FrameIndex(self.num_frames, damage=self._damage)
 
-    def read(self, position):
+    def read(self, position: int) -> np.ndarray:
         self._file.seek(self._start + int(position) * self._frame_size)
         size = math.prod(self._shape)
         values = np.fromfile(self._file, self._dtype, size)
@@ -80,7 +83,7 @@ class ArraySource(StillSource):
         values = values.astype(self._dtype.newbyteorder("="), copy=False)
         return values.reshape(self._shape)
 
-    def close(self):
+    def close(self) -> None:
         self._file.close()
 
 
@@ -92,7 +95,7 @@ class ArrayEncoder:
         frame: the first frame. All others have its shape and dtype.
     """
 
-    def __init__(self, path, frame):
+    def __init__(self, path: pathlib.Path, frame: np.ndarray) -> None:
         self._file = path.open("wb")
         self._shape, self._dtype = frame.shape, frame.dtype
         self._count = 0
@@ -107,12 +110,17 @@ class ArrayEncoder:
         }
         np.lib.format.write_array_header_1_0(self._file, header)
 
-    def write(self, array, time=None, duration=None):
+    def write(
+        self,
+        array: np.ndarray,
+        time: float | None = None,
+        duration: float | None = None,
+    ) -> None:
         """Appends a frame; the file keeps no times."""
         self._file.write(array.tobytes())
         self._count += 1
 
-    def close(self, flush):
+    def close(self, flush: bool) -> None:
         """Closes the file; `flush` first writes the number of frames."""
         if flush:
             self._file.seek(0)

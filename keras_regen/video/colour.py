@@ -1,8 +1,10 @@
 """From the colours of decoded frames to RGB as an SDR screen shows it, and back."""
 
+from collections.abc import Callable
+
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Colorspace, VideoReformatter
 
 from keras_regen.video.tone_mapping import HLG, PQ, peak_luminance, to_sdr
 
@@ -22,7 +24,7 @@ SD_WIDTH, SD_HEIGHT = 1279, 576
 TRANSFERS = {PQ: "PQ", HLG: "HLG"}
 
 
-def set_colour_space(frame):
+def set_colour_space(frame: av.VideoFrame) -> av.VideoFrame:
     """Returns an `av.VideoFrame`; if its colours are untagged, sets their space."""
     large = frame.width > SD_WIDTH or frame.height > SD_HEIGHT
     if large and frame.colorspace == UNSPECIFIED and not frame.format.is_rgb:
@@ -45,13 +47,15 @@ class RgbConverter:
         threads: int. Threads of the scaler, or 0 for all cores. Defaults to `0`.
     """
 
-    def __init__(self, notices=None, threads=0):
+    def __init__(self, notices: list[str] | None = None, threads: int = 0) -> None:
         self._notices = [] if notices is None else notices
         self._threads = threads
         self._reformatter = VideoReformatter()
-        self._noted = set()
+        self._noted: set[str] = set()
 
-    def __call__(self, frame, height=None, width=None):
+    def __call__(
+        self, frame: av.VideoFrame, height: int | None = None, width: int | None = None
+    ) -> np.ndarray:
         """Converts a frame.
 
         Args:
@@ -94,12 +98,14 @@ class RgbConverter:
             self._notices.append(notice)
 
 
-def alpha_notice(name):
+def alpha_notice(name: str) -> str:
     """Returns what to tell of transparent pixels that are shown in a colour."""
     return f"its alpha is lost: transparent pixels are {name}"
 
 
-def composite(rgba, level, on_transparent):
+def composite(
+    rgba: np.ndarray, level: int, on_transparent: Callable[[], object]
+) -> np.ndarray:
     """Shows a picture on a grey background.
 
     Args:
@@ -127,13 +133,13 @@ def _has_alpha(pixel_format):
 # === Writing ===
 
 
-def tag_bt709(context):
+def tag_bt709(context: av.VideoCodecContext) -> None:
     """Marks the colours of a codec context as BT.709 in limited range."""
     context.colorspace = context.color_primaries = context.color_trc = BT709
     context.color_range = LIMITED_RANGE
 
 
-def h264_pixel_format(height, width):
+def h264_pixel_format(height: int, width: int) -> str:
     """Returns FFmpeg's name of the pixel format for a size of frames.
 
     Chroma at half resolution needs even sides.
@@ -148,16 +154,16 @@ class YuvConverter:
         pixel_format: str. FFmpeg's name.
     """
 
-    def __init__(self, pixel_format):
+    def __init__(self, pixel_format: str) -> None:
         self._format = pixel_format
         self._reformatter = VideoReformatter()
 
-    def __call__(self, array):
+    def __call__(self, array: np.ndarray) -> av.VideoFrame:
         """Returns the `av.VideoFrame` of an array of shape `(H, W, 3)`."""
         frame = self._reformatter.reformat(
             av.VideoFrame.from_ndarray(array, format="rgb24"),
             format=self._format,
-            dst_colorspace="ITU709",
+            dst_colorspace=Colorspace.ITU709,
             dst_color_range=LIMITED_RANGE,
             interpolation=EXACT,
         )

@@ -3,13 +3,16 @@
 import contextlib
 import fractions
 import io
+import pathlib
 import re
+from collections.abc import Iterator
 
 import av
 import numpy as np
 
 from keras_regen.atomic_output import error_reason
 from keras_regen.video.colour import RgbConverter, set_colour_space
+from keras_regen.video.matroska import is_cut_off
 from keras_regen.video.raw_video import size_and_rate
 from keras_regen.video.source import (
     MAX_PIXELS,
@@ -39,10 +42,10 @@ MAX_PADDING = 64 * 65536
 GIF_TRAILER = b"\x3b"
 # FFmpeg's names of formats that do not store when frames are shown.
 WITHOUT_TIMESTAMPS = ("avi", "h264")
+# FFmpeg's names of decoders, and of those that also decode transparency.
+WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 # Width to height of a pixel. Beyond, a file is wrong about it.
 MAX_PIXEL_ASPECT = 100
-# Matroska's identifiers of its header and of all that follows.
-EBML_ID, SEGMENT_ID = 0x1A45DFA3, 0x18538067
 
 
 class ContainerSource(Source):
@@ -53,7 +56,7 @@ class ContainerSource(Source):
         max_pixels: int. Largest number of pixels of a frame.
     """
 
-    def __init__(self, path, max_pixels):
+    def __init__(self, path: pathlib.Path, max_pixels: int) -> None:
         self._path = path
         self._max_pixels = max_pixels
         self._container = open_container(path, max_pixels)
@@ -67,10 +70,28 @@ class ContainerSource(Source):
         self._stream.codec_context.options = _decoder_options(max_pixels)
         rate = self._stream.average_rate or self._stream.guessed_rate
         self.fps = float(rate) if rate else None
+        if self._container.format.name == "gif":
+            self.fps = self._measured_rate() or self.fps
         self.num_frames = self._stream.frames or self._estimate_frames()
         self.pixel_aspect = self._pixel_aspect()
         if self.fps and self._container.format.name not in WITHOUT_TIMESTAMPS:
             self.timestamps = Timestamps(self.fps, float(self._stream.time_base))
+
+    def _measured_rate(self) -> float | None:
+        """Returns the mean frame rate of a GIF, or None.
+
+        FFmpeg tells that of the first frames, of which delays are rounded: 33 for 30.
+        """
+        count = seconds = 0
+        with (
+            contextlib.suppress(av.FFmpegError),
+            open_container(self._path, self._max_pixels) as container,
+        ):
+            for packet in container.demux(video=0):
+                if packet.size and packet.duration:
+                    count += 1
+                    seconds += packet.duration * packet.time_base
+        return float(count / seconds) if seconds else None
 
     def _video_stream(self):
         streams = video_streams(self._container)
@@ -80,7 +101,7 @@ class ContainerSource(Source):
             raise UnreadableError("FFmpeg has no decoder for it")
         return streams[0]
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         convert = RgbConverter(self.notices)
         count, end = 0, None
         for frame in self._timed():
@@ -129,7 +150,7 @@ class ContainerSource(Source):
     def _decode(self):
         """Yields `av.VideoFrame`s, their colour space set; raises `UnreadableError`."""
         try:
-            for frame in self._container.decode(self._stream):
+            for frame in self._decoded_frames():
                 if frame.is_corrupt:
                     raise UnreadableError("its data make no picture")
                 yield set_colour_space(frame)
@@ -141,6 +162,23 @@ class ContainerSource(Source):
                     f"max_pixels={self._max_pixels}"
                 )
             raise UnreadableError(reason) from error
+
+    def _decoded_frames(self):
+        """Returns an iterator of `av.VideoFrame`s, with alpha if they have it.
+
+        FFmpeg's own decoders of VP8 and VP9 leave it out.
+        """
+        decoder = WITH_ALPHA.get(self._stream.codec_context.name)
+        if decoder is None or self._stream.metadata.get("alpha_mode") != "1":
+            return self._container.decode(self._stream)
+        return self._decode_alpha(av.CodecContext.create(decoder, "r"))
+
+    def _decode_alpha(self, context):
+        context.options = _decoder_options(self._max_pixels)
+        context.thread_count = self._stream.codec_context.thread_count
+        for packet in self._container.demux(self._stream):
+            # The last packet is empty, for the frames that the decoder still holds.
+            yield from context.decode(packet if packet.size else None)
 
     def _ends_early(self, count, end):
         """Whether the file is cut off, where FFmpeg itself reports no error.
@@ -154,9 +192,11 @@ class ContainerSource(Source):
                 file.seek(-1, io.SEEK_END)
                 return file.read() != GIF_TRAILER
         if "matroska" in self._container.format.name:
-            return _segment_is_cut_off(self._path)
+            return is_cut_off(self._path)
         # MP4 counts its frames, and its duration may exceed the end of the last one.
-        if None in (end, self.fps) or count >= (self._stream.frames or np.inf):
+        if end is None or self.fps is None:
+            return False
+        if count >= (self._stream.frames or np.inf):
             return False
         duration = self._duration()
         return duration is not None and end + 0.75 / self.fps < duration
@@ -192,11 +232,13 @@ class ContainerSource(Source):
             return None
         return max(1, round(self._container.duration / av.time_base * self.fps))
 
-    def close(self):
+    def close(self) -> None:
         self._container.close()
 
 
-def open_container(path, max_pixels=MAX_PIXELS):
+def open_container(
+    path: pathlib.Path, max_pixels: int = MAX_PIXELS
+) -> av.container.InputContainer:
     """Opens a file with FFmpeg, which opens no other file.
 
     `.264` and `.h264` are elementary H.264 streams; their frame rate is in the name, if
@@ -232,23 +274,7 @@ def open_container(path, max_pixels=MAX_PIXELS):
         raise UnreadableError(f"it is not a video: {reason}") from error
 
 
-def _segment_is_cut_off(path):
-    """Whether an MKV or WebM file is smaller than it says; some do not say it."""
-    with path.open("rb") as file:
-        for expected in (EBML_ID, SEGMENT_ID):
-            identifier = int.from_bytes(file.read(4), "big")
-            length = 9 - max(1, (first := file.read(1) or b"\xff")[0].bit_length())
-            rest = file.read(length - 1)
-            size = int.from_bytes(first + rest, "big") & ((1 << 7 * length) - 1)
-            unknown = size == (1 << 7 * length) - 1
-            if identifier != expected or len(rest) < length - 1 or unknown:
-                return False
-            if identifier == EBML_ID:
-                file.seek(size, io.SEEK_CUR)
-        return file.tell() + size > path.stat().st_size
-
-
-def video_streams(container):
+def video_streams(container: av.container.InputContainer) -> list[av.VideoStream]:
     """Returns the video streams of a container that are no cover images.
 
     FFmpeg takes the cover images of music for video.
@@ -262,13 +288,13 @@ def _decoder_options(max_pixels):
     return {"max_pixels": str(max_pixels + MAX_PADDING)}
 
 
-def file_url(path):
+def file_url(path: pathlib.Path) -> str:
     """Returns FFmpeg's address of a file, of which the name may contain a colon."""
     return f"file:{path.absolute()}"
 
 
 @contextlib.contextmanager
-def unreadable_where_ffmpeg_fails():
+def unreadable_where_ffmpeg_fails() -> Iterator[None]:
     """Turns FFmpeg's errors into `UnreadableError`."""
     try:
         yield

@@ -1,8 +1,13 @@
 """Reading the frames of a video in any order."""
 
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import av
 import numpy as np
 
+from keras_regen.types import StrPath
 from keras_regen.video.container import (
     WITHOUT_TIMESTAMPS,
     ContainerSource,
@@ -15,7 +20,7 @@ from keras_regen.video.video_reader import open_source
 MAX_DECODED_ON = 16
 
 
-def open_access(path):
+def open_access(path: StrPath) -> Any:
     """Opens a video of any kind for reading in any order.
 
     Returns:
@@ -44,7 +49,7 @@ class _ContainerAccess(ContainerSource):
         num_decoded: int. Frames decoded so far.
     """
 
-    def __init__(self, path, max_pixels):
+    def __init__(self, path: pathlib.Path, max_pixels: int) -> None:
         self.num_decoded = 0
         self._open(path, max_pixels)
 
@@ -57,13 +62,16 @@ class _ContainerAccess(ContainerSource):
         # Timestamp of the last decoded frame, and its position if frames are counted.
         self._last, self._position = None, -1
 
+    def _measured_rate(self) -> None:
+        """Returns None: the rate is not needed, and a file is opened often."""
+
     def _reopen(self):
         self.close()
         self._open(self._path, self._max_pixels)
 
     # === Index ===
 
-    def index(self):
+    def index(self) -> FrameIndex:
         """Finds all frames; decodes them only if the file has no timestamps.
 
         Returns:
@@ -131,7 +139,9 @@ class _ContainerAccess(ContainerSource):
 
     # === Frames ===
 
-    def frames(self, positions, index):
+    def frames(
+        self, positions: Iterable[int], index: FrameIndex
+    ) -> Iterator[av.VideoFrame]:
         """Yields the frames at ascending positions.
 
         Args:

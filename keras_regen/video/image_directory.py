@@ -1,10 +1,12 @@
 """Videos as directories of numbered images."""
 
+import pathlib
 import re
 
 import imageio.v3 as iio
 import numpy as np
 
+from keras_regen.video.colour import alpha_notice, composite
 from keras_regen.video.source import (
     StillSource,
     UnreadableError,
@@ -23,11 +25,11 @@ class ImageSource(StillSource):
         max_pixels: int. Largest number of pixels of an image.
     """
 
-    def __init__(self, path, max_pixels):
+    def __init__(self, path: pathlib.Path, max_pixels: int) -> None:
         images = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
         if not images:
             raise UnreadableError("the directory has no images")
-        numbered = {}
+        numbered: dict[int, pathlib.Path] = {}
         for image in sorted(images):
             match = re.search(r"(\d+)\D*$", image.stem)
             if not match:
@@ -42,31 +44,37 @@ class ImageSource(StillSource):
         self._images = [numbered[number] for number in sorted(numbered)]
         self.num_frames = len(self._images)
         self._max_pixels = max_pixels
+        self._has_noted = False
 
-    def read(self, position):
+    def read(self, position: int) -> np.ndarray:
         image = self._images[position]
         try:
-            return _read_image(image, self._max_pixels)
+            return _read_image(image, self._max_pixels, self._note_alpha)
         # Pillow's plugins raise exceptions of any type.
         except Exception as error:
             raise UnreadableError(f"{image.name}: {error}") from error
 
-    def close(self):
+    def _note_alpha(self):
+        if not self._has_noted:
+            self._has_noted = True
+            self.notices.append(alpha_notice("white"))
+
+    def close(self) -> None:
         """Does nothing: no file stays open."""
 
 
-def _read_image(path, max_pixels):
+def _read_image(path, max_pixels, on_transparent):
     check_is_file(path)
     properties = iio.improps(path, plugin="pillow", index=0)
     if properties.dtype not in ("uint8", "bool"):
         raise ValueError(
             f"an image must have 8 bits a channel, it is {properties.dtype}"
         )
-    check_size(*properties.shape[:2], max_pixels)
+    height, width, *_ = properties.shape
+    check_size(height, width, max_pixels)
     # The first image of an animation; upright, by the orientation in its EXIF data.
-    return np.ascontiguousarray(
-        iio.imread(path, plugin="pillow", index=0, mode="RGB", rotate=True)
-    )
+    rgba = iio.imread(path, plugin="pillow", index=0, mode="RGBA", rotate=True)
+    return composite(rgba, 255, on_transparent)
 
 
 class ImageEncoder:
@@ -76,16 +84,21 @@ class ImageEncoder:
         path: path of an empty directory.
     """
 
-    def __init__(self, path):
+    def __init__(self, path: pathlib.Path) -> None:
         self._path = path
         self._count = 0
 
-    def write(self, array, time=None, duration=None):
+    def write(
+        self,
+        array: np.ndarray,
+        time: float | None = None,
+        duration: float | None = None,
+    ) -> None:
         """Writes a uint8 frame; images keep no times."""
         # imageio prints a traceback where it cannot write a file.
         data = iio.imwrite("<bytes>", array, extension=".png", plugin="pillow")
         (self._path / f"{self._count:06d}.png").write_bytes(data)
         self._count += 1
 
-    def close(self, flush):
+    def close(self, flush: bool) -> None:
         """Does nothing: every frame is already written."""

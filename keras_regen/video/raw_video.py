@@ -1,13 +1,17 @@
 """Raw video: files of uncompressed frames without a header."""
 
+import pathlib
 import re
+from collections.abc import Iterable, Iterator
 
 import av
+import numpy as np
 
 from keras_regen.video.colour import RgbConverter, set_colour_space
 from keras_regen.video.source import (
     MAX_FPS,
     MIN_FPS,
+    FrameIndex,
     StillSource,
     UnreadableError,
     check_size,
@@ -21,7 +25,7 @@ OTHER_PIXELS = re.compile(
 )
 
 
-def size_and_rate(path):
+def size_and_rate(path: pathlib.Path) -> tuple[int | None, int | None, float | None]:
     """Returns what a name such as `NAME_1920x1080_30.yuv` tells.
 
     Returns:
@@ -47,7 +51,7 @@ class RawSource(StillSource):
             is not a whole number of frames.
     """
 
-    def __init__(self, path, max_pixels):
+    def __init__(self, path: pathlib.Path, max_pixels: int) -> None:
         height, width, self.fps = size_and_rate(path)
         if not (height and width):
             raise UnreadableError(
@@ -71,10 +75,12 @@ class RawSource(StillSource):
         self._convert = RgbConverter()
         self._file = path.open("rb")
 
-    def read(self, position):
+    def read(self, position: int) -> np.ndarray:
         return self._convert(self._decode(position))
 
-    def frames(self, positions, index):
+    def frames(
+        self, positions: Iterable[int], index: FrameIndex
+    ) -> Iterator[av.VideoFrame]:
         """Yields the frames at `positions` as `av.VideoFrame`s."""
         return map(self._decode, positions)
 
@@ -86,5 +92,5 @@ class RawSource(StillSource):
         [frame] = self._decoder.decode(av.Packet(data))
         return set_colour_space(frame)
 
-    def close(self):
+    def close(self) -> None:
         self._file.close()

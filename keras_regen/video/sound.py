@@ -1,6 +1,8 @@
 """The sound of a file, copied into another without encoding it again."""
 
 import logging
+import pathlib
+from collections.abc import Iterator
 
 import av
 
@@ -28,7 +30,9 @@ class Sound:
         ValueError: if the file cannot be read.
     """
 
-    def __init__(self, path, start=0.0, origin=None):
+    def __init__(
+        self, path: pathlib.Path, start: float = 0.0, origin: float | None = None
+    ) -> None:
         self.path = path
         try:
             check_is_file(path)
@@ -49,10 +53,10 @@ class Sound:
 
     def _origin(self):
         for stream in video_streams(self._container):
-            return float((stream.start_time or 0) * stream.time_base)
+            return float((stream.start_time or 0) * (stream.time_base or 0))
         return 0.0
 
-    def before(self, time):
+    def before(self, time: float) -> Iterator[tuple[int, av.Packet]]:
         """Yields the packets that start before a time of the output, in seconds.
 
         Yields:
@@ -70,7 +74,7 @@ class Sound:
     def _read(self):
         """Yields triples of a time in seconds, an index and a packet."""
         indices = {stream.index: i for i, stream in enumerate(self.streams)}
-        last = {}
+        last: dict[int, int] = {}
         try:
             for packet in self._container.demux(self.streams):
                 if packet.dts is None or packet.pts is None:
@@ -89,11 +93,11 @@ class Sound:
             # The file is damaged, of which the reader of its frames tells.
             return
 
-    def close(self):
+    def close(self) -> None:
         """Closes the file."""
         self._container.close()
 
 
-def tell_without_sound(reason):
+def tell_without_sound(reason: str) -> None:
     """Logs why a video is written without sound."""
     logger.warning("The video has no sound: %s", reason)

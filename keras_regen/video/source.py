@@ -6,10 +6,13 @@ import fractions
 import functools
 import pathlib
 import stat
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
 from keras_regen.pixels import to_uint8
+from keras_regen.video.timestamps import Timestamps
 
 # The largest picture of H.264, HEVC, VP9 and AV1 at the highest levels that 8K has.
 MAX_PIXELS = 35_651_584
@@ -46,9 +49,10 @@ class FrameIndex:
     keyframes: np.ndarray | None = None
     damage: str | None = None
 
-    def keyframe_before(self, position):
+    def keyframe_before(self, position: int) -> int:
         """Returns the index in `keyframes` of the last one at or before a frame."""
-        return int(np.searchsorted(self.keyframes, position, side="right")) - 1
+        keyframes = () if self.keyframes is None else self.keyframes
+        return int(np.searchsorted(keyframes, position, side="right")) - 1
 
 
 class Source(abc.ABC):
@@ -67,21 +71,21 @@ class Source(abc.ABC):
         notices: list of str. What is lost, added while iterating.
     """
 
-    fps = None
-    num_frames = None
-    timestamps = None
+    fps: float | None = None
+    num_frames: int | None = None
+    timestamps: Timestamps | None = None
     pixel_aspect = fractions.Fraction(1)
 
     @functools.cached_property
-    def notices(self):
+    def notices(self) -> list[str]:
         return []
 
     @abc.abstractmethod
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         pass
 
     @abc.abstractmethod
-    def close(self):
+    def close(self) -> None:
         """Closes the file."""
 
 
@@ -91,25 +95,27 @@ class StillSource(Source):
     `num_frames` is exact.
     """
 
+    num_frames: int
+
     @abc.abstractmethod
-    def read(self, position):
+    def read(self, position: int) -> np.ndarray:
         """Returns the frame at a position."""
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         for position in range(self.num_frames):
             yield self.read(position)
 
-    def index(self):
+    def index(self) -> FrameIndex:
         """Returns the `FrameIndex`."""
         return FrameIndex(self.num_frames)
 
-    def frames(self, positions, index):
+    def frames(self, positions: Iterable[int], index: FrameIndex) -> Iterator[Any]:
         """Yields the frames at `positions`, uint8 arrays of shape `(H, W, 3)`."""
         for position in positions:
             yield to_uint8(self.read(position))
 
 
-def check_is_file(path):
+def check_is_file(path: pathlib.Path) -> None:
     """Checks that opening a path gives a file that ends.
 
     Opening a named pipe waits until another process writes to it.
@@ -127,7 +133,7 @@ def check_is_file(path):
             raise UnreadableError(f"it is {name}, not a file")
 
 
-def check_size(height, width, max_pixels):
+def check_size(height: int, width: int, max_pixels: int) -> None:
     """Raises `UnreadableError` if frames have more pixels than allowed."""
     if height * width > max_pixels:
         raise UnreadableError(
@@ -136,7 +142,7 @@ def check_size(height, width, max_pixels):
         )
 
 
-def check_fps(fps):
+def check_fps(fps: float) -> None:
     """Raises a ValueError if a frame rate is not one that videos have."""
     if not MIN_FPS <= fps <= MAX_FPS:
         raise ValueError(

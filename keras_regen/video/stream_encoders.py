@@ -3,11 +3,15 @@
 import abc
 import dataclasses
 import fractions
+import pathlib
+from typing import cast
 
 import av
+import numpy as np
 
 from keras_regen.video.colour import YuvConverter, h264_pixel_format, tag_bt709
 from keras_regen.video.container import file_url
+from keras_regen.video.matroska import set_display_width
 from keras_regen.video.sound import Sound, tell_without_sound
 
 # x264's scale is 0 to 51; at 15 the eye sees no difference from the original. 20 on
@@ -46,18 +50,21 @@ class StreamEncoder(abc.ABC):
     """
 
     codec = ""
-    options = {}
-    timed_options = {}
+    options: dict[str, str] = {}
+    timed_options: dict[str, str] = {}
 
-    def __init__(self, path, settings, height, width):
+    def __init__(
+        self, path: pathlib.Path, settings: StreamSettings, height: int, width: int
+    ) -> None:
         self._settings = settings
+        self._path, self._width = path, width
         numerator, denominator = settings.fps.as_integer_ratio()
         scale = -(-TICKS // numerator)
         self._tick = fractions.Fraction(1, numerator * scale)
         self._ticks_per_frame = denominator * scale
         # Of the next frame, if it has no time of its own.
         self._last, self._next = -1, 0
-        self._durations = {}
+        self._durations: dict[int, int] = {}
         try:
             self._open(path, height, width, settings.sound)
         except av.FFmpegError:
@@ -71,9 +78,10 @@ class StreamEncoder(abc.ABC):
         faststart = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
         self._container = av.open(file_url(path), "w", options=faststart)
         options = self.options | (self.timed_options if self._settings.is_timed else {})
-        self._stream = self._container.add_stream(
+        stream = self._container.add_stream(
             self.codec, self._settings.fps, options=options
         )
+        self._stream = cast("av.VideoStream", stream)
         self._stream.height, self._stream.width = height, width
         self._stream.pix_fmt = self.pixel_format(height, width)
         self._prepare(self._stream.codec_context)
@@ -92,7 +100,7 @@ class StreamEncoder(abc.ABC):
         self._container.start_encoding()
 
     @abc.abstractmethod
-    def pixel_format(self, height, width):
+    def pixel_format(self, height: int, width: int) -> str:
         """Returns FFmpeg's name of the pixel format."""
 
     def _prepare(self, context):
@@ -101,10 +109,15 @@ class StreamEncoder(abc.ABC):
         context.sample_aspect_ratio = self._settings.pixel_aspect
 
     @abc.abstractmethod
-    def write(self, array, time=None, duration=None):
+    def write(
+        self,
+        array: np.ndarray,
+        time: float | None = None,
+        duration: float | None = None,
+    ) -> None:
         """Appends a uint8 frame; see `VideoWriter.write`."""
 
-    def close(self, flush):
+    def close(self, flush: bool) -> None:
         """Closes the file; `flush` first writes the frames that the codec holds."""
         if flush:
             self._mux(self._stream.encode(None))
@@ -149,7 +162,12 @@ class _YuvEncoder(StreamEncoder):
         tag_bt709(context)
         self._convert = YuvConverter(context.pix_fmt)
 
-    def write(self, array, time=None, duration=None):
+    def write(
+        self,
+        array: np.ndarray,
+        time: float | None = None,
+        duration: float | None = None,
+    ) -> None:
         frame = self._convert(array)
         self._stamp(frame, time, duration)
         self._mux(self._stream.encode(frame))
@@ -164,7 +182,7 @@ class H264Encoder(_YuvEncoder):
     # shown for times that differ.
     timed_options = {"bf": "0"}
 
-    def pixel_format(self, height, width):
+    def pixel_format(self, height: int, width: int) -> str:
         return h264_pixel_format(height, width)
 
 
@@ -174,9 +192,16 @@ class Vp9Encoder(_YuvEncoder):
     codec = "libvpx-vp9"
     options = VP9_OPTIONS
 
-    def pixel_format(self, height, width):
+    def pixel_format(self, height: int, width: int) -> str:
         # VP9 rounds the chroma of odd sides up.
         return "yuv420p"
+
+    def close(self, flush: bool) -> None:
+        super().close(flush)
+        aspect = self._settings.pixel_aspect
+        # Neither VP9 nor FFmpeg's writer of WebM has a place for it.
+        if flush and aspect != 1:
+            set_display_width(self._path, max(1, round(self._width * aspect)))
 
 
 class GifEncoder(StreamEncoder):
@@ -184,11 +209,16 @@ class GifEncoder(StreamEncoder):
 
     codec = "gif"
 
-    def __init__(self, path, settings, height, width):
+    def __init__(
+        self, path: pathlib.Path, settings: StreamSettings, height: int, width: int
+    ) -> None:
         super().__init__(path, settings, height, width)
         self._graph = av.filter.Graph()
         source = self._graph.add_buffer(
-            width=width, height=height, format="rgb24", time_base=self._tick
+            width=width,
+            height=height,
+            format="rgb24",  # type: ignore[arg-type]
+            time_base=self._tick,
         )
         split = self._graph.add("split")
         make = self._graph.add("palettegen", "stats_mode=single:reserve_transparent=0")
@@ -201,16 +231,21 @@ class GifEncoder(StreamEncoder):
         use.link_to(sink)
         self._graph.configure()
 
-    def pixel_format(self, height, width):
+    def pixel_format(self, height: int, width: int) -> str:
         return "pal8"
 
-    def write(self, array, time=None, duration=None):
+    def write(
+        self,
+        array: np.ndarray,
+        time: float | None = None,
+        duration: float | None = None,
+    ) -> None:
         frame = av.VideoFrame.from_ndarray(array, format="rgb24")
         self._stamp(frame, time, duration)
         self._graph.push(frame)
         self._drain()
 
-    def close(self, flush):
+    def close(self, flush: bool) -> None:
         if flush:
             self._graph.push(None)
             self._drain()
@@ -219,7 +254,7 @@ class GifEncoder(StreamEncoder):
     def _drain(self):
         while True:
             try:
-                frame = self._graph.pull()
+                frame = cast("av.VideoFrame", self._graph.pull())
             except (av.BlockingIOError, av.EOFError):
                 return
             self._mux(self._stream.encode(frame))

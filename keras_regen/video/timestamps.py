@@ -1,6 +1,7 @@
 """When the frames of a video are shown."""
 
 import array
+import math
 
 import numpy as np
 
@@ -23,16 +24,17 @@ class Timestamps:
         origin: float. The file's own time of the first frame, in seconds.
     """
 
-    def __init__(self, fps, tick):
+    def __init__(self, fps: float, tick: float) -> None:
         self._interval = 1 / fps
         # Both the first time and this one are rounded, or even cut off.
         self._tolerance = 1.5 * tick
         self._starts = array.array("d")
-        self._end = None
-        self._first_variable = None
+        # Known when all frames are read.
+        self._end = math.nan
+        self._first_variable: int | None = None
         self.origin = 0.0
 
-    def append(self, time):
+    def append(self, time: float | None) -> None:
         """Adds the time of the next frame, in seconds of the file, or None."""
         if not self._starts:
             self.origin = time if time is not None and abs(time) < _MAX_TIME else 0.0
@@ -45,7 +47,7 @@ class Timestamps:
         self._compare(start, self._tolerance)
         self._starts.append(start)
 
-    def finish(self, duration):
+    def finish(self, duration: float | None) -> None:
         """Adds the duration of the last frame, in seconds, or None."""
         if not self._starts:
             return
@@ -61,17 +63,17 @@ class Timestamps:
             self._first_variable = len(self._starts)
 
     @property
-    def is_constant(self):
+    def is_constant(self) -> bool:
         """Whether all times so far are those of a constant rate."""
         return self._first_variable is None
 
-    def at(self, number):
+    def at(self, number: int) -> tuple[float, float]:
         """Returns the time of a frame that was read, and how long it is shown."""
         stop = number + 1
         end = self._starts[stop] if stop < len(self._starts) else self._end
         return self._starts[number], end - self._starts[number]
 
-    def between(self, first, stop):
+    def between(self, first: int, stop: int) -> np.ndarray | None:
         """Returns the times of frames `first` to `stop - 1`, and the end of the last.
 
         Returns:

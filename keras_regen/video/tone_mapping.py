@@ -2,7 +2,9 @@
 
 import functools
 import struct
+from typing import Any
 
+import av
 import numpy as np
 from av.sidedata.sidedata import Type
 
@@ -34,7 +36,7 @@ _BLOCK = 2**18
 _CURVE_POINTS = 4096
 
 
-def to_sdr(rgb, transfer, peak=DEFAULT_PEAK):
+def to_sdr(rgb: np.ndarray, transfer: int, peak: float = DEFAULT_PEAK) -> np.ndarray:
     """Maps video of the BT.2020 gamut to SDR of BT.709.
 
     HDR is made linear. Luminances are compressed by the curve of BT.2390, which leaves
@@ -60,13 +62,14 @@ def to_sdr(rgb, transfer, peak=DEFAULT_PEAK):
     return result
 
 
-def peak_luminance(frame):
+def peak_luminance(frame: av.VideoFrame) -> float:
     """Returns the luminance of the brightest white of an `av.VideoFrame`, in cd/m2.
 
     The file may tell it: as the brightest pixel of the video, or as the brightest that
     the screen of its author could show.
     """
-    data = {side.type: bytes(side) for side in frame.side_data}
+    sides: Any = frame.side_data
+    data = {side.type: bytes(side) for side in sides}
     found = data.get(Type.CONTENT_LIGHT_LEVEL, b"")
     peak = struct.unpack_from("=I", found)[0] if len(found) >= 4 else 0
     found = data.get(Type.MASTERING_DISPLAY_METADATA, b"")

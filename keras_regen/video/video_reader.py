@@ -2,8 +2,18 @@
 
 import logging
 import pathlib
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy as np
 
 from keras_regen.atomic_output import error_reason
+from keras_regen.types import StrPath
+from keras_regen.video.animated_webp import (
+    WEBP_SUFFIX,
+    AnimatedWebpSource,
+    is_animated_webp,
+)
 from keras_regen.video.array_file import ArraySource
 from keras_regen.video.container import ContainerSource
 from keras_regen.video.image_directory import ImageSource
@@ -70,10 +80,16 @@ class VideoReader:
     24.0 36 (240, 424, 3)
     """
 
-    def __init__(self, path, fps=None, partial=False, max_pixels=MAX_PIXELS):
+    def __init__(
+        self,
+        path: StrPath,
+        fps: float | None = None,
+        partial: bool = False,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
         self.path = pathlib.Path(path)
         self.partial = partial
-        self.damage = None
+        self.damage: str | None = None
         if fps is not None:
             check_fps(fps)
         try:
@@ -100,19 +116,19 @@ class VideoReader:
         self.pixel_aspect = self._source.pixel_aspect
         self.num_frames = self._source.num_frames
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         if self._first is not None:
             frame, self._first = self._first, None
             yield frame
         yield from self._frames
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: Any) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Closes the file."""
         self._source.close()
 
@@ -127,7 +143,7 @@ class VideoReader:
             return None, None
         return self.timestamps.at(number)
 
-    def sound(self):
+    def sound(self) -> Sound | None:
         """Returns the `Sound` of the file, or None if it has none.
 
         Raises:
@@ -168,7 +184,9 @@ class VideoReader:
         )
 
 
-def open_source(path, container, max_pixels=MAX_PIXELS):
+def open_source(
+    path: StrPath, container: type[ContainerSource], max_pixels: int = MAX_PIXELS
+) -> Any:
     """Opens a video of any kind.
 
     Args:
@@ -186,5 +204,7 @@ def open_source(path, container, max_pixels=MAX_PIXELS):
     if path.is_dir():
         return ImageSource(path, max_pixels)
     check_is_file(path)
+    if path.suffix.lower() == WEBP_SUFFIX and is_animated_webp(path):
+        return AnimatedWebpSource(path, max_pixels)
     kind = {".npy": ArraySource, RAW_SUFFIX: RawSource}
     return kind.get(path.suffix.lower(), container)(path, max_pixels)

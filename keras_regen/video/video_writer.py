@@ -2,24 +2,28 @@
 
 import fractions
 import pathlib
+from collections.abc import Callable
+from typing import Any, Self
 
 import av
 import numpy as np
 
 from keras_regen.atomic_output import AtomicOutput, error_reason
 from keras_regen.pixels import FRAME_DTYPES, to_uint8
+from keras_regen.types import StrPath
 from keras_regen.video.array_file import ArrayEncoder
 from keras_regen.video.image_directory import ImageEncoder
-from keras_regen.video.sound import tell_without_sound
+from keras_regen.video.sound import Sound, tell_without_sound
 from keras_regen.video.source import check_fps
 from keras_regen.video.stream_encoders import (
     GifEncoder,
     H264Encoder,
+    StreamEncoder,
     StreamSettings,
     Vp9Encoder,
 )
 
-CONTAINERS = {
+CONTAINERS: dict[str, Callable[..., StreamEncoder]] = {
     ".gif": GifEncoder,
     ".mkv": H264Encoder,
     ".mp4": H264Encoder,
@@ -62,7 +66,13 @@ class VideoWriter:
     ...     writer.write(np.zeros((17, 31, 3), "uint8"))
     """
 
-    def __init__(self, path, fps, pixel_aspect=fractions.Fraction(1), sound=None):
+    def __init__(
+        self,
+        path: StrPath,
+        fps: float,
+        pixel_aspect: fractions.Fraction = fractions.Fraction(1),
+        sound: Sound | None = None,
+    ) -> None:
         check_fps(fps)
         self.fps = fractions.Fraction(fps).limit_denominator(65535)
         self.pixel_aspect = fractions.Fraction(pixel_aspect).limit_denominator(65535)
@@ -70,14 +80,21 @@ class VideoWriter:
         self._output = _open_output(pathlib.Path(path))
         self.path = self._output.path
         self._suffix = self.path.suffix.lower()
-        self._encoder = self._shape = self._dtype = None
+        self._encoder: Any = None
+        self._shape: tuple[int, ...] = ()
+        self._dtype: np.dtype | None = None
 
     @staticmethod
-    def check(path):
+    def check(path: StrPath) -> None:
         """Raises ValueError unless a video can be written to a path; leaves it."""
         _open_output(pathlib.Path(path)).discard()
 
-    def write(self, frame, time=None, duration=None):
+    def write(
+        self,
+        frame: np.ndarray,
+        time: float | None = None,
+        duration: float | None = None,
+    ) -> None:
         """Appends one frame.
 
         Args:
@@ -124,6 +141,7 @@ class VideoWriter:
         path = self._output.temporary
         if self._sound and self._suffix not in SUFFIXES_WITH_SOUND:
             tell_without_sound(f"{self._suffix or 'images'} cannot hold it")
+            self._sound = None
         if not self._suffix:
             return ImageEncoder(path)
         if self._suffix == ".npy":
@@ -131,10 +149,12 @@ class VideoWriter:
         settings = StreamSettings(self.fps, self.pixel_aspect, self._sound, is_timed)
         return CONTAINERS[self._suffix](path, settings, *frame.shape[:2])
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, exception_type, *exception):
+    def __exit__(
+        self, exception_type: type[BaseException] | None, *exception: Any
+    ) -> None:
         try:
             if self._encoder is not None:
                 self._encoder.close(flush=exception_type is None)
