@@ -68,6 +68,13 @@ class TestSlices:
             make()[index]
 
 
+def test_repr():
+    assert repr(make(preset="small")) == (
+        "Latents(40 frames of 21x34 pixels, 29.97 fps, k=8, array=(10, 3, 5, 8) "
+        "float32, preset='small')"
+    )
+
+
 class TestJoin:
     @pytest.mark.parametrize("chunking", ["disjoint", "shared"])
     @pytest.mark.parametrize("num_frames", [1, 8, 9, 10, 40])
@@ -189,6 +196,16 @@ class TestFile:
         with pytest.raises(ValueError, match="dtype='int8'"):
             make().save(tmp_path / "z.h5", "int8")
 
+    @pytest.mark.parametrize("name", ["z.npz", "z", "z.h5.gz"])
+    def test_another_suffix(self, tmp_path, name):
+        with pytest.raises(ValueError, match=r"ends in .h5 or .hdf5. Received: path="):
+            make().save(tmp_path / name)
+        assert not list(tmp_path.iterdir())
+
+    def test_another_suffix_of_hdf5(self, tmp_path):
+        make().save(tmp_path / "z.HDF5")
+        assert len(Latents.load(tmp_path / "z.HDF5")) == 40
+
     def test_no_directory(self, tmp_path):
         with pytest.raises(ValueError, match="Cannot write the latents"):
             make().save(tmp_path / "nowhere" / "z.h5")
@@ -226,6 +243,95 @@ def test_a_file_in_the_format_of_version_1(tmp_path):
         assert again.attrs["version"] == 1
         assert json.loads(again.attrs["header"]) == header
         assert again.attrs["content_hash"] == latents.content_hash == digest.hexdigest()
+
+
+class TestTimesAndPixelAspect:
+    TIMES = np.cumsum(np.random.default_rng(0).uniform(0.01, 0.2, 41))
+
+    def test_round_trip(self, tmp_path):
+        latents = make(times=self.TIMES, pixel_aspect=(4, 3))
+        assert latents.duration == pytest.approx(self.TIMES[-1] - self.TIMES[0])
+        latents.save(tmp_path / "z.h5", "float32")
+        for lazy in (False, True):
+            loaded = Latents.load(tmp_path / "z.h5", lazy)
+            assert loaded.pixel_aspect == (4, 3)
+            np.testing.assert_array_equal(loaded.times, self.TIMES)
+            assert loaded.content_hash == latents.content_hash
+            assert_equal(loaded, latents)
+            part = loaded[7:9][1:]
+            np.testing.assert_array_equal(part.times, self.TIMES[8:10])
+            assert part.pixel_aspect == (4, 3)
+
+    def test_pieces_of_which_the_first_have_a_constant_rate(self, tmp_path):
+        latents = make()
+        times = np.arange(41) / latents.fps
+        times[20:] += 0.5
+        whole = dataclasses.replace(latents, times=times)
+        parts = [
+            dataclasses.replace(
+                piece,
+                times=None if i < 2 else times[piece.start : piece.stop + 1],
+            )
+            for i, piece in enumerate(pieces(latents))
+        ]
+        np.testing.assert_allclose(Latents.join(parts).times, times)
+        with LatentsWriter(tmp_path / "z.h5") as writer:
+            for part in parts:
+                writer.write(part)
+        loaded = Latents.load(tmp_path / "z.h5")
+        np.testing.assert_allclose(loaded.times, whole.times)
+
+    def test_pieces_of_another_pixel_aspect(self):
+        first, second, *_ = pieces(make(pixel_aspect=(4, 3)))
+        second = dataclasses.replace(second, pixel_aspect=(1, 1))
+        with pytest.raises(ValueError, match="pixel_aspect = .4, 3.. Received: None"):
+            Latents.join([first, second])
+
+    def test_constant_rates_and_squares_are_stored_as_before(self, tmp_path):
+        make().save(tmp_path / "z.h5")
+        with h5py.File(tmp_path / "z.h5") as file:
+            assert list(file) == ["latents"]
+            assert "pixel_aspect" not in json.loads(file.attrs["header"])
+
+    @pytest.mark.parametrize(
+        "times",
+        [
+            np.arange(40.0),
+            np.arange(41.0)[::-1],
+            np.zeros(41),
+            np.arange(41.0) - 1,
+            np.append(np.arange(40.0), np.nan),
+            np.arange(41) * 1e9,
+            ["a"] * 41,
+        ],
+    )
+    def test_times_that_are_none(self, times):
+        with pytest.raises(ValueError, match="`times` must be 41 ascending numbers"):
+            make(times=times)
+
+    @pytest.mark.parametrize(
+        "pixel_aspect", [(0, 1), (4,), "43", (4, 3, 2), (1.5, 1), None, (2**40, 1)]
+    )
+    def test_pixel_aspects_that_are_none(self, pixel_aspect):
+        with pytest.raises(ValueError, match="pixel_aspect"):
+            make(pixel_aspect=pixel_aspect)
+
+    def test_damaged_times(self, tmp_path):
+        path = tmp_path / "z.h5"
+        make(times=self.TIMES).save(path)
+        for values in (np.arange(40.0), np.arange(41), np.zeros((41, 1)), "text"):
+            with h5py.File(path, "a") as file:
+                del file["times"]
+                file["times"] = values
+            TestBadFiles.assert_refused(path, "its `times` are not 41 of float64")
+        for values in (np.zeros(41), np.full(41, np.inf), self.TIMES + 0.1):
+            with h5py.File(path, "a") as file:
+                del file["times"]
+                file["times"] = values
+            TestBadFiles.assert_refused(path, "`times` must be|does not have the hash")
+        with h5py.File(path, "a") as file:
+            del file["times"]
+        TestBadFiles.assert_refused(path, "does not have the hash")
 
 
 class TestBadFiles:

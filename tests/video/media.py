@@ -19,6 +19,7 @@ def make(
     path,
     times=UNEVEN,
     last=LAST,
+    fps=25,
     codec="libx264",
     sound=None,
     rate=48_000,
@@ -36,6 +37,7 @@ def make(
         path: path.
         times: seconds at which frames are shown.
         last: seconds for which the last frame is.
+        fps: the rate in the header.
         codec: FFmpeg's name of the encoder.
         sound: FFmpeg's name of the encoder of sound, or None.
         rate: samples per second.
@@ -47,7 +49,7 @@ def make(
     """
     options = {"libx264": {"crf": "5", "bf": "0"}, "libx265": {"x265-params": QUIET}}
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, 25, options=options.get(codec, {}))
+        stream = container.add_stream(codec, fps, options=options.get(codec, {}))
         stream.height, stream.width, stream.pix_fmt = 32, 48, pixel_format
         context = stream.codec_context
         context.time_base, context.sample_aspect_ratio = (
