@@ -4,6 +4,7 @@ import dataclasses
 import fractions
 
 import av
+import keras
 import numpy as np
 import pytest
 
@@ -12,6 +13,10 @@ from keras_regen.latents import Latents
 from keras_regen.video import VideoReader
 from tests.codec.ramps import RampModel, ramp
 from tests.video.media import FLASH, LAST, UNEVEN, click_and_flash, make, shown
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="the same on every backend"
+)
 
 K = 4
 ENDS = np.append(UNEVEN, UNEVEN[-1] + LAST)

@@ -1,6 +1,7 @@
 import struct
 
 import av
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -11,6 +12,10 @@ from keras_regen.video.colour import YuvConverter
 from keras_regen.video.tone_mapping import HLG, ONE, PQ, TO_BT709, to_sdr
 from tests.video.media import make
 from tests.video.videos import read, write
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="the same on every backend"
+)
 
 # Shares of 1 that signals of 10 bits in limited range stand for.
 BLACK, WHITE = 64, 940

@@ -1,12 +1,17 @@
 import fractions
 
 import av
+import keras
 import numpy as np
 import pytest
 
 from keras_regen.video import Sound, VideoReader, VideoWriter
 from tests.video.media import FLASH, UNEVEN, click_and_flash, make, shown
 from tests.video.videos import moving_ramp, write
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="the same on every backend"
+)
 
 
 def copy(source, output, stop=None):

@@ -1,6 +1,7 @@
 import fractions
 import sys
 
+import keras
 import numpy as np
 import PIL.Image
 import pytest
@@ -9,6 +10,10 @@ from keras_regen.video import VideoReader, VideoWriter
 from keras_regen.video.timestamps import Timestamps
 from tests.video.media import LAST, TICK, UNEVEN, make, shown
 from tests.video.videos import moving_ramp, rotate, write
+
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="the same on every backend"
+)
 
 ENDS = np.append(UNEVEN, UNEVEN[-1] + LAST)
 
