@@ -1,8 +1,10 @@
 import ast
 import importlib
 import pathlib
+import re
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -86,3 +88,25 @@ def test_nothing_outside_a_package_imports_what_is_not_public():
                 names = [alias.name for alias in node.names if alias.name not in public]
                 private += [f"{path}: {node.module}.{name}" for name in names]
     assert not private
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_every_dependency_has_a_lower_bound():
+    extras = PROJECT["optional-dependencies"].values()
+    for requirement in [*PROJECT["dependencies"], *(r for e in extras for r in e)]:
+        assert ">=" in requirement or requirement.startswith("keras-regen[")
+
+
+def test_all_is_every_extra_of_a_user():
+    extras = PROJECT["optional-dependencies"]
+
+    def included(name):
+        names = {name}
+        for requirement in extras[name]:
+            if match := re.fullmatch(r"keras-regen\[(.+)\]", requirement):
+                names |= {n for part in match[1].split(",") for n in included(part)}
+        return names
+
+    assert included("all") == set(extras) - {"dev", "docs", "test"}
