@@ -1,18 +1,70 @@
-"""Checks of numbers, and of JSON, that come from users and from files."""
+"""Checks of arguments and of JSON that come from users and from files."""
 
+import difflib
+import functools
+import inspect
 import json
 import math
 import numbers
 import pathlib
 import reprlib
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
 
 # Far deeper than what this package writes, and far less than Python's own limit, so
 # that functions may walk through what was read.
 MAX_DEPTH = 64
 MAX_TEXT_BYTES = 2**26
 LARGEST = sys.float_info.max
+# What is called so elsewhere.
+_OTHER_NAMES = {"k": "temporal_compression"}
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def suggest_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Makes a function tell which argument was meant by an unknown one.
+
+    Args:
+        function: callable. One with `**kwargs` refuses only names that are well known
+            for another of its arguments.
+
+    Returns:
+        The function, which raises TypeError for an unknown keyword argument.
+
+    Example:
+
+    >>> @suggest_arguments
+    ... def decode(latents, num_steps=1):
+    ...     return num_steps
+    >>> decode(0, steps=4)
+    Traceback (most recent call last):
+    TypeError: `decode` has no argument `steps`: did you mean `num_steps`? ...
+    """
+    parameters = inspect.signature(function).parameters
+    is_open = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    names = [name for name in parameters if name not in ("self", "cls", "kwargs")]
+
+    @functools.wraps(function)
+    def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        for name in kwargs.keys() - parameters.keys():
+            meant = _OTHER_NAMES.get(name)
+            if meant not in names:
+                if is_open:
+                    continue
+                meant = next(iter(difflib.get_close_matches(name, names, 1, 0.5)), None)
+            hint = (
+                f"did you mean `{meant}`?" if meant else f"it has {', '.join(names)}."
+            )
+            raise TypeError(
+                f"`{function.__name__}` has no argument `{name}`: {hint} "
+                f"Received: {name}={reprlib.repr(kwargs[name])}"
+            )
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def check_whole(low: int, high: int, **values: Any) -> None:

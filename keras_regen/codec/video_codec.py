@@ -7,6 +7,7 @@ import pathlib
 
 import numpy as np
 
+from keras_regen.checks import suggest_arguments
 from keras_regen.codec.chunk_decoder import ChunkDecoder, DecodingPlan
 from keras_regen.codec.chunk_encoder import ChunkEncoder, EncodingPlan
 from keras_regen.codec.frames import ChunkReader, open_frames
@@ -98,8 +99,17 @@ class VideoCodec:
         self._layout(chunking)
         self._encoder_id = None
 
+    def __repr__(self) -> str:
+        model = self.model
+        return (
+            f"VideoCodec({type(model).__name__}, k={model.temporal_compression}, "
+            f"latents (2n, H/{PATCH}, W/{PATCH}, {model.encoder.latent_channels}), "
+            f"preset={model.preset!r}, chunking={self.chunking!r})"
+        )
+
     # === Encoding ===
 
+    @suggest_arguments
     def encode(self, video, output=None, fps=None, progress=None, dtype="float16"):
         """Encodes a video.
 
@@ -131,6 +141,7 @@ class VideoCodec:
                 write_in_thread(writer.write, pieces, lag=1)
         return Latents.load(output, lazy=True)
 
+    @suggest_arguments
     def encode_stream(self, video, fps=None):
         """Encodes a video while its frames arrive.
 
@@ -187,6 +198,7 @@ class VideoCodec:
 
     # === Decoding ===
 
+    @suggest_arguments
     def decode(
         self,
         latents,
@@ -257,6 +269,7 @@ class VideoCodec:
             write_in_thread(write, _numbered(frames), lag)
         return pathlib.Path(output)
 
+    @suggest_arguments
     def decode_stream(
         self,
         latents,
@@ -320,6 +333,7 @@ class VideoCodec:
 
     # === Both ===
 
+    @suggest_arguments
     def reconstruct_stream(self, video, fps=None, num_steps=1, seed=0, noise_scale=1.0):
         """Encodes and decodes a video while its frames arrive.
 

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_regen.checks import suggest_arguments
 from keras_regen.models.architectures import (
     Architecture,
     architecture,
@@ -53,6 +54,7 @@ class ConvAutoencoder(VideoAutoencoder):
     decoder: ConvDecoder
 
     @classmethod
+    @suggest_arguments
     def from_architecture(
         cls,
         name: Architecture,

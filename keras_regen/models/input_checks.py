@@ -17,6 +17,25 @@ MAX_LATENT = 1e4
 _MARGIN = 1e-3
 
 
+def chunk_array(value: ArrayLike, name: str) -> np.ndarray:
+    """Returns the array of a chunk, which a user may have given otherwise.
+
+    Args:
+        value: array, tensor or nested list.
+        name: str. The name of the argument.
+
+    Raises:
+        ValueError: for a path, `Latents`, or another thing that is a whole video.
+    """
+    if not isinstance(value, list | tuple) and not hasattr(value, "__array__"):
+        raise ValueError(
+            "A model takes one chunk, as an array. For files and whole videos use "
+            "`keras_regen.VideoCodec(model)`, which has the same methods. "
+            f"Received: {name}={value!r:.200}"
+        )
+    return np.asarray(value)
+
+
 def check_chunk(video: Tensor, temporal_compression: int, values: bool = True) -> None:
     """Checks that a video is a chunk that the encoder can encode.
 

@@ -172,6 +172,7 @@ def save_preset(
     directory: StrPath,
     metadata: Mapping[str, Any] | None = None,
     dtype: str = "float32",
+    overwrite: bool = True,
 ) -> None:
     """See `Regen.save_to_preset`."""
     if dtype not in DTYPES:
@@ -179,6 +180,11 @@ def save_preset(
             f"`dtype` must be one of {', '.join(DTYPES)}. Received: dtype={dtype!r}"
         )
     directory = pathlib.Path(directory)
+    if not overwrite and any((directory / name).exists() for name in (*FILES, SAVED)):
+        raise ValueError(
+            "There is a preset, which `overwrite=True` would replace. "
+            f"Received: directory={directory}"
+        )
     config = keras.saving.serialize_keras_object(model)
     # What the model was compiled with belongs to its training, not to the preset.
     for key in ("compile_config", "build_config"):

@@ -9,7 +9,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_regen import diffusion
-from keras_regen.checks import check_whole
+from keras_regen.checks import check_whole, suggest_arguments
 from keras_regen.models.architectures import Architecture, architecture
 from keras_regen.models.dit_decoder import Conditioning, DiTDecoder
 from keras_regen.models.inference import generate
@@ -94,6 +94,7 @@ class Regen(VideoAutoencoder):
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     @classmethod
+    @suggest_arguments
     def from_architecture(
         cls,
         name: Architecture,

@@ -1,5 +1,6 @@
 """Base of the models that users hold."""
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
@@ -9,6 +10,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_regen import diffusion
+from keras_regen.checks import suggest_arguments
 from keras_regen.configurable import signature_config
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.dit_decoder import DiTDecoder
@@ -18,6 +20,7 @@ from keras_regen.models.input_checks import (
     check_finite,
     check_latents,
     check_times,
+    chunk_array,
 )
 from keras_regen.models.presets import load_preset, save_preset
 from keras_regen.models.video_encoder import VideoEncoder
@@ -79,6 +82,9 @@ class VideoAutoencoder(keras.Model):
         self._inference = Inference(encoder, decoder, self._decode_tensors)
         # The preset that the model was loaded from; latents are labelled with it.
         self.preset: str | None = None
+        # Whether the user has given a float video that is evidently in [-1, 1], or has
+        # been warned.
+        self._knows_range = False
         # The weights exist already: both parts are functional models.
         self.built = True
 
@@ -137,6 +143,7 @@ class VideoAutoencoder(keras.Model):
 
     # === Inference ===
 
+    @suggest_arguments
     def encode(self, video: ArrayLike) -> np.ndarray:
         """Encodes one chunk.
 
@@ -157,10 +164,27 @@ class VideoAutoencoder(keras.Model):
         return latents
 
     def _checked_video(self, video: ArrayLike) -> np.ndarray:
-        video = np.asarray(video)
+        video = chunk_array(video, "video")
         check_chunk(video, self.temporal_compression)
-        return video if video.dtype == "uint8" else np.asarray(video, "float32")
+        if video.dtype == "uint8":
+            return video
+        self._warn_of_unit_interval(video)
+        return np.asarray(video, "float32")
 
+    def _warn_of_unit_interval(self, video):
+        """Warns, once, if the first videos that are not constant lie in [0, 1]."""
+        low = 0 if self._knows_range or not video.size else video.min()
+        if low < 0:
+            self._knows_range = True
+        elif not self._knows_range and low < video.max():
+            self._knows_range = True
+            warnings.warn(
+                "The video lies in [0, 1], and a float video is expected in [-1, 1], "
+                "where -1 is black: give uint8, or `2 * video - 1`.",
+                stacklevel=5,
+            )
+
+    @suggest_arguments
     def decode(
         self,
         latents: ArrayLike,
@@ -200,7 +224,7 @@ class VideoAutoencoder(keras.Model):
             ValueError: if an argument is not as above, or a decoded value is not
                 finite.
         """
-        latents = np.asarray(latents)
+        latents = chunk_array(latents, "latents")
         check_latents(latents, self.encoder.latent_channels)
         if dtype not in ("float32", "uint8"):
             raise ValueError(
@@ -243,6 +267,7 @@ class VideoAutoencoder(keras.Model):
         latents = np.asarray(latents, "float32")
         return self._inference.decode({"latents": latents, **inputs}, dtype)
 
+    @suggest_arguments
     def reconstruct(
         self,
         video: ArrayLike,
@@ -297,6 +322,7 @@ class VideoAutoencoder(keras.Model):
     # === Presets ===
 
     @classmethod
+    @suggest_arguments
     def from_preset(
         cls,
         preset: StrPath,
@@ -327,11 +353,13 @@ class VideoAutoencoder(keras.Model):
             cls, preset, temporal_compression, dtype, remat, custom_objects
         )
 
+    @suggest_arguments
     def save_to_preset(
         self,
         directory: StrPath,
         metadata: Mapping[str, Any] | None = None,
         dtype: Literal["float32", "float16", "int8"] = "float32",
+        overwrite: bool = True,
     ) -> None:
         """Writes `config.json`, `model.weights.h5` and `metadata.json`.
 
@@ -341,11 +369,14 @@ class VideoAutoencoder(keras.Model):
             dtype: `"float32"`, `"float16"` or `"int8"`, large kernels as whole numbers
                 with a scale for each output channel. How the weights are stored.
                 Defaults to `"float32"`.
+            overwrite: bool. Whether a preset that is there is replaced, as by
+                `keras.Model.save`. Defaults to `True`.
 
         Raises:
-            ValueError: if `dtype` is another.
+            ValueError: if `dtype` is another, or there is a preset that may not be
+                replaced.
         """
-        save_preset(self, directory, metadata, dtype)
+        save_preset(self, directory, metadata, dtype, overwrite)
 
     # === Config ===
 

@@ -40,6 +40,14 @@ def padded(video, num_frames, multiple=8):
     return np.pad(video, [(0, missing), (0, down), (0, across), (0, 0)], mode="edge")
 
 
+def test_repr(regen):
+    codec = VideoCodec(regen, chunking="shared")
+    assert repr(codec) == (
+        "VideoCodec(Regen, k=4, latents (2n, H/8, W/8, 8), preset=None, "
+        "chunking='shared')"
+    )
+
+
 # Options and sizes on which the result must not depend.
 anything = dict(
     num_frames=st.integers(1, 40),

@@ -46,6 +46,13 @@ def preset(regen, tmp_path):
     return tmp_path / "preset"
 
 
+@pytest.mark.parametrize("name", bundled_presets())
+def test_the_parts_of_bundled_presets_are_named_after_what_they_are(name):
+    config = json.loads((preset_directory(name) / "config.json").read_text())["config"]
+    parts = {part: config[part]["config"]["name"] for part in ("encoder", "decoder")}
+    assert parts == {"encoder": "encoder", "decoder": "decoder"}
+
+
 def test_round_trip(regen, preset):
     assert sorted(p.name for p in preset.iterdir()) == [
         "config.json",
@@ -319,6 +326,16 @@ class TestBadInput:
         with pytest.raises(ValueError, match="Received: dtype='int4'"):
             regen.save_to_preset(tmp_path / "preset", dtype="int4")
         assert not (tmp_path / "preset").exists()
+
+    def test_another_preset_is_replaced_unless_that_is_forbidden(self, regen, preset):
+        before = {p.name: p.read_bytes() for p in preset.iterdir()}
+        with pytest.raises(ValueError, match="There is a preset, which"):
+            regen.save_to_preset(preset, {"licence": "MIT"}, overwrite=False)
+        assert {p.name: p.read_bytes() for p in preset.iterdir()} == before
+        regen.save_to_preset(preset, {"licence": "MIT"})
+        assert preset_metadata(preset)["licence"] == "MIT"
+        regen.save_to_preset(preset / "new", overwrite=False)
+        assert (preset / "new" / "config.json").is_file()
 
     def test_a_failed_save_leaves_the_old_preset(self, regen, preset, monkeypatch):
         before = {p.name: p.read_bytes() for p in preset.iterdir()}
