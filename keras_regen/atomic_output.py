@@ -130,7 +130,7 @@ def scratch_directory(parent: StrPath, name: str) -> Iterator[pathlib.Path]:
         output.discard()
 
 
-def error_reason(error: Exception) -> str:
+def error_reason(error: Exception | str) -> str:
     """Returns the system's message without the error number and the path."""
     return getattr(error, "strerror", None) or str(error)
 

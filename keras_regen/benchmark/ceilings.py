@@ -1,7 +1,11 @@
 """The highest rates that this machine reaches, as limits for models."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
+
+from keras_regen.benchmark.timer import Timer
 
 # Long enough that starting a call costs nothing in comparison.
 MIN_SECONDS = 0.03
@@ -12,7 +16,7 @@ GPU_CALLS = 16
 CONV_FRAMES, CONV_CHANNELS, CONV_KERNEL = 9, 128, 3
 
 
-def measure_ceiling(dtype, timer, on_gpu=False):
+def measure_ceiling(dtype: str, timer: Timer, on_gpu: bool = False) -> dict[str, Any]:
     """Measures the rates of matrix products and of a 3D convolution.
 
     Args:

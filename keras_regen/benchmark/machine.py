@@ -4,6 +4,7 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+from typing import Any
 
 import keras
 
@@ -15,7 +16,7 @@ CPU_INFO = pathlib.Path("/proc/cpuinfo")
 PACKAGES = ("keras", "numpy")
 
 
-def machine():
+def machine() -> dict[str, Any]:
     """Returns a dict of the CPU, its cores, the memory, the system and the device."""
     psutil = import_psutil()
     return {
@@ -29,7 +30,7 @@ def machine():
     }
 
 
-def load_limit():
+def load_limit() -> float:
     """Returns the number of cores that other processes may take during timing.
 
     With a GPU, the host has little to do and can spare half of its cores.
@@ -37,17 +38,17 @@ def load_limit():
     return max(CPU_LIMIT, usable_threads() / 2) if on_accelerator() else CPU_LIMIT
 
 
-def usable_threads():
+def usable_threads() -> int:
     """Returns the number of CPU threads that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
-    return os.cpu_count()
+    return os.cpu_count() or 1
 
 
-def versions(*packages):
+def versions(*packages: str) -> dict[str, str | None]:
     """Returns the versions of Python, our package, Keras, its backend and others."""
     # A source tree that is not installed has no metadata.
-    found = {
+    found: dict[str, str | None] = {
         "python": platform.python_version(),
         "keras-regen": keras_regen.__version__,
     }

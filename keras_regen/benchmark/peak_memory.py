@@ -4,6 +4,7 @@ import ctypes
 import gc
 import pathlib
 import threading
+from typing import Any
 
 from keras_regen.benchmark.timer import import_psutil
 
@@ -12,7 +13,7 @@ CLEAR = pathlib.Path("/proc/self/clear_refs")
 SAMPLING_SECONDS = 0.005
 
 
-def measure_peak_memory(device):
+def measure_peak_memory(device: str) -> Any:
     """Starts measuring the memory that is allocated on top of what is in use now.
 
     Args:

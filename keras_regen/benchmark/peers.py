@@ -4,6 +4,8 @@ They run on PyTorch, whichever backend our models use.
 """
 
 import contextlib
+from collections.abc import Sequence
+from typing import Any
 
 from keras_regen.benchmark.settings import PRECISIONS
 from keras_regen.benchmark.work import Work
@@ -31,7 +33,7 @@ class Peer:
         **config: replaces parts of the published configuration.
     """
 
-    def __init__(self, name, dtype="float32", **config):
+    def __init__(self, name: str, dtype: str = "float32", **config: Any) -> None:
         torch = import_torch()
         import diffusers
 
@@ -48,19 +50,19 @@ class Peer:
         with torch.device("meta"):
             self._shadow = self._make().to("meta")
 
-    def parameters(self):
+    def parameters(self) -> list[int]:
         """Returns the numbers of parameters of the encoder and the decoder."""
         return [
             sum(p.numel() for p in part.parameters())
             for part in (self.module.encoder, self.module.decoder)
         ]
 
-    def takes(self, num_frames, height, width):
+    def takes(self, num_frames: int, height: int, width: int) -> bool:
         """Returns whether it takes videos of this shape without padding."""
         shape = (num_frames, height, width)
         return FAMILIES[self._family](self.module).padded_shape(*shape) == shape
 
-    def work(self, case, shape):
+    def work(self, case: str, shape: Sequence[int]) -> Work:
         """Returns the work of a case.
 
         Args:

@@ -1,9 +1,12 @@
 """Reports of benchmarks: ratios to the peers, joined reports, and a plot."""
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 from keras_regen.benchmark.settings import PRECISIONS
 from keras_regen.figures import new_figure, save_figure
+from keras_regen.types import StrPath
 
 REPORT, PLOT = "benchmark.json", "benchmark.png"
 # Two rows can be compared if these are equal.
@@ -12,7 +15,7 @@ OUR_COLOR, PEER_COLOR = "tab:blue", "tab:gray"
 BAR_HEIGHT = 0.28
 
 
-def with_ratios(rows):
+def with_ratios(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Compares our rows with those of the peers.
 
     Args:
@@ -34,7 +37,7 @@ def with_ratios(rows):
     return result
 
 
-def join_reports(reports):
+def join_reports(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Joins reports of several backends on one machine.
 
     Args:
@@ -45,7 +48,7 @@ def join_reports(reports):
         its `backend`, its share of the best ceiling of all backends, and ratios to the
         peers of all reports. `reports` holds the reports themselves.
     """
-    best = {}
+    best: dict[str, float] = {}
     for report in reports:
         for precision, rates in report["ceilings"].items():
             best[precision] = max(best.get(precision, 0.0), rates["ceiling"])
@@ -68,7 +71,7 @@ def join_reports(reports):
     }
 
 
-def plot_seconds(report, path):
+def plot_seconds(report: dict[str, Any], path: StrPath) -> None:
     """Draws the seconds of every case, for our models and the peers.
 
     Args:

@@ -6,6 +6,8 @@ import gc
 import itertools
 import json
 import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
@@ -14,10 +16,11 @@ from keras_regen.benchmark.ceilings import measure_ceiling
 from keras_regen.benchmark.machine import load_limit, machine, versions
 from keras_regen.benchmark.peak_memory import measure_peak_memory
 from keras_regen.benchmark.report import REPORT, with_ratios
-from keras_regen.benchmark.settings import PEER_CASES, PRECISIONS
+from keras_regen.benchmark.settings import PEER_CASES, PRECISIONS, Settings
 from keras_regen.benchmark.timer import Timer
 from keras_regen.benchmark.work import check_model, make_model, make_work
 from keras_regen.hardware import on_accelerator
+from keras_regen.types import StrPath
 
 
 class Benchmark:
@@ -33,23 +36,27 @@ class Benchmark:
         ImportError: if psutil is not installed.
     """
 
-    def __init__(self, settings, timer=None):
+    def __init__(self, settings: Settings, timer: Timer | None = None) -> None:
         for name in settings.models:
             check_model(name)
         self.settings = settings
         self._on_gpu = on_accelerator()
         self._timer = timer or Timer(settings.repeats, load_limit(), settings.any_load)
         self._date = datetime.datetime.now(datetime.UTC)
-        self.ceilings, self.rows, self.skipped = {}, [], []
+        self.ceilings: dict[str, dict[str, Any]] = {}
+        self.rows: list[dict[str, Any]] = []
+        self.skipped: list[str] = []
 
-    def __len__(self):
+    def __len__(self) -> int:
         """The number of measurements, including one ceiling for each precision."""
         s = self.settings
         sizes = len(s.sizes) * len(s.dtypes) * max(1, len(s.compressions))
         ours = len(s.models) * len(s.cases)
         return len(s.dtypes) + sizes * (ours + len(s.peers) * len(self._peer_cases()))
 
-    def run(self, on_start=lambda label: None):
+    def run(
+        self, on_start: Callable[[str], object] = lambda label: None
+    ) -> Iterator[dict[str, Any] | None]:
         """Makes all measurements.
 
         Args:
@@ -69,7 +76,7 @@ class Benchmark:
         yield from self._run_ours(on_start)
         yield from self._run_peers(on_start)
 
-    def report(self):
+    def report(self) -> dict[str, Any]:
         """Returns all measurements so far, as a dict."""
         extra = ("torch", "diffusers") if self.settings.peers else ()
         return {
@@ -84,7 +91,7 @@ class Benchmark:
             "skipped": self.skipped,
         }
 
-    def save(self, directory):
+    def save(self, directory: StrPath) -> None:
         """Writes all measurements so far to `benchmark.json`, whole or not at all.
 
         Raises:

@@ -43,18 +43,18 @@ class Settings:
         ImportError: if there are peers and diffusers is not installed.
     """
 
-    models: tuple
-    cases: tuple = ("encode", "decode")
-    compressions: tuple = ()
-    sizes: tuple = ((128, 128),)
-    dtypes: tuple = ("float32",)
+    models: tuple[str, ...]
+    cases: tuple[str, ...] = ("encode", "decode")
+    compressions: tuple[int, ...] = ()
+    sizes: tuple[tuple[int, int], ...] = ((128, 128),)
+    dtypes: tuple[str, ...] = ("float32",)
     batch_size: int = 1
     num_steps: int = 1
     repeats: int = 5
-    peers: tuple = ()
+    peers: tuple[str, ...] = ()
     any_load: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_known("case", self.cases, CASES)
         _check_known("dtype", self.dtypes, PRECISIONS)
         _check_known("peer", self.peers, PEERS)

@@ -4,6 +4,8 @@ import dataclasses
 import math
 import statistics
 import time
+from collections.abc import Callable
+from types import ModuleType
 
 # CPU time is counted in ticks of 10 ms: in shorter samples, two ticks would look like
 # load.
@@ -20,7 +22,7 @@ class MachineBusyError(OSError):
     """Something else kept the machine too busy to time anything."""
 
 
-def import_psutil():
+def import_psutil() -> ModuleType:
     """Imports psutil, or raises an ImportError that says what to install."""
     try:
         import psutil
@@ -42,11 +44,11 @@ class OtherLoad:
         ImportError: if psutil is not installed.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._psutil = import_psutil()
         self._process = self._psutil.Process()
 
-    def __call__(self):
+    def __call__(self) -> float:
         times = self._psutil.cpu_times()._asdict()
         busy = sum(value for name, value in times.items() if name not in IDLE)
         own = self._process.cpu_times()
@@ -66,13 +68,13 @@ class Timing:
     """
 
     first_seconds: float
-    samples: list
+    samples: list[float]
     calls_per_sample: int
-    other_cores: list
+    other_cores: list[float]
     discarded: int
 
     @property
-    def seconds(self):
+    def seconds(self) -> float:
         """The median of the samples."""
         return statistics.median(self.samples)
 
@@ -89,13 +91,23 @@ class Timer:
             Defaults to `OtherLoad()`.
     """
 
-    def __init__(self, repeats=5, limit=CPU_LIMIT, any_load=False, other_load=None):
+    def __init__(
+        self,
+        repeats: int = 5,
+        limit: float = CPU_LIMIT,
+        any_load: bool = False,
+        other_load: Callable[[], float] | None = None,
+    ) -> None:
         self.repeats = repeats
         self.limit = limit
         self.any_load = any_load
         self._other_load = other_load or OtherLoad()
 
-    def time(self, function, compiled=None):
+    def time(
+        self,
+        function: Callable[[], object],
+        compiled: Callable[[], object] | None = None,
+    ) -> Timing:
         """Times a function.
 
         Args:
@@ -111,7 +123,11 @@ class Timer:
         """
         return self.take_turns(function, compiled=compiled)[0]
 
-    def take_turns(self, *functions, compiled=None):
+    def take_turns(
+        self,
+        *functions: Callable[[], object],
+        compiled: Callable[[], object] | None = None,
+    ) -> list[Timing]:
         """Times functions in turns, A B A B, for steadier ratios between them.
 
         Args:
@@ -125,7 +141,9 @@ class Timer:
             MachineBusyError: if too many turns were discarded.
         """
         warm_ups = [_warm_up(function, compiled) for function in functions]
-        turns, loads, discarded = [], [], []
+        turns: list[list[float]] = []
+        loads: list[float] = []
+        discarded: list[float] = []
         while len(turns) < self.repeats:
             load, start = self._other_load(), time.perf_counter()
             turn = [

@@ -9,7 +9,9 @@ from keras import ops
 
 from keras_regen.models import (
     ARCHITECTURES,
+    ConvAutoencoder,
     Regen,
+    build_model,
     decoder_operations,
     encoder_operations,
     load_model,
@@ -31,7 +33,7 @@ class Work:
     operations: int
 
 
-def check_model(name):
+def check_model(name: str) -> None:
     """Raises ValueError unless it is the name of an architecture or a preset."""
     if name in ARCHITECTURES:
         return
@@ -44,7 +46,9 @@ def check_model(name):
         ) from error
 
 
-def make_model(name, temporal_compression, dtype):
+def make_model(
+    name: str, temporal_compression: int | None, dtype: str
+) -> Regen | ConvAutoencoder:
     """Makes a model to time.
 
     Args:
@@ -61,10 +65,10 @@ def make_model(name, temporal_compression, dtype):
     if name not in ARCHITECTURES:
         return load_model(name, temporal_compression, dtype)
     k = temporal_compression or DEFAULT_COMPRESSION
-    return fill_zeros(Regen.from_architecture(name, k, dtype=dtype))
+    return fill_zeros(build_model(name, k, dtype=dtype))
 
 
-def fill_zeros(model):
+def fill_zeros(model: keras.Model) -> keras.Model:
     """Fills kernels that start at zero, since multiplying by zero may be faster."""
     rng = np.random.default_rng(0)
     for weight in model.trainable_variables:
@@ -74,7 +78,13 @@ def fill_zeros(model):
     return model
 
 
-def make_work(case, model, size, batch_size=1, num_steps=1):
+def make_work(
+    case: str,
+    model: Regen | ConvAutoencoder,
+    size: tuple[int, int],
+    batch_size: int = 1,
+    num_steps: int = 1,
+) -> Work:
     """Makes the work of a case.
 
     Args:

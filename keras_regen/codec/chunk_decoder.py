@@ -4,6 +4,8 @@ import collections
 import contextlib
 import dataclasses
 import itertools
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, Self
 
 import numpy as np
 
@@ -15,7 +17,16 @@ from keras_regen.codec.memory import (
 )
 from keras_regen.codec.pipeline import map_in_thread
 from keras_regen.codec.tiling import Tiling
-from keras_regen.models import check_latent_values, decoder_bytes
+from keras_regen.diffusion import Sampling
+from keras_regen.latents import ChunkLayout
+from keras_regen.models import (
+    ConvAutoencoder,
+    ConvDecoder,
+    DiTDecoder,
+    Regen,
+    check_latent_values,
+    decoder_bytes,
+)
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 from keras_regen.pixels import latent_size
 
@@ -65,16 +76,16 @@ class DecodingPlan:
     @classmethod
     def fit(
         cls,
-        decoder,
-        layout,
-        height,
-        width,
-        max_frames,
-        dtype="uint8",
-        max_memory=None,
-        tile_size=None,
-        batch_size=None,
-    ):
+        decoder: DiTDecoder | ConvDecoder,
+        layout: ChunkLayout,
+        height: int,
+        width: int,
+        max_frames: int,
+        dtype: str = "uint8",
+        max_memory: int | None = None,
+        tile_size: int | None = None,
+        batch_size: int | None = None,
+    ) -> Self:
         """Plans the largest tiles, and then the largest batch, that fit.
 
         Args:
@@ -156,7 +167,9 @@ class ChunkDecoder:
         ValueError: when called, if a latent or a decoded value is not finite.
     """
 
-    def __init__(self, model, plan, sampling):
+    def __init__(
+        self, model: Regen | ConvAutoencoder, plan: DecodingPlan, sampling: Sampling
+    ) -> None:
         self.plan = plan
         self._model = model
         self._sampling = sampling
@@ -177,7 +190,12 @@ class ChunkDecoder:
             for i in range(0, len(places), size)
         ]
 
-    def __call__(self, groups, finish, lag):
+    def __call__(
+        self,
+        groups: Iterator[Group],
+        finish: Callable[[Any, np.ndarray], Any],
+        lag: int,
+    ) -> Generator[Any, None, None]:
         """Decodes groups of chunks.
 
         Args:

@@ -1,6 +1,7 @@
 """Encoding chunks of any size in bounded memory."""
 
 import dataclasses
+from typing import Self
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from keras_regen.codec.memory import (
     TOKENS_AT_ONCE,
     max_chunks_at_once,
 )
-from keras_regen.models import encoder_bytes
+from keras_regen.models import ConvAutoencoder, Regen, VideoEncoder, encoder_bytes
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 from keras_regen.pixels import latent_size
 
@@ -34,7 +35,13 @@ class EncodingPlan:
     memory: int
 
     @classmethod
-    def fit(cls, encoder, height, width, max_memory=None):
+    def fit(
+        cls,
+        encoder: VideoEncoder,
+        height: int,
+        width: int,
+        max_memory: int | None = None,
+    ) -> Self:
         """Plans the largest window, and then the most chunks, that fit.
 
         Args:
@@ -85,12 +92,12 @@ class ChunkEncoder:
         ValueError: when called, if a latent is not finite.
     """
 
-    def __init__(self, model, plan):
+    def __init__(self, model: Regen | ConvAutoencoder, plan: EncodingPlan) -> None:
         self._encoder = model.encoder
         self._window = plan.window
         self._run = Batches(model.encode, plan.chunks_at_once, fixed=True)
 
-    def __call__(self, chunks):
+    def __call__(self, chunks: np.ndarray) -> np.ndarray:
         """Encodes chunks.
 
         Args:

@@ -4,19 +4,29 @@ import collections
 import contextlib
 import itertools
 import os
+from collections.abc import Callable, Iterable, Iterator
+from typing import Self, TypeAlias
 
 import numpy as np
 
 from keras_regen.codec.pipeline import Prefetcher
+from keras_regen.latents import ChunkLayout
 from keras_regen.pixels import FRAME_DTYPES
+from keras_regen.types import StrPath
 from keras_regen.video import DEFAULT_FPS, VideoReader
+
+VideoLike: TypeAlias = StrPath | VideoReader | np.ndarray | Iterable[np.ndarray]
 
 # A chunk's number, and the range of frames that no chunk before it has.
 Span = collections.namedtuple("Span", "number start stop")
 
 
 @contextlib.contextmanager
-def open_frames(video, fps=None, on_read=None):
+def open_frames(
+    video: VideoLike,
+    fps: float | None = None,
+    on_read: Callable[[np.ndarray], object] | None = None,
+) -> Iterator["Frames"]:
     """Opens the frames of a video for the length of a `with` block.
 
     Args:
@@ -73,7 +83,13 @@ class Frames:
     pixel_aspect = (1, 1)
     timestamps = None
 
-    def __init__(self, frames, fps, count, live=False):
+    def __init__(
+        self,
+        frames: Iterator[np.ndarray],
+        fps: float,
+        count: int | None,
+        live: bool = False,
+    ) -> None:
         self.fps = fps
         self.count = count
         self.live = live
@@ -82,29 +98,29 @@ class Frames:
         self.dtype = str(first.dtype)
         self._frames = Prefetcher(itertools.chain([first], frames))
 
-    def __iter__(self):
+    def __iter__(self) -> Self:
         return self
 
-    def __next__(self):
+    def __next__(self) -> np.ndarray:
         return next(self._frames)
 
-    def times(self, start, stop):
+    def times(self, start: int, stop: int) -> np.ndarray | None:
         """Returns the times of frames that were read; see `Timestamps.between`."""
         return self.timestamps and self.timestamps.between(start, stop)
 
-    def read_ahead(self, depth):
+    def read_ahead(self, depth: int) -> None:
         """Reads `depth` frames ahead from now on, in a thread, unless they are live."""
         if not self.live:
             self._frames.start(depth)
 
-    def settle(self):
+    def settle(self) -> None:
         """Waits until nothing is being read.
 
         Then the caller may use or close the reader that the frames come from.
         """
         self._frames.wait()
 
-    def close(self):
+    def close(self) -> None:
         """Ends the thread."""
         self._frames.close()
 
@@ -177,7 +193,13 @@ class ChunkReader:
         chunks_at_once: int. Chunks in a group.
     """
 
-    def __init__(self, frames, layout, chunk_shape, chunks_at_once):
+    def __init__(
+        self,
+        frames: Frames,
+        layout: ChunkLayout,
+        chunk_shape: tuple[int, ...],
+        chunks_at_once: int,
+    ) -> None:
         self._frames = frames
         self._layout = layout
         self._chunks = np.empty(
@@ -186,14 +208,14 @@ class ChunkReader:
         )
         self._number = self._start = 0
 
-    def read(self):
+    def read(self) -> tuple[np.ndarray, list[Span]]:
         """Reads a group.
 
         Returns:
             Pair of an array of shape `(n, k + 1, height, width, 3)`, valid until the
             next group is read, and a list of n `Span`. Both are empty at the end.
         """
-        spans = []
+        spans: list[Span] = []
         for chunk in self._chunks:
             # A shared frame is the last of the chunk that was read before.
             shared = 1 if self._number and self._layout.chunking == "shared" else 0

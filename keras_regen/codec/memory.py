@@ -16,7 +16,7 @@ _WAITING_BYTES = 10**8
 _WAITING_FRAMES = 4, 64
 
 
-def max_chunks_at_once():
+def max_chunks_at_once() -> int:
     """Returns the most chunks in a batch.
 
     Batches are always full, so a short video fills the rest of its batch with copies,
@@ -25,7 +25,7 @@ def max_chunks_at_once():
     return 4 if on_accelerator() else 1
 
 
-def frame_bytes(frames, height, width, dtype="uint8"):
+def frame_bytes(frames: int, height: int, width: int, dtype: str = "uint8") -> int:
     """Returns the memory of decoded frames: decoded, fading and output.
 
     Frames are decoded in float32, and half of them again may be fading. In the dtype of
@@ -42,6 +42,6 @@ def frame_bytes(frames, height, width, dtype="uint8"):
     return int(1.5 * _FLOAT32_BYTES * values) + 2 * np.dtype(dtype).itemsize * values
 
 
-def waiting_frames(height, width):
+def waiting_frames(height: int, width: int) -> int:
     """Returns how many frames of a size may wait to be written: 4 to 64."""
     return int(np.clip(_WAITING_BYTES // (3 * height * width), *_WAITING_FRAMES))

@@ -10,11 +10,15 @@ import collections
 import concurrent.futures
 import contextlib
 import sys
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, TypeVar
 
 import keras
 
 THREAD_NAME = "keras-regen"
 _END = object()
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class Prefetcher:
@@ -28,14 +32,18 @@ class Prefetcher:
             thread makes every item until `start` is called.
     """
 
-    def __init__(self, items, depth=0):
+    def __init__(self, items: Iterator[Any], depth: int = 0) -> None:
         self._items = items
-        self._thread = None
-        self._pending = collections.deque()
+        self._thread: _Thread | None = None
+        self._pending: collections.deque[concurrent.futures.Future] = (
+            collections.deque()
+        )
         if depth:
             self.start(depth)
 
-    def start(self, depth, scope=contextlib.nullcontext):
+    def start(
+        self, depth: int, scope: Callable[[], Any] = contextlib.nullcontext
+    ) -> None:
         """Runs `depth` items ahead from now on.
 
         Args:
@@ -45,42 +53,44 @@ class Prefetcher:
         self._scope = scope
         self._thread = _Thread()
         for _ in range(depth):
-            self._submit()
+            self._submit(self._thread)
 
-    def _submit(self):
-        self._pending.append(self._thread.submit(self._take))
+    def _submit(self, thread):
+        self._pending.append(thread.submit(self._take))
 
     def _take(self):
         with self._scope():
             return next(self._items, _END)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return self
 
-    def __next__(self):
+    def __next__(self) -> Any:
         if self._thread is None:
             return next(self._items)
         if self._pending:
             item = self._pending.popleft().result()
             if item is not _END:
-                self._submit()
+                self._submit(self._thread)
                 return item
         self.close()
         raise StopIteration
 
-    def wait(self):
+    def wait(self) -> None:
         """Waits until all items are made that may be; then the thread is idle."""
         if self._pending:
             concurrent.futures.wait([self._pending[-1]])
 
-    def close(self):
+    def close(self) -> None:
         """Ends the thread, once it has made its current item."""
         self._pending.clear()
         if self._thread:
             self._thread.end()
 
 
-def map_in_thread(function, items, lag):
+def map_in_thread(
+    function: Callable[[_Item], _Result], items: Iterator[_Item], lag: int
+) -> Generator[_Result, None, None]:
     """Calls a function with every item, in a thread, while the next items are taken.
 
     Items are taken in the caller's thread. An error, of the function or of an item, is
@@ -96,7 +106,8 @@ def map_in_thread(function, items, lag):
     Yields:
         The results, in order.
     """
-    pending, more = collections.deque(), True
+    pending: collections.deque[concurrent.futures.Future] = collections.deque()
+    more = True
     thread = _Thread()
     try:
         while more or pending:
@@ -115,7 +126,9 @@ def map_in_thread(function, items, lag):
         thread.end()
 
 
-def write_in_thread(write, items, lag):
+def write_in_thread(
+    write: Callable[[_Item], object], items: Generator[_Item, None, None], lag: int
+) -> None:
     """Writes every item in a thread, while the next items are made.
 
     When it returns or raises, the thread has ended and the items are closed.
@@ -133,7 +146,7 @@ def write_in_thread(write, items, lag):
             pass
 
 
-def capture_keras_scope():
+def capture_keras_scope() -> Callable[[], Any]:
     """Captures the device and the distribution that this thread computes on.
 
     Other contexts of the thread, such as `torch.autocast`, are not captured.

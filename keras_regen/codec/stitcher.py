@@ -3,10 +3,13 @@
 import collections
 import contextlib
 import itertools
+from collections.abc import Generator
 
 import numpy as np
 
-from keras_regen.codec.chunk_decoder import Group
+from keras_regen.codec.chunk_decoder import ChunkDecoder, Group
+from keras_regen.codec.timeline import Timeline
+from keras_regen.latents import ChunkLayout
 from keras_regen.pixels import SPATIAL_COMPRESSION, to_uint8
 
 # Values are in [-1, 1]. Where two decodings of a frame differ by much more than this,
@@ -19,7 +22,9 @@ _TOLERANCE = 0.4
 _WINDOW = SPATIAL_COMPRESSION
 
 
-def decoded_frames(timeline, layout, decoder, lag):
+def decoded_frames(
+    timeline: Timeline, layout: ChunkLayout, decoder: ChunkDecoder, lag: int
+) -> Generator[np.ndarray, None, None]:
     """Decodes the chunks of a timeline and stitches them.
 
     Args:
@@ -123,7 +128,9 @@ class _Stitcher:
                 self._fading[number] = frame.copy()
 
 
-def crossfade(before, after, weight, cut):
+def crossfade(
+    before: np.ndarray, after: np.ndarray, weight: float, cut: float
+) -> np.ndarray:
     """Mixes two decodings of one frame.
 
     Where the decodings agree they are mixed by `weight`. Where they do not, something

@@ -33,15 +33,17 @@ class Tiling:
     ([(0, 0), (0, 13)], 16, 16)
     """
 
-    def __init__(self, rows, columns, size, overlap=_OVERLAP):
+    def __init__(
+        self, rows: int, columns: int, size: int, overlap: int = _OVERLAP
+    ) -> None:
         self._row_starts, self.tile_rows = _cover(rows, size, overlap)
         self._column_starts, self.tile_columns = _cover(columns, size, overlap)
         self.corners = [*itertools.product(self._row_starts, self._column_starts)]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.corners)
 
-    def weights(self, scale):
+    def weights(self, scale: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Returns the weights of every tile's pixels, as factors.
 
         Args:

@@ -4,11 +4,14 @@ import collections
 import dataclasses
 import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from keras_regen.latents import Latents
+from keras_regen.latents import ChunkLayout, Latents
+from keras_regen.types import StrPath
 
 # A chunk's number, its latents as a float32 array `(2, rows, columns, C)`, and whether
 # no chunk follows.
@@ -17,6 +20,8 @@ Chunk = collections.namedtuple("Chunk", "number latents is_last")
 # Among this many chunks there is one with the most evenly spaced times that a chunk can
 # have.
 _MAX_CHUNKS_TO_COUNT = 1024
+LatentsLike: TypeAlias = Latents | StrPath | Iterable[Latents]
+
 # Frames per second, or times the speed, that still count in whole numbers.
 _MIN_RATE, _MAX_RATE = 1e-6, 1e6
 # Times that are listed in memory, 8 bytes each.
@@ -51,7 +56,14 @@ class Timeline:
             arrive and `fps` is given.
     """
 
-    def __init__(self, latents, fps=None, speed=1.0, times=None, live=None):
+    def __init__(
+        self,
+        latents: LatentsLike,
+        fps: float | None = None,
+        speed: float = 1.0,
+        times: ArrayLike | None = None,
+        live: bool | None = None,
+    ) -> None:
         if times is not None and (fps is not None or speed != 1):
             raise ValueError(
                 "Give `times`, or `fps` and `speed`. "
@@ -70,32 +82,35 @@ class Timeline:
         else:
             pieces = iter(latents if isinstance(latents, Iterable) else ())
             stop = None
-        self.first = next(pieces, None)
-        if not isinstance(self.first, Latents):
+        first = next(pieces, None)
+        if not isinstance(first, Latents):
             raise ValueError(
                 "To decode, give Latents, the path of their file or an iterable of "
                 f"Latents. Received: {type(latents).__name__}"
             )
-        self._pieces = itertools.chain([self.first], pieces)
+        self.first = first
+        self._pieces = itertools.chain([first], pieces)
         self.live = stop is None if live is None else live
         self.fps = fps or self.first.fps
         self._speed = speed
         self._times_are_given = times is not None or fps is not None
         # Pieces of a variable rate, until all of their frames are shown.
-        self._variable = collections.deque()
+        self._variable: collections.deque[Latents] = collections.deque()
+        self.times: _EvenTimes | _ListedTimes
+        self.count: int | None
         if stop is not None and fps and not self.first.is_constant_rate:
             self.times = _ListedTimes(_resampled(self.first, fps, speed))
             self.count = len(self.times)
         elif times is None:
-            self.times = _EvenTimes(self.first.start, speed * self.first.fps / self.fps)
-            self.count = None if stop is None else self._count(stop)
+            self.times = _EvenTimes(first.start, speed * first.fps / self.fps)
+            self.count = None if stop is None else self._count(self.times, stop)
         else:
             length = None if stop is None else stop - self.first.start
             times = _checked(times, length)
             self.times = _ListedTimes(times + self.first.start)
             self.count = len(times)
 
-    def chunks(self):
+    def chunks(self) -> Iterator[Chunk]:
         """Yields every `Chunk`, in order."""
         chunks = (
             (piece.first_chunk + i, piece.chunks(i, i + 1), piece)
@@ -112,7 +127,8 @@ class Timeline:
                     f"Received: chunk {following[0]}"
                 )
             if following is None and self.count is None:
-                self.count = self._count(piece.stop)
+                if isinstance(self.times, _EvenTimes):
+                    self.count = self._count(self.times, piece.stop)
             yield Chunk(number, np.asarray(array, "float32"), following is None)
             this = following
 
@@ -128,7 +144,7 @@ class Timeline:
             self._variable.append(piece)
         return piece
 
-    def shown_at(self, number):
+    def shown_at(self, number: int) -> tuple[float, float] | tuple[None, None]:
         """Returns when a frame of the output is shown, and how long, in seconds.
 
         To call with ascending numbers of frames that were decoded.
@@ -152,33 +168,33 @@ class Timeline:
             return time / piece.fps
         time = min(time, piece.stop) - piece.start
         frame = min(int(time), len(piece) - 1)
-        before, after = piece.times[frame : frame + 2]
+        before, after = piece.frame_times[frame : frame + 2]
         return before + (time - frame) * (after - before)
 
-    def decoded(self, layout, chunk):
+    def decoded(self, layout: ChunkLayout, chunk: int) -> range:
         """Returns the range of the numbers of the frames that a chunk is decoded at.
 
         Frames before 0 and from `count` on are not part of the output.
         """
         return range(*self.times.within(*layout.window(chunk)))
 
-    def shown(self, layout, chunk):
+    def shown(self, layout: ChunkLayout, chunk: int) -> range:
         """Returns the part of `decoded` that belongs to the output."""
         decoded = self.decoded(layout, chunk)
         stop = decoded.stop if self.count is None else min(decoded.stop, self.count)
         return range(max(0, decoded.start), stop)
 
-    def max_frames(self, layout):
+    def max_frames(self, layout: ChunkLayout) -> int:
         """Returns the most frames that any chunk is decoded at."""
         first = self.first.first_chunk
         if isinstance(self.times, _ListedTimes):
-            last = int(self.times[self.count - 1] // layout.stride) + 1
+            last = int(self.times[len(self.times) - 1] // layout.stride) + 1
         else:
             last = first + _MAX_CHUNKS_TO_COUNT
         return max(len(self.decoded(layout, c)) for c in range(first, last + 1))
 
-    def _count(self, stop):
-        return max(1, round((stop - self.first.start) / self.times.step))
+    def _count(self, times, stop):
+        return max(1, round((stop - self.first.start) / times.step))
 
 
 def _resampled(latents, fps, speed):

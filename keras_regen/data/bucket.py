@@ -4,6 +4,8 @@ import dataclasses
 import itertools
 import math
 import operator
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +38,7 @@ class Bucket:
     batch_size: int
     share: float = 1.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("height", "width"):
             value = getattr(self, name)
             if not _is_count(value) or value % SPATIAL_COMPRESSION:
@@ -78,7 +80,7 @@ class BatchShapes:
         image_share: float from 0 to 1. Share of the batches that have single images.
     """
 
-    def __init__(self, buckets, image_share):
+    def __init__(self, buckets: Sequence[Bucket], image_share: float) -> None:
         shares = {}
         for bucket in buckets:
             shares[BatchShape(bucket, False)] = bucket.share * (1 - image_share)
@@ -96,19 +98,21 @@ class BatchShapes:
             ),
         )
 
-    def draw(self, index, rng):
+    def draw(self, index: int, rng: np.random.Generator) -> BatchShape:
         """Returns the shape of a batch, drawn by `rng` except for the first two."""
         if index < len(self.first):
             return self.first[index]
         return self._shapes[np.searchsorted(self._limits, rng.random(), side="right")]
 
     @property
-    def varied(self):
+    def varied(self) -> bool:
         """Whether the batches have more than one shape."""
         return len(set(map(_axes, self._shapes))) > 1
 
 
-def make_buckets(size, batch_size):
+def make_buckets(
+    size: int | tuple[int, int] | Bucket | Sequence[Bucket], batch_size: int | None
+) -> tuple[Bucket, ...]:
     """Turns the arguments `size` and `batch_size` of `VideoClips` into buckets.
 
     Args:
@@ -122,21 +126,22 @@ def make_buckets(size, batch_size):
         ValueError: if `size` has another type, or the batch size is given twice or not
             at all.
     """
+    sizes: Any = size
     if isinstance(size, Bucket):
-        size = (size,)
+        sizes = (size,)
     elif _is_count(size):
-        size = (size, size)
-    if not isinstance(size, (tuple, list)) or not size:
+        sizes = (size, size)
+    if not isinstance(sizes, (tuple, list)) or not sizes:
         size_is_right = False
-    elif all(isinstance(bucket, Bucket) for bucket in size):
+    elif all(isinstance(bucket, Bucket) for bucket in sizes):
         if batch_size is not None:
             raise ValueError(
                 "Each bucket has a `batch_size`, so the argument must be None. "
                 f"Received: batch_size={batch_size}"
             )
-        return tuple(size)
+        return tuple(sizes)
     else:
-        size_is_right = len(size) == 2
+        size_is_right = len(sizes) == 2
     if not size_is_right:
         raise ValueError(
             "`size` must be an int, a pair (height, width), or `Bucket`s. "
@@ -147,7 +152,8 @@ def make_buckets(size, batch_size):
             "`batch_size` must be given, unless `size` is made of buckets. "
             f"Received: batch_size={batch_size}"
         )
-    return (Bucket(*size, batch_size),)
+    height, width = sizes
+    return (Bucket(height, width, batch_size),)
 
 
 def _axes(shape):

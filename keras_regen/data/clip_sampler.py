@@ -1,6 +1,12 @@
 """Choosing the video and the frames of each clip."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from keras_regen.data.video_library import VideoLibrary
 
 # Single images that replace a clip come from one stretch of a video, so that reading
 # them costs about as much as the clip, but they are further apart.
@@ -20,13 +26,15 @@ class RandomSampler:
         strides: tuple of ints. Steps from one frame of a clip to the next.
     """
 
-    def __init__(self, library, strides):
+    def __init__(self, library: "VideoLibrary", strides: Sequence[int]) -> None:
         self._library = library
         self._strides = strides
         chances = [np.sqrt(v.num_frames) * v.weight for v in library.videos]
         self._limits = np.cumsum(chances) / np.sum(chances)
 
-    def draw(self, rng, length, image=False):
+    def draw(
+        self, rng: np.random.Generator, length: int, image: bool = False
+    ) -> tuple[str, np.ndarray]:
         """Draws a clip.
 
         Args:
@@ -66,7 +74,9 @@ class DenseSampler:
         margin: int. Frames of a margin, before and after the clip.
     """
 
-    def __init__(self, library, stride, num_frames, margin):
+    def __init__(
+        self, library: "VideoLibrary", stride: int, num_frames: int, margin: int
+    ) -> None:
         self._paths = [video.path for video in library.videos]
         self._stride = stride
         self._num_frames = num_frames
@@ -76,10 +86,10 @@ class DenseSampler:
         ]
         self._ends = np.cumsum(counts)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def clip(self, number, length):
+    def clip(self, number: int, length: int) -> tuple[str, np.ndarray]:
         """Returns the path and the frame positions of a clip.
 
         Args:
@@ -91,6 +101,8 @@ class DenseSampler:
         start = place * self._num_frames
         return self._paths[video], self._stride * np.arange(start, start + length)
 
-    def draw(self, rng, length, image=False):
+    def draw(
+        self, rng: np.random.Generator, length: int, image: bool = False
+    ) -> tuple[str, np.ndarray]:
         """Draws another clip, in place of one that cannot be read."""
-        return self.clip(rng.integers(len(self)), length)
+        return self.clip(int(rng.integers(len(self))), length)

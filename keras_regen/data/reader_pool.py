@@ -3,6 +3,8 @@
 import contextlib
 import os
 import threading
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ class ReaderPool:
             thread waits. Defaults to `32`.
     """
 
-    def __init__(self, max_open=32):
+    def __init__(self, max_open: int = 32) -> None:
         self.max_open = max_open
         self._reset()
 
@@ -32,7 +34,7 @@ class ReaderPool:
         self.num_open = 0
 
     @contextlib.contextmanager
-    def reader(self, path):
+    def reader(self, path: str) -> Iterator[Any]:
         """Lends the reader of a video.
 
         Args:
@@ -89,7 +91,7 @@ class ReaderPool:
         for _, reader in idle:
             reader.close()
 
-    def close(self):
+    def close(self) -> None:
         """Closes the readers that are not lent."""
         with self._changed:
             while self._idle:
@@ -101,7 +103,7 @@ class ReaderPool:
         if getpid() == self._process:
             self.close()
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[int]]:
         return ReaderPool, (self.max_open,)
 
 
@@ -115,7 +117,7 @@ class FrameCache:
         max_bytes: int. Largest number of bytes of frames.
     """
 
-    def __init__(self, max_bytes):
+    def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._reset()
 
@@ -127,7 +129,7 @@ class FrameCache:
         self._refused = set()
         self.num_bytes = 0
 
-    def frames(self, path, reader, index):
+    def frames(self, path: str, reader: Any, index: Any) -> list[Any] | None:
         """Returns all frames of a video, decoding it the first time.
 
         Args:
@@ -146,7 +148,8 @@ class FrameCache:
             if path in self._videos or path in self._refused:
                 return self._videos.get(path)
             self._refused.add(path)
-        frames, reserved = [], 0
+        frames: list[Any] = []
+        reserved = 0
         try:
             for frame in reader.frames(range(index.num_frames), index):
                 if not frames:
@@ -170,7 +173,7 @@ class FrameCache:
             self.num_bytes += num_bytes
             return num_bytes
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[type, tuple[int]]:
         return FrameCache, (self.max_bytes,)
 
 

@@ -2,15 +2,18 @@
 
 import math
 import os
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
 from keras_regen.data.augmentation import HorizontalFlip, LayerAugmentation
-from keras_regen.data.bucket import BatchShape, BatchShapes, make_buckets
+from keras_regen.data.bucket import BatchShape, BatchShapes, Bucket, make_buckets
 from keras_regen.data.clip_sampler import DenseSampler, RandomSampler
 from keras_regen.data.crop import Crop
 from keras_regen.data.video_library import VideoLibrary
+from keras_regen.types import StrPath
 from keras_regen.video import UnreadableError, find_videos
 
 # Clips to draw for one place in a batch before giving up.
@@ -127,25 +130,25 @@ class VideoClips(keras.utils.PyDataset):
 
     def __init__(
         self,
-        source,
-        num_frames,
-        size,
-        batch_size=None,
-        sampling="random",
-        steps_per_epoch=None,
-        strides=(1,),
-        margin=0,
-        image_share=0.0,
-        zoom=(1.0, 1.0),
-        augmentation=None,
-        shuffle=False,
-        seed=0,
-        replica=0,
-        cache_bytes=0,
-        workers=None,
-        use_multiprocessing=False,
-        max_queue_size=10,
-    ):
+        source: StrPath | Sequence[StrPath],
+        num_frames: int,
+        size: int | tuple[int, int] | Bucket | Sequence[Bucket],
+        batch_size: int | None = None,
+        sampling: Literal["random", "dense"] = "random",
+        steps_per_epoch: int | None = None,
+        strides: Sequence[int] = (1,),
+        margin: int = 0,
+        image_share: float = 0.0,
+        zoom: tuple[float, float] = (1.0, 1.0),
+        augmentation: Sequence[keras.layers.Layer] | None = None,
+        shuffle: bool = False,
+        seed: int = 0,
+        replica: int = 0,
+        cache_bytes: int = 0,
+        workers: int | None = None,
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
+    ) -> None:
         super().__init__(
             min(8, max(2, _num_cpus())) if workers is None else workers,
             use_multiprocessing,
@@ -179,42 +182,43 @@ class VideoClips(keras.utils.PyDataset):
             self._dense,
             cache_bytes,
         )
+        self._sampler: Any
         if self._dense:
             self._sampler = DenseSampler(self._library, stride, num_frames, margin)
         else:
             self._sampler = RandomSampler(self._library, self.strides)
         self._shapes = BatchShapes(self._buckets, image_share)
         self._num_batches = self._count_batches()
-        self._order = None
+        self._order: tuple[int, np.ndarray] | None = None
 
     @property
-    def num_videos(self):
+    def num_videos(self) -> int:
         """Videos that clips are taken from."""
         return len(self._library.videos)
 
     @property
-    def skipped(self):
+    def skipped(self) -> dict[str, str]:
         """Dict from path to why all or part of the file was skipped."""
         return dict(self._library.skipped)
 
     @property
-    def num_skipped(self):
+    def num_skipped(self) -> int:
         """Number of files of which all or part was skipped."""
         return len(self._library.skipped)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._num_batches
 
-    def on_epoch_begin(self):
+    def on_epoch_begin(self) -> None:
         self._epoch_began = True
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         # Keras also calls this once before the first epoch. `on_epoch_begin` would be
         # too late to count, since the workers start before it.
         self.epoch += self._epoch_began
         self._epoch_began = False
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         if not 0 <= index < len(self):
             raise IndexError(f"There are {len(self)} batches. Received: index={index}")
         if self._dense:

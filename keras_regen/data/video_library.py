@@ -3,11 +3,14 @@
 import concurrent.futures
 import dataclasses
 import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import av
+import numpy as np
 
 from keras_regen.atomic_output import error_reason
-from keras_regen.data.crop import Cropper
+from keras_regen.data.crop import Crop, Cropper
 from keras_regen.data.reader_pool import FrameCache, ReaderPool
 from keras_regen.video import UnreadableError, open_access
 
@@ -50,12 +53,18 @@ class VideoLibrary:
         ValueError: if there is no such video.
     """
 
-    def __init__(self, weights, min_frames, indexed, cache_bytes):
+    def __init__(
+        self,
+        weights: Mapping[str, float],
+        min_frames: int,
+        indexed: bool,
+        cache_bytes: int,
+    ) -> None:
         self._min_frames = min_frames
         self._pool = ReaderPool()
         self._cache = FrameCache(cache_bytes)
-        self._indexes = {}
-        self.skipped = {}
+        self._indexes: dict[str, Any] = {}
+        self.skipped: dict[str, str] = {}
         # Opening files mostly waits for the disk or network: more threads than CPUs.
         with concurrent.futures.ThreadPoolExecutor(max_workers=16) as threads:
             lengths = threads.map(lambda path: self._length(path, indexed), weights)
@@ -71,7 +80,7 @@ class VideoLibrary:
                 f"{self.reasons()}"
             )
 
-    def index(self, path):
+    def index(self, path: str) -> Any:
         """Returns the `FrameIndex` of a video, which the first call finds.
 
         Raises:
@@ -84,7 +93,8 @@ class VideoLibrary:
                     index = self._indexes.get(path) or reader.index()
                 self._check_length(index.num_frames, index.damage)
             except ERRORS as error:
-                index = self.skip(path, error)
+                self.skip(path, error)
+                index = None
             else:
                 if index.damage:
                     self.skip(path, index.damage)
@@ -93,7 +103,13 @@ class VideoLibrary:
             raise UnreadableError(self.skipped[path])
         return self._indexes[path]
 
-    def read(self, path, positions, crops, out):
+    def read(
+        self,
+        path: str,
+        positions: Sequence[int] | np.ndarray,
+        crops: Sequence[Crop],
+        out: np.ndarray,
+    ) -> None:
         """Reads crops of frames of a video.
 
         Args:
@@ -117,20 +133,20 @@ class VideoLibrary:
             self.skip(path, error)
             raise UnreadableError(self.skipped[path]) from error
 
-    def skip(self, path, reason):
+    def skip(self, path: str, reason: str | Exception) -> None:
         """Records why frames of a video are skipped, and logs it the first time."""
         reason = error_reason(reason)
         if path in self.skipped or self.skipped.setdefault(path, reason) is not reason:
             return
         logger.warning("Skipping the unreadable parts of %s: %s", path, reason)
 
-    def reasons(self, count=3):
+    def reasons(self, count: int = 3) -> str:
         """Returns the first few entries of `skipped`, as text."""
         reasons = [f"{p}: {self.skipped[p]}" for p in sorted(self.skipped)[:count]]
         more = len(self.skipped) - count
         return "; ".join(reasons) + (f"; and {more} more" if more > 0 else "")
 
-    def close(self):
+    def close(self) -> None:
         """Closes the videos."""
         self._pool.close()
 

@@ -51,7 +51,7 @@ class Sampling:
                 f"Received: noise_scale={self.noise_scale}"
             )
 
-    def area(self, times: ArrayLike, corners: np.ndarray) -> CanvasArea:
+    def area(self, times: ArrayLike, corners: ArrayLike) -> CanvasArea:
         """Returns the noise to start from, as an area of the canvas.
 
         Args:

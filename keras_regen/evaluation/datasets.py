@@ -4,7 +4,9 @@ import dataclasses
 import os
 import pathlib
 import re
+from collections.abc import Sequence
 
+from keras_regen.types import StrPath
 from keras_regen.video import IMAGE_SUFFIXES, RAW_SUFFIX, find_videos
 
 MCL_JCV, DAVIS, VIDEOS = "mcl_jcv", "davis", "videos"
@@ -35,7 +37,9 @@ class Item:
     fps: float | None = None
 
 
-def open_dataset(path, name=None):
+def open_dataset(
+    path: StrPath | Sequence[StrPath], name: str | None = None
+) -> list[Item]:
     """Finds the videos of a data set, sorted by name.
 
     - `"mcl_jcv"`: MCL-JCV, or VideoSet, whose files have the same names. There is an
@@ -67,7 +71,7 @@ def open_dataset(path, name=None):
     return openers[name](path)
 
 
-def dataset_name(path):
+def dataset_name(path: StrPath | Sequence[StrPath]) -> str:
     """Returns the kind of data set at a path: `"mcl_jcv"`, `"davis"` or `"videos"`."""
     if not isinstance(path, (str, os.PathLike)) or not os.path.isdir(path):
         return VIDEOS
@@ -88,7 +92,7 @@ def dataset_name(path):
 
 
 def _open_mcl_jcv(path):
-    best = {}
+    best: dict[str, tuple[tuple, Item]] = {}
     for video in find_videos(path):
         match = MCL_JCV_FILE.fullmatch(os.path.basename(video))
         if not match:

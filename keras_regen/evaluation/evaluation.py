@@ -4,13 +4,22 @@ import hashlib
 import json
 import pathlib
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
 
 import keras_regen
 from keras_regen.atomic_output import AtomicOutput
+from keras_regen.evaluation.datasets import Item
+from keras_regen.evaluation.embedders import Embedder
+from keras_regen.evaluation.protocols import Protocol
 from keras_regen.evaluation.summary import summarize, summarize_video
+from keras_regen.types import StrPath
+
+if TYPE_CHECKING:
+    from keras_regen.metrics import Features
 
 # The longest side of the frames on a contact sheet.
 THUMBNAIL = 192
@@ -24,13 +33,21 @@ class ScoreStore:
         directory: path. Created with the first file.
     """
 
-    def __init__(self, directory):
+    def __init__(self, directory: StrPath) -> None:
         self.directory = pathlib.Path(directory)
 
-    def __contains__(self, key):
+    def __contains__(self, key: dict[str, Any]) -> bool:
         return self._path(key).is_file()
 
-    def write(self, key, clips, reason, frames, features, reference_features):
+    def write(
+        self,
+        key: dict[str, Any],
+        clips: list[dict[str, Any]],
+        reason: str | None,
+        frames: np.ndarray,
+        features: np.ndarray,
+        reference_features: np.ndarray,
+    ) -> None:
         """Writes the scores of a video's clips, whole or not at all.
 
         Args:
@@ -52,7 +69,7 @@ class ScoreStore:
                 reference_features=reference_features,
             )
 
-    def read(self, key):
+    def read(self, key: dict[str, Any]) -> dict[str, Any]:
         """Returns what `write` stored, as a dict.
 
         Raises:
@@ -116,14 +133,14 @@ class Evaluation:
 
     def __init__(
         self,
-        embedders,
-        items,
-        protocol,
-        output,
-        features=None,
-        perceptual=None,
-        max_clips=None,
-    ):
+        embedders: Sequence[Embedder],
+        items: Sequence[Item],
+        protocol: Protocol,
+        output: StrPath,
+        features: "Features | None" = None,
+        perceptual: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+        max_clips: int | None = None,
+    ) -> None:
         self.embedders = list(embedders)
         self.items = list(items)
         names = [embedder.name for embedder in self.embedders]
@@ -139,13 +156,13 @@ class Evaluation:
         self.max_clips = max_clips
         self._store = ScoreStore(self.output.with_suffix(".parts"))
         # Features of the original clips of the current video, shared by all embedders.
-        self._references = {}
+        self._references: dict[int, np.ndarray] = {}
 
-    def __len__(self):
+    def __len__(self) -> int:
         """The number of pairs of an embedder and a video."""
         return len(self.embedders) * len(self.items)
 
-    def run(self):
+    def run(self) -> Iterator[tuple[str, str]]:
         """Scores all pairs that have no scores yet.
 
         Yields:
@@ -160,7 +177,7 @@ class Evaluation:
                     self._store.write(key, **self._scores(item, embedder))
                 yield embedder.name, item.name
 
-    def report(self):
+    def report(self) -> dict[str, Any]:
         """Scores all pairs that `run` has not scored, and writes the report.
 
         Returns:
@@ -197,7 +214,9 @@ class Evaluation:
             output.temporary.write_text(text + "\n")
         return json.loads(text)
 
-    def frames(self, embedder):
+    def frames(
+        self, embedder: Embedder
+    ) -> list[tuple[str, int, dict[str, Any], np.ndarray, np.ndarray]]:
         """Returns thumbnails of the middle frame of every clip.
 
         Args:
@@ -223,7 +242,8 @@ class Evaluation:
 
     def _scores(self, item, embedder):
         """Scores all clips. Returns the arguments of `ScoreStore.write`."""
-        clips, features, reference_features, frames = [], [], [], []
+        clips: list[dict[str, Any]] = []
+        features, reference_features, frames = [], [], []
         reader = iter(self.protocol.clips(item.path, item.fps, self.max_clips))
         reason = "it is too short for a clip of the protocol"
         while True:
@@ -242,9 +262,9 @@ class Evaluation:
             frames.append([_thumbnail(x[len(x) // 2]) for x in (clip, coded.video)])
             if self.features is not None:
                 if len(clips) not in self._references:
-                    self._references[len(clips)] = self._embed(clip)
+                    self._references[len(clips)] = self._embed(self.features, clip)
                 reference_features.append(self._references[len(clips)])
-                features.append(self._embed(coded.video))
+                features.append(self._embed(self.features, coded.video))
         return {
             "clips": clips,
             "reason": None if clips else reason,
@@ -268,12 +288,12 @@ class Evaluation:
             "seconds": seconds,
         }
 
-    def _embed(self, clip):
+    def _embed(self, features, clip):
         if self.protocol.fvd_resize == "crop":
             side = min(clip.shape[1:3])
             top, left = ((size - side) // 2 for size in clip.shape[1:3])
             clip = clip[:, top : top + side, left : left + side]
-        return self.features(clip[None])[0]
+        return features(clip[None])[0]
 
     def _key(self, item, embedder):
         """Returns everything that the scores depend on, a dict for JSON."""

@@ -1,14 +1,18 @@
 """Plots of an evaluation."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_regen.figures import new_figure, save_figure
+from keras_regen.types import StrPath
 
 # The numbers of worst and of best clips of an embedder on a contact sheet.
 EXTREMES = 4
 
 
-def plot_rate_distortion(rows, path):
+def plot_rate_distortion(rows: Sequence[dict[str, Any]], path: StrPath) -> None:
     """Draws PSNR and SSIM of every embedder against its bits per pixel.
 
     Args:
@@ -43,7 +47,12 @@ def plot_rate_distortion(rows, path):
     save_figure(figure, path)
 
 
-def plot_contact_sheet(embedders, path):
+def plot_contact_sheet(
+    embedders: Mapping[
+        str, Sequence[tuple[str, int, dict[str, Any], np.ndarray, np.ndarray]]
+    ],
+    path: StrPath,
+) -> None:
     """Draws the clips of lowest and highest PSNR of each embedder.
 
     Args:

@@ -2,12 +2,18 @@
 
 import itertools
 import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import PIL.Image
 
 from keras_regen.pixels import to_uint8
+from keras_regen.types import StrPath
 from keras_regen.video import VideoReader
+
+if TYPE_CHECKING:
+    from keras_regen.evaluation.protocols import Protocol
 
 FILTERS = {
     "bilinear": PIL.Image.Resampling.BILINEAR,
@@ -39,7 +45,13 @@ class ProtocolClips:
         ValueError: during iteration, if the video cannot be read.
     """
 
-    def __init__(self, protocol, path, fps=None, max_clips=None):
+    def __init__(
+        self,
+        protocol: "Protocol",
+        path: StrPath,
+        fps: float | None = None,
+        max_clips: int | None = None,
+    ) -> None:
         if max_clips is not None and max_clips < 1:
             raise ValueError(
                 f"`max_clips` must be 1 or more. Received: max_clips={max_clips}"
@@ -48,13 +60,14 @@ class ProtocolClips:
         self.path = path
         self.max_clips = 1 if protocol.which_clips == "first" else max_clips
         self._fps = fps
-        self.fps = None
+        self.fps: float | None = None
         self.num_clips = self.num_repeated = self.num_dropped = 0
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         self.num_clips = self.num_repeated = self.num_dropped = 0
         length = self.protocol.num_frames
-        clip, count = None, 0
+        clip: np.ndarray | None = None
+        count = 0
         with VideoReader(self.path, self._fps) as reader:
             interval = self._interval(reader.fps)
             self.fps = reader.fps / interval
@@ -70,7 +83,7 @@ class ProtocolClips:
                     clip, count = None, 0
                     if self.num_clips == self.max_clips:
                         return
-        if not count:
+        if clip is None:
             return
         if self.protocol.short == "drop":
             self.num_dropped = count

@@ -24,12 +24,14 @@ They follow published evaluations, as far as these are described:
 """
 
 import dataclasses
+from typing import Any, Literal
 
 import numpy as np
 
 from keras_regen.evaluation.protocol_clips import ProtocolClips
 from keras_regen.metrics import psnr, ssim, temporal_consistency
 from keras_regen.pixels import to_uint8
+from keras_regen.types import StrPath
 
 CHOICES = {
     "resize": ("bilinear", "lanczos"),
@@ -72,18 +74,18 @@ class Protocol:
     short_side: int
     crop: tuple[int, int] | None
     enlarge: bool
-    resize: str
+    resize: Literal["bilinear", "lanczos"]
     num_frames: int
-    which_clips: str
-    short: str
+    which_clips: Literal["consecutive", "first"]
+    short: Literal["drop", "repeat", "keep"]
     max_fps: float | None
-    psnr: str
+    psnr: Literal["frame", "clip"]
     psnr_limit: float
-    ssim: str
-    fvd_resize: str
+    ssim: Literal["gaussian", "uniform"]
+    fvd_resize: Literal["stretch", "crop"]
     changed: tuple[str, ...] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field, choices in CHOICES.items():
             value = getattr(self, field)
             if value not in choices:
@@ -99,7 +101,9 @@ class Protocol:
                 f"crop={self.crop}"
             )
 
-    def override(self, size=None, num_frames=None):
+    def override(
+        self, size: int | tuple[int, int] | None = None, num_frames: int | None = None
+    ) -> "Protocol":
         """Returns the protocol with another size or length of clips.
 
         Args:
@@ -110,7 +114,7 @@ class Protocol:
         Returns:
             `Protocol` whose `changed` lists the changes; this one without changes.
         """
-        values = {}
+        values: dict[str, Any] = {}
         if size is not None:
             crop = (size, size) if isinstance(size, int) else tuple(size)
             values = {"short_side": min(crop), "crop": crop, "enlarge": True}
@@ -122,11 +126,13 @@ class Protocol:
         changed = tuple(sorted({*self.changed, *values}))
         return dataclasses.replace(self, **values, changed=changed)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns the protocol as a dict for JSON, to store with scores."""
         return dataclasses.asdict(self)
 
-    def clips(self, path, fps=None, max_clips=None):
+    def clips(
+        self, path: StrPath, fps: float | None = None, max_clips: int | None = None
+    ) -> ProtocolClips:
         """Reads the clips of a video, with one clip in memory.
 
         Args:
@@ -140,7 +146,7 @@ class Protocol:
         """
         return ProtocolClips(self, path, fps, max_clips)
 
-    def scores(self, reference, video):
+    def scores(self, reference: np.ndarray, video: np.ndarray) -> dict[str, float]:
         """Scores a clip.
 
         Args:
@@ -220,7 +226,7 @@ PROTOCOLS = {
 }
 
 
-def get_protocol(name):
+def get_protocol(name: str) -> Protocol:
     """Returns a protocol by name: `"regen"`, `"vidtok"` or `"tokenbench"`.
 
     Raises:

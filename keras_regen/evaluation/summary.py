@@ -1,5 +1,8 @@
 """Summaries of the scores of clips, as rows of a table."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from keras_regen.metrics import FEW_CLIPS, FeatureStatistics
@@ -7,7 +10,9 @@ from keras_regen.metrics import FEW_CLIPS, FeatureStatistics
 SCORES = ("psnr", "ssim", "temporal_consistency", "st_lpips")
 
 
-def summarize(parts, features=None):
+def summarize(
+    parts: Sequence[dict[str, Any]], features: str | None = None
+) -> dict[str, Any]:
     """Returns the row of an embedder, over all clips of all videos.
 
     Args:
@@ -30,7 +35,7 @@ def summarize(parts, features=None):
     return row
 
 
-def summarize_video(embedder, video, part):
+def summarize_video(embedder: str, video: str, part: dict[str, Any]) -> dict[str, Any]:
     """Returns the row of one video, with its clips and without the distance."""
     return {
         "embedder": embedder,

@@ -8,15 +8,22 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from typing import TYPE_CHECKING, Any
 
 from keras_regen.atomic_output import AtomicOutput
 from keras_regen.export.formats import find_format
+from keras_regen.types import StrPath
+
+if TYPE_CHECKING:
+    from keras_regen.models import Regen
 
 # Exit status of the subprocess when its message is meant for the user.
 USER_ERROR = 2
 
 
-def export(regen, path, format="tf_saved_model", **options):
+def export(
+    regen: "Regen", path: StrPath, format: str = "tf_saved_model", **options: Any
+) -> None:
     """Exports a model. See `Regen.export`."""
     # Importing Keras fixes the backend, which the command line chooses by the format.
     import keras

@@ -1,11 +1,14 @@
 """The encoder and the decoder as pure functions of weights and tensors."""
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
 from keras_regen.diffusion import CanvasArea, draw_noise
-from keras_regen.models import finish, generate
+from keras_regen.models import Regen, finish, generate
 from keras_regen.pixels import SPATIAL_COMPRESSION
+from keras_regen.types import Tensor
 
 
 class ModelFunctions:
@@ -17,12 +20,12 @@ class ModelFunctions:
         regen: a `Regen`.
     """
 
-    def __init__(self, regen):
+    def __init__(self, regen: Regen) -> None:
         self.model = regen
         self.encoder_variables = regen.encoder.variables
         self.decoder_variables = regen.decoder.variables
 
-    def encode(self, weights, video):
+    def encode(self, weights: Sequence[Tensor], video: Tensor) -> Tensor:
         """Encodes chunks.
 
         Args:
@@ -35,7 +38,14 @@ class ModelFunctions:
         with _weights(self.encoder_variables, weights):
             return self.model.encoder(video, training=False)
 
-    def decode(self, weights, latents, times, noise, num_steps):
+    def decode(
+        self,
+        weights: Sequence[Tensor],
+        latents: Tensor,
+        times: Tensor,
+        noise: Tensor,
+        num_steps: int | Tensor,
+    ) -> Tensor:
         """Decodes chunks.
 
         Args:
@@ -51,7 +61,14 @@ class ModelFunctions:
         """
         return self._decode(weights, latents, times, noise, num_steps)[0]
 
-    def decode_on_canvas(self, weights, latents, times, words, num_steps):
+    def decode_on_canvas(
+        self,
+        weights: Sequence[Tensor],
+        latents: Tensor,
+        times: Tensor,
+        words: Tensor,
+        num_steps: int | Tensor,
+    ) -> tuple[Tensor, Tensor]:
         """Decodes chunks from the noise at row and column 0 of the canvas.
 
         Args:

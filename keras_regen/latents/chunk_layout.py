@@ -38,7 +38,7 @@ class ChunkLayout:
     chunking: str = "disjoint"
     blend_frames: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.chunking not in _CHUNKINGS:
             raise ValueError(
                 '`chunking` must be "disjoint" or "shared". '
@@ -53,50 +53,50 @@ class ChunkLayout:
             )
 
     @staticmethod
-    def max_blend_frames(temporal_compression, chunking):
+    def max_blend_frames(temporal_compression: int, chunking: str) -> int:
         """Returns the most frames to extrapolate without reaching a third chunk."""
         return (temporal_compression - (chunking == "shared")) // 2
 
     @property
-    def stride(self):
+    def stride(self) -> int:
         """Frames from the start of a chunk to the start of the next."""
         return self.temporal_compression + (self.chunking == "disjoint")
 
     @property
-    def decoded_frames(self):
+    def decoded_frames(self) -> int:
         """Frames that a chunk is decoded at: its own and the extrapolated ones."""
         return self.temporal_compression + 1 + 2 * self.blend_frames
 
-    def count(self, num_frames):
+    def count(self, num_frames: int) -> int:
         """Returns the number of chunks of a video of `num_frames` frames."""
         return -(-max(1, num_frames - (self.chunking == "shared")) // self.stride)
 
-    def start(self, chunk):
+    def start(self, chunk: int) -> int:
         """Returns the first frame of a chunk."""
         return chunk * self.stride
 
-    def chunks_for(self, start, stop):
+    def chunks_for(self, start: int, stop: int) -> tuple[int, int]:
         """Returns the first and the last chunk that frames `start` to `stop - 1` need.
 
         They include a chunk on either side, to fade from and into.
         """
         return max(0, start // self.stride - 1), (stop - 1) // self.stride + 1
 
-    def window(self, chunk):
+    def window(self, chunk: int) -> tuple[float, float]:
         """Returns the open interval of the times that a chunk is decoded at."""
         start, beyond = self.start(chunk), self.blend_frames + 1
         return start - beyond, start + self.temporal_compression + beyond
 
-    def boundary(self, chunk):
+    def boundary(self, chunk: int) -> float:
         """Returns the time at which a chunk and the next have equal weight."""
         disjoint = self.chunking == "disjoint"
         return self.start(chunk) + self.temporal_compression + 0.5 * disjoint
 
-    def weight(self, chunk, times):
+    def weight(self, chunk: int, times: np.ndarray) -> np.ndarray:
         """Returns the share of a chunk at `times`, against the next: 1 down to 0."""
         ramp = 2 * self.blend_frames + 1
         return np.clip((self.boundary(chunk) - times) / ramp + 0.5, 0.0, 1.0)
 
-    def cut(self, chunk, times):
+    def cut(self, chunk: int, times: np.ndarray) -> np.ndarray:
         """Returns the share without fading: 1, then 0.5 on the boundary, then 0."""
         return 0.5 - 0.5 * np.sign(times - self.boundary(chunk))

@@ -2,6 +2,7 @@
 
 import pathlib
 import reprlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from keras_regen.latents.latents_file import (
     unreadable,
 )
 from keras_regen.pixels import latent_size
+from keras_regen.types import StrPath
 
 
 class LatentClips(keras.utils.PyDataset):
@@ -51,15 +53,15 @@ class LatentClips(keras.utils.PyDataset):
 
     def __init__(
         self,
-        directory,
-        batch_size,
-        size,
-        num_chunks=1,
-        steps_per_epoch=None,
-        normalize=True,
-        seed=0,
-        **kwargs,
-    ):
+        directory: StrPath,
+        batch_size: int,
+        size: tuple[int, int],
+        num_chunks: int = 1,
+        steps_per_epoch: int | None = None,
+        normalize: bool = True,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.directory = pathlib.Path(directory)
         self.batch_size = batch_size
@@ -93,13 +95,13 @@ class LatentClips(keras.utils.PyDataset):
         self._ends = np.cumsum(windows)
         self.steps_per_epoch = steps_per_epoch or max(1, self._ends[-1] // batch_size)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(self.steps_per_epoch)
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         self.epoch += 1
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray]:
         if not 0 <= index < len(self):
             raise IndexError(f"There are {len(self)} batches. Received: index={index}")
         rng = np.random.default_rng((self.seed, self.epoch, index))

@@ -4,13 +4,19 @@ import json
 import logging
 import os
 import pathlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from keras_regen.atomic_output import AtomicOutput, OutputError
 from keras_regen.latents.latent_statistics import LatentStatistics
 from keras_regen.latents.latents import Latents
+from keras_regen.types import StrPath
 from keras_regen.video import find_videos
+
+if TYPE_CHECKING:
+    from keras_regen.codec import VideoCodec
 
 INDEX = "index.json"
 logger = logging.getLogger("keras_regen")
@@ -42,7 +48,14 @@ class LatentDataset:
             relative, or the shard is not as above.
     """
 
-    def __init__(self, codec, source, directory, dtype="float16", shard=(0, 1)):
+    def __init__(
+        self,
+        codec: "VideoCodec",
+        source: StrPath | Sequence[StrPath],
+        directory: StrPath,
+        dtype: Literal["float16", "float32"] = "float16",
+        shard: tuple[int, int] = (0, 1),
+    ) -> None:
         self.codec = codec
         self.directory = pathlib.Path(directory)
         self.dtype = dtype
@@ -55,16 +68,16 @@ class LatentDataset:
         self.videos = every[index::count]
         _check_one_kind(every)
         self._root = os.path.commonpath([_folder(video) for video in every])
-        self.skipped = {}
+        self.skipped: dict[str, str] = {}
 
-    def path(self, video):
+    def path(self, video: str) -> pathlib.Path:
         """Returns the path of a video's latents: its own, below the common folder."""
         # Without `..`, which could lead out of the directory. The suffix is kept, since
         # it may be all that differs between two videos.
         place = os.path.join(_folder(video), os.path.basename(video))
         return self.directory / f"{os.path.relpath(place, self._root)}.h5"
 
-    def encode(self):
+    def encode(self) -> Iterator[tuple[str, int]]:
         """Encodes the videos that have no latents yet, one by one.
 
         A video that cannot be read is logged and added to `skipped`.
@@ -104,7 +117,7 @@ class LatentDataset:
                 f"but {found} in {path}"
             )
 
-    def write_index(self):
+    def write_index(self) -> dict[str, Any]:
         """Writes `index.json` for all files of latents, of other shards too.
 
         Returns:

@@ -1,5 +1,7 @@
 """The statistics that normalise the input of a latent diffusion model."""
 
+from typing import Any
+
 import numpy as np
 
 
@@ -16,11 +18,11 @@ class LatentStatistics:
     (8, 0.5, (2, 16))
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._chunks = self._count = 0
-        self._sum = self._squares = 0.0
+        self._sum = self._squares = np.float64(0.0)
 
-    def update(self, latents):
+    def update(self, latents: np.ndarray) -> None:
         """Adds latents of shape `(B, 2, h, w, C)`."""
         # Latents are of the order of one, so float64 is exact enough for the difference
         # of squares.
@@ -30,7 +32,7 @@ class LatentStatistics:
         self._sum = self._sum + latents.sum(axis=(0, 2, 3))
         self._squares = self._squares + np.square(latents).sum(axis=(0, 2, 3))
 
-    def result(self):
+    def result(self) -> dict[str, Any]:
         """Returns the statistics, in a form that can be written as JSON.
 
         Returns:

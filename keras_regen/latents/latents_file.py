@@ -72,9 +72,10 @@ class LatentsWriter:
         except OSError as error:
             self._output.discard()
             raise self._output.error(error_reason(error)) from error
-        self._dataset = self._header = None
+        self._dataset: h5py.Dataset = None
+        self._header: dict[str, Any] | None = None
         self._hash = ContentHash()
-        self._times = []
+        self._times: list[_PieceTimes] = []
 
     @staticmethod
     def check(path: StrPath) -> None:

@@ -1,12 +1,17 @@
 """Networks that embed videos, for distances between sets of videos."""
 
+from collections.abc import Callable
+from typing import Any, Self
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_regen.batches import Batches
 from keras_regen.metrics.i3d import I3D, MIN_FRAMES, NUM_CLASSES, SIDE
 from keras_regen.pixels import to_unit_range
+from keras_regen.types import StrPath, Tensor
 
 
 class Features:
@@ -45,14 +50,14 @@ class Features:
 
     def __init__(
         self,
-        function,
-        name,
-        size=None,
-        min_frames=1,
-        batch_size=8,
-        value_range=(-1.0, 1.0),
-        num_features=None,
-    ):
+        function: Callable[[Tensor], Tensor],
+        name: str,
+        size: tuple[int, int] | None = None,
+        min_frames: int = 1,
+        batch_size: int = 8,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+        num_features: int | None = None,
+    ) -> None:
         if batch_size < 1:
             raise ValueError(
                 f"`batch_size` must be at least 1. Received: batch_size={batch_size}"
@@ -66,7 +71,7 @@ class Features:
         self.num_features = num_features
         self._in_batches = Batches(self._embed, batch_size)
 
-    def __call__(self, video):
+    def __call__(self, video: ArrayLike) -> np.ndarray:
         video = np.asarray(video)
         if video.ndim != 5 or video.shape[-1] != 3 or 0 in video.shape:
             raise ValueError(
@@ -128,7 +133,7 @@ class Features:
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 
@@ -162,7 +167,7 @@ class I3DFeatures(Features):
         Metric & Challenges*; Skorokhodov et al. 2022, *StyleGAN-V*.
     """
 
-    def __init__(self, weights=None, batch_size=8):
+    def __init__(self, weights: StrPath | None = None, batch_size: int = 8) -> None:
         self.weights = None if weights is None else str(weights)
         super().__init__(
             I3D.from_weights(weights).predict_on_batch,
@@ -173,7 +178,7 @@ class I3DFeatures(Features):
             num_features=NUM_CLASSES,
         )
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"weights": self.weights, "batch_size": self.batch_size}
 
 
@@ -198,15 +203,15 @@ class KerasFeatures(Features):
     ```
     """
 
-    def __init__(self, model, name, **kwargs):
+    def __init__(self, model: keras.Model, name: str, **kwargs: Any) -> None:
         super().__init__(model.predict_on_batch, name, **kwargs)
         self.model = model
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         model = keras.saving.serialize_keras_object(self.model)
         return {"model": model, **self._shared_config()}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         model = keras.saving.deserialize_keras_object(config["model"])
         return super().from_config({**config, "model": model})

@@ -4,6 +4,9 @@
 """
 
 import math
+from typing import Any
+
+from keras_regen.types import Tensor
 
 GAUSSIAN, UNIFORM = "gaussian", "uniform"
 WINDOWS = (GAUSSIAN, UNIFORM)
@@ -13,17 +16,19 @@ UNIFORM_SIZE = 7
 C1, C2 = (0.01 * 2) ** 2, (0.03 * 2) ** 2
 
 
-def mean_square(difference, width, axis, xp):
+def mean_square(
+    difference: Tensor, width: float, axis: int | tuple[int, ...] | None, xp: Any
+) -> Tensor:
     """Returns the mean square of a difference, in units of `width` squared."""
     return xp.mean(xp.square(difference), axis=axis) / width**2
 
 
-def decibels(error, xp):
+def decibels(error: Tensor, xp: Any) -> Tensor:
     """Returns the signal-to-noise ratio of a relative mean square error."""
     return -10 * xp.log10(error)
 
 
-def window_weights(window, side):
+def window_weights(window: str, side: int) -> list[float]:
     """Returns window weights along one axis: an odd number of them that fits `side`."""
     size = GAUSSIAN_SIZE if window == GAUSSIAN else UNIFORM_SIZE
     size = min(size, side - (side + 1) % 2)
@@ -32,7 +37,9 @@ def window_weights(window, side):
     return [weight / sum(weights) for weight in weights]
 
 
-def structural_similarity(x, y, window, side, xp):
+def structural_similarity(
+    x: Tensor, y: Tensor, window: str, side: int, xp: Any
+) -> Tensor:
     """Computes the SSIM of each frame of two videos, over windows inside the frame.
 
     Args:

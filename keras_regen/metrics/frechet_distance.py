@@ -1,6 +1,7 @@
 """The Frechet distance of two Gaussians, and the statistics of features."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # Eigenvalues of a covariance that are negative by more than this share of the largest
 # are not rounding errors.
@@ -10,7 +11,12 @@ TOLERANCE = 1e-6
 FEW_CLIPS = 256
 
 
-def frechet_distance(mean_1, covariance_1, mean_2, covariance_2):
+def frechet_distance(
+    mean_1: np.ndarray,
+    covariance_1: np.ndarray,
+    mean_2: np.ndarray,
+    covariance_2: np.ndarray,
+) -> float:
     """Computes the squared Frechet distance of two Gaussians.
 
     `|mean_1 - mean_2|^2 + tr(C_1) + tr(C_2) - 2 tr((C_1 C_2)^(1/2))`, in float64. The
@@ -105,7 +111,7 @@ class FeatureStatistics:
         Sample Variances*.
     """
 
-    def __init__(self, num_features):
+    def __init__(self, num_features: int) -> None:
         self.num_features = num_features
         self.count = 0
         self.mean = np.zeros(num_features)
@@ -113,13 +119,13 @@ class FeatureStatistics:
         self._scatter = np.zeros((num_features, num_features))
 
     @property
-    def covariance(self):
+    def covariance(self) -> np.ndarray:
         """The unbiased covariance, float64 of shape `(D, D)`; NaN for N < 2."""
         if self.count < 2:
             return np.full_like(self._scatter, np.nan)
         return self._scatter / (self.count - 1)
 
-    def distance(self, other):
+    def distance(self, other: "FeatureStatistics") -> float:
         """Returns `frechet_distance` to other statistics; NaN if either has N < 2."""
         if min(self.count, other.count) < 2:
             return float("nan")
@@ -127,7 +133,7 @@ class FeatureStatistics:
             self.mean, self.covariance, other.mean, other.covariance
         )
 
-    def update(self, features):
+    def update(self, features: ArrayLike) -> None:
         """Adds features.
 
         Args:

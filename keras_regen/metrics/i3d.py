@@ -1,9 +1,12 @@
 """I3D, the Inflated 3D Inception network, trained on Kinetics-400."""
 
+from typing import Any, Self
+
 import keras
 from keras import layers
 
 from keras_regen.metrics.metric_weights import load_metric_weights
+from keras_regen.types import StrPath
 
 SIDE = 224
 MIN_FRAMES = 9
@@ -49,7 +52,7 @@ class I3D(keras.Model):
         Generative Models of Video: A New Metric & Challenges*.
     """
 
-    def __init__(self, name="i3d", trainable=False):
+    def __init__(self, name: str = "i3d", trainable: bool = False) -> None:
         # === Functional Model ===
         video = keras.Input((None, SIDE, SIDE, 3), dtype="float32", name="video")
         x = _unit(video, 64, 7, "conv3d_1a_7x7", strides=2)
@@ -77,7 +80,7 @@ class I3D(keras.Model):
         self.dtype_policy = keras.dtype_policies.get("float32")
 
     @classmethod
-    def from_weights(cls, path=None):
+    def from_weights(cls, path: StrPath | None = None) -> Self:
         """Returns the network with its published weights.
 
         Args:
@@ -93,11 +96,11 @@ class I3D(keras.Model):
         load_metric_weights(model, "i3d", path)
         return model
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "trainable": self.trainable}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 

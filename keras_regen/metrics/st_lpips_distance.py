@@ -1,18 +1,27 @@
 """ST-LPIPS, a shift-tolerant perceptual distance."""
 
 import functools
+from typing import Any, Literal
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_regen.batches import Batches
 from keras_regen.metrics.pair_checks import check_pair
 from keras_regen.metrics.st_lpips_network import MIN_SIDES, STLPIPSNetwork
 from keras_regen.pixels import to_unit_range
+from keras_regen.types import StrPath, Tensor
 
 
-def st_lpips(reference, video, trunk="alex", weights=None, batch_size=8):
+def st_lpips(
+    reference: ArrayLike,
+    video: ArrayLike,
+    trunk: Literal["alex", "vgg"] = "alex",
+    weights: StrPath | None = None,
+    batch_size: int = 8,
+) -> np.ndarray:
     """Computes ST-LPIPS of each frame: how different it looks.
 
     ST-LPIPS is LPIPS on networks without aliasing, so that shifts by a pixel change it
@@ -85,14 +94,21 @@ class STLPIPS(keras.metrics.Mean):
     ```
     """
 
-    def __init__(self, trunk="alex", weights=None, name="st_lpips"):
+    def __init__(
+        self,
+        trunk: Literal["alex", "vgg"] = "alex",
+        weights: StrPath | None = None,
+        name: str = "st_lpips",
+    ) -> None:
         super().__init__(name=name, dtype="float32")
         self.trunk = trunk
         self.weights = None if weights is None else str(weights)
         # Created here, because a graph must not create weights.
         self._network = _network(trunk, self.weights)
 
-    def update_state(self, reference, video, sample_weight=None):
+    def update_state(
+        self, reference: Tensor, video: Tensor, sample_weight: Tensor = None
+    ) -> None:
         """Adds the frames of videos.
 
         Args:
@@ -118,7 +134,7 @@ class STLPIPS(keras.metrics.Mean):
         # One flat row of frames: with more axes, Keras would count only the first.
         super().update_state(distances, sample_weight)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"trunk": self.trunk, "weights": self.weights, "name": self.name}
 
 

@@ -1,9 +1,12 @@
 """The network of ST-LPIPS, a shift-tolerant perceptual distance."""
 
+from typing import Any, Self
+
 import keras
 from keras import layers, ops
 
 from keras_regen.metrics.metric_weights import load_metric_weights
+from keras_regen.types import Shape, StrPath, Tensor
 
 # Means and standard deviations of the colours of ImageNet, in [-1, 1].
 COLOUR_MEAN = (-0.030, -0.088, -0.188)
@@ -24,12 +27,12 @@ class BlurDownsample(layers.Layer):
     (n + 3) // 2.
     """
 
-    def call(self, images):
+    def call(self, images: Tensor) -> Tensor:
         x = ops.pad(images, [(0, 0), (2, 2), (2, 2), (0, 0)], mode="reflect")
         x = (x[:, :-2:2] + 2.0 * x[:, 1:-1:2] + x[:, 2::2]) / 4.0
         return (x[:, :, :-2:2] + 2.0 * x[:, :, 1:-1:2] + x[:, :, 2::2]) / 4.0
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, *sides, channels = input_shape
         sides = [None if side is None else (side + 3) // 2 for side in sides]
         return (batch, *sides, channels)
@@ -39,11 +42,13 @@ class BlurDownsample(layers.Layer):
 class FeatureDifference(layers.Layer):
     """Mean over space of the squared difference of unit feature vectors."""
 
-    def call(self, reference, features):
+    def call(self, reference: Tensor, features: Tensor) -> Tensor:
         difference = _to_unit_length(reference) - _to_unit_length(features)
         return ops.mean(ops.square(difference), axis=(1, 2))
 
-    def compute_output_shape(self, reference_shape, features_shape):
+    def compute_output_shape(
+        self, reference_shape: Shape, features_shape: Shape
+    ) -> Shape:
         return (reference_shape[0], reference_shape[-1])
 
 
@@ -70,7 +75,9 @@ class STLPIPSNetwork(keras.Model):
         Metric*, equation 1.
     """
 
-    def __init__(self, trunk="alex", name=None, trainable=False):
+    def __init__(
+        self, trunk: str = "alex", name: str | None = None, trainable: bool = False
+    ) -> None:
         if trunk not in MIN_SIDES:
             raise ValueError(
                 f"`trunk` must be one of {', '.join(MIN_SIDES)}. "
@@ -111,7 +118,7 @@ class STLPIPSNetwork(keras.Model):
         self.trunk = trunk
 
     @classmethod
-    def from_weights(cls, trunk="alex", path=None):
+    def from_weights(cls, trunk: str = "alex", path: StrPath | None = None) -> Self:
         """Returns the network with its published weights.
 
         Args:
@@ -129,11 +136,11 @@ class STLPIPSNetwork(keras.Model):
         load_metric_weights(model, f"st-lpips-{trunk}", path)
         return model
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"trunk": self.trunk, "name": self.name, "trainable": self.trainable}
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**config)
 
 

@@ -1,16 +1,21 @@
 """The Frechet video distance."""
 
 import warnings
+from typing import Any, Self
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
-from keras_regen.metrics.features import I3DFeatures
+from keras_regen.metrics.features import Features, I3DFeatures
 from keras_regen.metrics.frechet_distance import FEW_CLIPS, FeatureStatistics
+from keras_regen.types import Tensor
 
 
-def frechet_video_distance(reference, video, features=None):
+def frechet_video_distance(
+    reference: ArrayLike, video: ArrayLike, features: Features | None = None
+) -> float:
     """Computes the FVD, the distance between two sets of clips.
 
     Args:
@@ -71,19 +76,23 @@ class FrechetVideoDistance(keras.metrics.Metric):
     ```
     """
 
-    def __init__(self, features=None, name="frechet_video_distance"):
+    def __init__(
+        self, features: Features | None = None, name: str = "frechet_video_distance"
+    ) -> None:
         # JAX would make variables float32, so the state is not in variables.
         super().__init__(name=name, dtype="float32")
         self.features = I3DFeatures() if features is None else features
         self.reset_state()
 
-    def reset_state(self):
-        self.reference_statistics = None
-        self.statistics = None
-        self._clip_shape = None
+    def reset_state(self) -> None:
+        self.reference_statistics: FeatureStatistics | None = None
+        self.statistics: FeatureStatistics | None = None
+        self._clip_shape: tuple[int, ...] | None = None
         self._warned = False
 
-    def update_state(self, reference, video, sample_weight=None):
+    def update_state(
+        self, reference: Tensor, video: Tensor, sample_weight: None = None
+    ) -> None:
         """Adds clips.
 
         Args:
@@ -111,7 +120,9 @@ class FrechetVideoDistance(keras.metrics.Metric):
         self.update_features(self.features(reference), self.features(video))
         self._clip_shape = expected
 
-    def update_features(self, reference_features, features):
+    def update_features(
+        self, reference_features: ArrayLike, features: ArrayLike
+    ) -> None:
         """Adds features that were computed before.
 
         Args:
@@ -121,17 +132,17 @@ class FrechetVideoDistance(keras.metrics.Metric):
         Raises:
             ValueError: if they are not as above, or not finite.
         """
-        if self.statistics is None:
+        if self.reference_statistics is None or self.statistics is None:
             num_features = self.features.num_features or np.shape(features)[-1]
             self.reference_statistics = FeatureStatistics(num_features)
             self.statistics = FeatureStatistics(num_features)
         self.reference_statistics.update(reference_features)
         self.statistics.update(features)
 
-    def result(self):
+    def result(self) -> float:
         """Returns the distance, a float; NaN with fewer than two clips in a set."""
         clips = min(self._num_clips())
-        if clips < 2:
+        if self.reference_statistics is None or self.statistics is None or clips < 2:
             return float("nan")
         if clips < FEW_CLIPS and not self._warned:
             self._warned = True
@@ -143,7 +154,7 @@ class FrechetVideoDistance(keras.metrics.Metric):
             )
         return self.reference_statistics.distance(self.statistics)
 
-    def report(self):
+    def report(self) -> dict[str, Any]:
         """Returns the distance, and the conditions for comparing it with others.
 
         Returns:
@@ -164,19 +175,19 @@ class FrechetVideoDistance(keras.metrics.Metric):
             "width": width,
         }
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "features": keras.saving.serialize_keras_object(self.features),
             "name": self.name,
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         features = keras.saving.deserialize_keras_object(config["features"])
         return cls(**{**config, "features": features})
 
     def _num_clips(self):
-        if self.statistics is None:
+        if self.reference_statistics is None or self.statistics is None:
             return 0, 0
         return self.reference_statistics.count, self.statistics.count
 

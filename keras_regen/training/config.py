@@ -5,11 +5,13 @@ import pathlib
 import reprlib
 import sys
 import tomllib
+from typing import Any, Self
 
 from keras_regen.atomic_output import AtomicOutput, error_reason
 from keras_regen.checks import check_real, check_whole, read_small
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.sizes import parse_memory
+from keras_regen.types import StrPath
 
 # Settings that may change when a run is resumed.
 CHANGEABLE = ("workers", "samples", "cache")
@@ -155,7 +157,7 @@ class TrainingConfig:
         4, "Validation clips to reconstruct every epoch.", min=0, max=10_000
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             self._check_type(field)
         if not self.data:
@@ -224,12 +226,12 @@ class TrainingConfig:
             object.__setattr__(self, name, float(value))
 
     @property
-    def epochs(self):
+    def epochs(self) -> int:
         """Epochs to train for; with `minutes` there is no such number."""
         return sys.maxsize if self.minutes else self.steps // self.steps_per_epoch
 
     @classmethod
-    def load(cls, path=None, **overrides):
+    def load(cls, path: StrPath | None = None, **overrides: Any) -> Self:
         """Reads a TOML file, and replaces some of its settings.
 
         Args:
@@ -241,14 +243,14 @@ class TrainingConfig:
         """
         return cls(**{**(_read_config(path) if path else {}), **overrides})
 
-    def save(self, path):
+    def save(self, path: StrPath) -> None:
         """Writes a TOML file with every setting; replaces one that is there."""
         import tomli_w
 
         with AtomicOutput(path, "configuration") as output:
             output.temporary.write_text(tomli_w.dumps(dataclasses.asdict(self)))
 
-    def check_continues(self, other):
+    def check_continues(self, other: "TrainingConfig") -> None:
         """Raises ValueError unless a run started with `other` can resume with this."""
         changed = [
             f"{field.name}={getattr(self, field.name)}, not "

@@ -11,7 +11,9 @@ JAX uses every device that it sees, TensorFlow every GPU, and PyTorch every proc
 """
 
 import contextlib
+import importlib
 import os
+from collections.abc import Iterator
 
 import keras
 import numpy as np
@@ -27,7 +29,7 @@ JAX_CLUSTER = (
 
 
 @contextlib.contextmanager
-def scope(model_parallel=1):
+def scope(model_parallel: int = 1) -> Iterator[None]:
     """Distributes a `with` block, from building the model to the end of training.
 
     JAX distributes it over all devices, including those of other processes if the
@@ -59,7 +61,7 @@ def scope(model_parallel=1):
         yield
 
 
-def distribute(model):
+def distribute(model: keras.Model) -> None:
     """Makes the replicas of a model train in step, each with its own noise.
 
     Call it once, before `fit`, when the model is compiled and its weights are loaded.
@@ -79,17 +81,15 @@ def distribute(model):
     backend = keras.backend.backend()
     if num_replicas() == 1 or backend == "jax":
         return
-    if backend == "torch":
-        from keras_regen.training import torch_ddp as replicas
-    else:
-        from keras_regen.training import tensorflow_mirrored as replicas
+    of_backend = "torch_ddp" if backend == "torch" else "tensorflow_mirrored"
+    replicas = importlib.import_module(f"keras_regen.training.{of_backend}")
     replicas.train_in_step(model)
     for state in model.non_trainable_variables:
         if state.name == "seed_generator_state":
             _seed_replicas(state, replicas.replica_states(state))
 
 
-def num_replicas():
+def num_replicas() -> int:
     """Returns the number of parts of a batch, over all processes."""
     backend = keras.backend.backend()
     if backend == "jax":
@@ -102,22 +102,22 @@ def num_replicas():
     return world_size()
 
 
-def world_size():
+def world_size() -> int:
     """Returns the number of processes that train. Each reads a share of the data."""
     return _process()[1]
 
 
-def rank():
+def rank() -> int:
     """Returns this process's number, from 0, which selects its share of the data."""
     return _process()[0]
 
 
-def is_chief():
+def is_chief() -> bool:
     """Whether this process is the one that writes files and prints progress."""
     return rank() == 0
 
 
-def local_batch_size(batch_size):
+def local_batch_size(batch_size: int) -> int:
     """Returns the batch size of this process's data.
 
     Args:
@@ -225,7 +225,7 @@ def _seed_replicas(state, replicas):
         variable.assign([replica_seed(seed, replica), count])
 
 
-def replica_seed(seed, replica):
+def replica_seed(seed: int, replica: int) -> int:
     """Returns a replica's seed, from 0 to 2**31 - 1; the first replica keeps `seed`."""
     if replica == 0:
         return seed

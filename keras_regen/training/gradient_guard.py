@@ -1,7 +1,12 @@
 """Skipping training steps whose gradients are not finite."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
+
+from keras_regen.types import Tensor
 
 # The largest int32: more steps than any run has.
 NEVER = 2**31 - 1
@@ -39,19 +44,19 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
 
     def __init__(
         self,
-        inner_optimizer,
-        initial_scale=1.0,
-        dynamic_growth_steps=NEVER,
-        name=None,
-        **kwargs,
-    ):
+        inner_optimizer: keras.optimizers.Optimizer,
+        initial_scale: float = 1.0,
+        dynamic_growth_steps: int = NEVER,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             inner_optimizer, initial_scale, dynamic_growth_steps, name=name, **kwargs
         )
         if keras.backend.backend() == "torch":
             _use_foreach(inner_optimizer)
 
-    def build(self, var_list):
+    def build(self, var_list: Sequence[keras.Variable]) -> None:
         super().build(var_list)
         self.skipped, self.skipped_in_a_row = (
             self.add_variable(
@@ -64,7 +69,12 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
             for name in ("skipped", "skipped_in_a_row")
         )
 
-    def stateless_apply(self, optimizer_variables, grads, trainable_variables):
+    def stateless_apply(
+        self,
+        optimizer_variables: Sequence[Tensor],
+        grads: Sequence[Tensor],
+        trainable_variables: Sequence[Tensor],
+    ) -> tuple[Sequence[Tensor], list[Tensor]]:
         before = self._own(optimizer_variables)
         trainable_variables, optimizer_variables = super().stateless_apply(
             optimizer_variables, grads, trainable_variables
@@ -77,9 +87,13 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
         )
         return trainable_variables, [*own.values(), *optimizer_variables[len(own) :]]
 
-    def apply(self, grads, trainable_variables=None):
+    def apply(
+        self,
+        grads: Sequence[Tensor],
+        trainable_variables: Sequence[keras.Variable] | None = None,
+    ) -> None:
         if not self.built:
-            self.build(trainable_variables)
+            self.build(trainable_variables or ())
         before = ops.copy(self.dynamic_scale)
         super().apply(grads, trainable_variables)
         skipped, in_a_row = self._count(
@@ -88,7 +102,7 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
         self.skipped.assign(skipped)
         self.skipped_in_a_row.assign(in_a_row)
 
-    def check_finite(self, grads):
+    def check_finite(self, grads: Sequence[Tensor]) -> Tensor:
         """Returns a scalar, bool: whether all gradients are finite."""
         if keras.backend.backend() != "torch":
             return super().check_finite(grads)
@@ -103,7 +117,7 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
         )
         return found == 0
 
-    def reset_scale(self):
+    def reset_scale(self) -> None:
         """Resets the scale that skipped steps have halved, unless it can grow back."""
         if self.built and self.dynamic_growth_steps == NEVER:
             self.dynamic_scale.assign(self.initial_scale)
@@ -176,20 +190,20 @@ class SkippedSteps(keras.callbacks.Callback):
             checked every `limit` steps.
     """
 
-    def __init__(self, limit=25):
+    def __init__(self, limit: int = 25) -> None:
         super().__init__()
         self.limit = limit
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._steps = 0
         self.model.optimizer.reset_scale()
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         before, self._steps = self._steps, batch + 1
         if before // self.limit != self._steps // self.limit:
             self._check()
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._check()
         logs["skipped"] = int(self.model.optimizer.skipped)
 

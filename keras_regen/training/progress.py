@@ -1,12 +1,15 @@
 """Showing how a training goes: a line while it runs, and a plot of its history."""
 
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import rich.console
 import rich.progress
 
 from keras_regen.figures import new_figure, save_figure
+from keras_regen.types import StrPath
 
 REFRESH_SECONDS = 0.5
 
@@ -27,7 +30,14 @@ class Progress(keras.callbacks.Callback):
             Defaults to infinity.
     """
 
-    def __init__(self, steps, batch_size, done=0, console=None, seconds=float("inf")):
+    def __init__(
+        self,
+        steps: int | None,
+        batch_size: int,
+        done: int = 0,
+        console: rich.console.Console | None = None,
+        seconds: float = float("inf"),
+    ) -> None:
         super().__init__()
         self.steps = steps
         self.batch_size = batch_size
@@ -45,19 +55,19 @@ class Progress(keras.callbacks.Callback):
             disable=not self.console.is_terminal,
         )
 
-    def on_train_begin(self, logs=None):
+    def on_train_begin(self, logs: Any = None) -> None:
         self._task = self._bar.add_task(
             "", total=self.steps, completed=self.done, text="compiling"
         )
         self._bar.start()
-        self._clock = None
+        self._clock: tuple[float, int] | None = None
 
-    def on_epoch_begin(self, epoch, logs=None):
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch_start, self._epoch_clock = self.done, time.perf_counter()
         # The first step of a run compiles, so the clock starts after it.
         self._clock = self._clock and (time.perf_counter(), 0)
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.done = self._epoch_start + batch + 1
         now = time.perf_counter()
         if self._clock is None:
@@ -69,7 +79,7 @@ class Progress(keras.callbacks.Callback):
             text = f"loss {float(logs['loss']):.4f}, {rate:.1f} samples/s"
             self._bar.update(self._task, completed=self.done, text=text)
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         now = time.perf_counter()
         logs["seconds"] = now - self._epoch_clock
         logs["samples_per_second"] = self._samples_per_second(now)
@@ -79,10 +89,12 @@ class Progress(keras.callbacks.Callback):
         self._bar.update(self._task, completed=self.done)
         self.console.print(self._line(logs), highlight=False)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         self._bar.stop()
 
     def _samples_per_second(self, now):
+        if self._clock is None:
+            return 0.0
         start, first = self._clock
         steps = self.done - self._epoch_start - first
         return steps * self.batch_size / max(now - start, 1e-9)
@@ -99,7 +111,7 @@ class Progress(keras.callbacks.Callback):
         if "elapsed" in logs:
             seconds = max(0, self.seconds - logs["elapsed"])
             parts.append(f"{_clock_time(seconds)} left")
-        elif rate:
+        elif rate and self.steps:
             seconds = (self.steps - self.done) * self.batch_size / rate
             parts.append(f"{_clock_time(seconds)} left")
         return ", ".join(parts)
@@ -111,7 +123,9 @@ def _clock_time(seconds):
     return f"{hours}:{minutes:02}:{seconds:02}"
 
 
-def plot_history(history, steps_per_epoch, path):
+def plot_history(
+    history: Sequence[dict[str, Any]], steps_per_epoch: int, path: StrPath
+) -> None:
     """Plots the loss, the loss at diffusion times, the PSNR and the learning rate.
 
     Args:

@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import pathlib
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,6 +15,8 @@ from keras_regen.data import Bucket, VideoClips
 from keras_regen.hardware import hardware
 from keras_regen.latents import LatentStatistics
 from keras_regen.models import (
+    ConvAutoencoder,
+    Regen,
     assign_averages,
     build_model,
     load_model,
@@ -29,6 +32,7 @@ from keras_regen.training.config import CHANGEABLE, TrainingConfig
 from keras_regen.training.gradient_guard import GradientGuard, SkippedSteps
 from keras_regen.training.progress import Progress, plot_history
 from keras_regen.training.sample_monitor import FPS, SampleMonitor
+from keras_regen.types import StrPath
 from keras_regen.video import VideoWriter
 
 # Names of the files and directories that a run writes.
@@ -42,7 +46,9 @@ STATISTICS_CLIPS, STATISTICS_BATCH = 512, 8
 HELD_OUT_SEED = 2503
 
 
-def train(config, output, console=None):
+def train(
+    config: TrainingConfig, output: StrPath, console: rich.console.Console | None = None
+) -> Regen | ConvAutoencoder:
     """Trains a model, or resumes its training.
 
     Writes to the directory `output`: `config.toml`, every setting; `checkpoint.h5`,
@@ -76,7 +82,7 @@ def train(config, output, console=None):
         return run()
 
 
-def untrained_model(config, **how):
+def untrained_model(config: TrainingConfig, **how: Any) -> Regen | ConvAutoencoder:
     """Builds the model of a configuration, with initial weights.
 
     Args:

@@ -4,6 +4,8 @@ import contextlib
 import io
 import pathlib
 import tempfile
+from collections.abc import Iterator
+from typing import Any
 
 import imageio.v3 as iio
 import keras
@@ -12,6 +14,7 @@ from keras import ops
 
 from keras_regen.metrics import psnr
 from keras_regen.models import assign_averages
+from keras_regen.types import StrPath
 from keras_regen.video import VideoWriter
 
 # Diffusion times at which the loss is measured.
@@ -42,7 +45,9 @@ class SampleMonitor(keras.callbacks.Callback):
         ValueError: if the shape or dtype of the clips is wrong.
     """
 
-    def __init__(self, directory, clips, batch_size=4, step=0):
+    def __init__(
+        self, directory: StrPath, clips: np.ndarray, batch_size: int = 4, step: int = 0
+    ) -> None:
         super().__init__()
         if clips.ndim != 5 or clips.dtype != "uint8" or not len(clips):
             raise ValueError(
@@ -54,10 +59,10 @@ class SampleMonitor(keras.callbacks.Callback):
         self._log = _TensorBoardLog(directory, purge_step=step)
         self._step = step
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._step_in_epoch = batch + 1
 
-    def on_epoch_end(self, epoch, logs=None):
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._step += self._step_in_epoch
         with averaged_weights(self.model):
             scores, pairs = self._reconstruct()
@@ -67,12 +72,13 @@ class SampleMonitor(keras.callbacks.Callback):
             self._log.clip(f"clip_{i}", clip, FPS, self._step)
             self._log.clip(f"image_{i}", still, FPS, self._step)
 
-    def on_train_end(self, logs=None):
+    def on_train_end(self, logs: Any = None) -> None:
         self._log.close()
 
     def _reconstruct(self):
         times = (np.arange(NUM_TIMES) + 0.5) / NUM_TIMES
-        losses, quality, pairs = [], [], []
+        losses, quality = [], []
+        pairs: list[tuple[np.ndarray, np.ndarray]] = []
         for start in range(0, len(self.clips), self.batch_size):
             clips = self.clips[start : start + self.batch_size]
             decoded = self.model.reconstruct(clips)
@@ -97,7 +103,7 @@ class SampleMonitor(keras.callbacks.Callback):
 
 
 @contextlib.contextmanager
-def averaged_weights(model):
+def averaged_weights(model: keras.Model) -> Iterator[None]:
     """Runs a `with` block with the averaged weights, then restores the weights.
 
     Args:

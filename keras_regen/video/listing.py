@@ -5,8 +5,11 @@ import glob
 import math
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Literal
 
 from keras_regen.atomic_output import error_reason
+from keras_regen.types import StrPath
 from keras_regen.video.image_directory import IMAGE_SUFFIXES
 from keras_regen.video.source import UnreadableError, check_is_file
 
@@ -18,7 +21,7 @@ VIDEO_SUFFIXES = (
 )
 
 
-def find_videos(source):
+def find_videos(source: StrPath | Sequence[StrPath]) -> dict[str, float]:
     """Finds the videos of a source.
 
     Args:
@@ -33,7 +36,7 @@ def find_videos(source):
             `path`, or a weight is not a number, 0 or more.
     """
     sources = [source] if isinstance(source, (str, os.PathLike)) else source
-    found = {}
+    found: dict[str, float] = {}
     for item in sources:
         for path, weight in _expand(os.fspath(item)):
             found.setdefault(path, weight)
@@ -46,7 +49,7 @@ def find_videos(source):
     return dict(sorted(found.items()))
 
 
-def bundled_clip(name="bunny"):
+def bundled_clip(name: Literal["bunny", "steel"] = "bunny") -> pathlib.Path:
     """Returns the path of a clip in the package.
 
     Both clips have 36 frames of 240x424 pixels, at 24 frames/s. The bundled presets

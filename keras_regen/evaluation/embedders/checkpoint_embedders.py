@@ -3,9 +3,11 @@
 import importlib
 import math
 import pathlib
+from typing import Any
 
 from keras_regen.evaluation.embedders.embedder import BITS_PER_VALUE
 from keras_regen.evaluation.embedders.torch_embedder import LatentGrid, TorchEmbedder
+from keras_regen.types import StrPath, Tensor
 
 VIDTOK_REPOSITORY = "microsoft/VidTok"
 WF_VAE_SPATIAL_COMPRESSION = 8
@@ -36,13 +38,13 @@ class VidTokEmbedder(TorchEmbedder):
 
     def __init__(
         self,
-        config,
-        checkpoint,
-        name=None,
-        chunk_frames=None,
-        torch_dtype=None,
-        device=None,
-    ):
+        config: StrPath,
+        checkpoint: StrPath,
+        name: str | None = None,
+        chunk_frames: int | None = None,
+        torch_dtype: Any = None,
+        device: Any = None,
+    ) -> None:
         omegaconf = import_peer("omegaconf", VIDTOK_REPOSITORY)
         util = import_peer("vidtok.modules.util", VIDTOK_REPOSITORY)
         model = omegaconf.OmegaConf.load(str(config)).model
@@ -68,18 +70,18 @@ class VidTokEmbedder(TorchEmbedder):
             name or pathlib.Path(checkpoint).stem,
             module,
             grid,
-            math.log2(codebook_size) if self.discrete else BITS_PER_VALUE,
+            BITS_PER_VALUE if codebook_size is None else math.log2(codebook_size),
             chunk_frames,
             torch_dtype,
             device,
         )
 
-    def encode(self, video):
+    def encode(self, video: Tensor) -> Tensor:
         """See `TorchEmbedder`."""
         latents, log = self.module.encode(video, return_reg_log=True)
         return log["indices"] if self.discrete else latents
 
-    def decode(self, latents):
+    def decode(self, latents: Tensor) -> Tensor:
         """See `TorchEmbedder`."""
         video = self.module.decode(latents, decode_from_indices=self.discrete)
         # Causal models pad at the start, and version 1.1 does not crop the padding.
@@ -116,8 +118,13 @@ class OmniTokenizerEmbedder(TorchEmbedder):
     value_limit = 0.5
 
     def __init__(
-        self, checkpoint, name=None, chunk_frames=None, torch_dtype=None, device=None
-    ):
+        self,
+        checkpoint: StrPath,
+        name: str | None = None,
+        chunk_frames: int | None = None,
+        torch_dtype: Any = None,
+        device: Any = None,
+    ) -> None:
         peer = import_peer("OmniTokenizer", "FoundationVision/OmniTokenizer")
         module = peer.OmniTokenizer_VQGAN.load_from_checkpoint(
             str(checkpoint), map_location="cpu", strict=False
@@ -141,7 +148,7 @@ class OmniTokenizerEmbedder(TorchEmbedder):
             device,
         )
 
-    def encode(self, video):
+    def encode(self, video: Tensor) -> Tensor:
         """See `TorchEmbedder`."""
         if not self.module.use_vae:
             return self.module.encode(video, is_image=False)
@@ -149,7 +156,7 @@ class OmniTokenizerEmbedder(TorchEmbedder):
         moments = self.module.pre_vq_conv(self.module.encoder(video, is_image=False))
         return moments.chunk(2, dim=1)[0]
 
-    def decode(self, latents):
+    def decode(self, latents: Tensor) -> Tensor:
         """See `TorchEmbedder`."""
         if self.module.use_vae:
             # It encodes to (B, C, T, H, W) but decodes from channels last.
@@ -179,8 +186,13 @@ class WFVAEEmbedder(TorchEmbedder):
     """
 
     def __init__(
-        self, path, name=None, chunk_frames=None, torch_dtype=None, device=None
-    ):
+        self,
+        path: StrPath,
+        name: str | None = None,
+        chunk_frames: int | None = None,
+        torch_dtype: Any = None,
+        device: Any = None,
+    ) -> None:
         models = import_peer("causalvideovae.model", "PKU-YuanGroup/WF-VAE")
         module = models.WFVAEModel.from_pretrained(str(path))
         super().__init__(
@@ -196,16 +208,16 @@ class WFVAEEmbedder(TorchEmbedder):
             device=device,
         )
 
-    def encode(self, video):
+    def encode(self, video: Tensor) -> Tensor:
         """See `TorchEmbedder`."""
         return self.module.encode(video).latent_dist.mode()
 
-    def decode(self, latents):
+    def decode(self, latents: Tensor) -> Tensor:
         """See `TorchEmbedder`."""
         return self.module.decode(latents).sample
 
 
-def import_peer(module, repository):
+def import_peer(module: str, repository: str) -> Any:
     """Imports a module of a model's own repository.
 
     Raises:

@@ -1,6 +1,7 @@
 """The video autoencoders of diffusers."""
 
 import pathlib
+from typing import Any
 
 from keras_regen.evaluation.embedders.torch_embedder import (
     LatentGrid,
@@ -8,6 +9,7 @@ from keras_regen.evaluation.embedders.torch_embedder import (
     as_torch_dtype,
     import_torch,
 )
+from keras_regen.types import Tensor
 
 
 def _ratios_grid(module):
@@ -85,14 +87,14 @@ class DiffusersEmbedder(TorchEmbedder):
 
     def __init__(
         self,
-        model_or_path,
-        family=None,
-        name=None,
-        decode_timestep=0.05,
-        chunk_frames=None,
-        torch_dtype=None,
-        device=None,
-    ):
+        model_or_path: Any,
+        family: str | None = None,
+        name: str | None = None,
+        decode_timestep: float = 0.05,
+        chunk_frames: int | None = None,
+        torch_dtype: Any = None,
+        device: Any = None,
+    ) -> None:
         if isinstance(model_or_path, str | pathlib.Path):
             module = _load(str(model_or_path), family, torch_dtype)
             name = name or pathlib.Path(model_or_path).name
@@ -110,11 +112,11 @@ class DiffusersEmbedder(TorchEmbedder):
         )
         self.decode_timestep = decode_timestep
 
-    def encode(self, video):
+    def encode(self, video: Tensor) -> Tensor:
         """See `TorchEmbedder`."""
         return self.module.encode(video).latent_dist.mode()
 
-    def decode(self, latents):
+    def decode(self, latents: Tensor) -> Tensor:
         """See `TorchEmbedder`."""
         torch = import_torch()
         times = ()

@@ -37,20 +37,32 @@ class Embedder(typing.Protocol):
 
     name: str
 
-    def reconstruct(self, video) -> Reconstruction:
+    def reconstruct(self, video: np.ndarray) -> Reconstruction:
         """Encodes and decodes a uint8 video `(T, H, W, 3)` of any size."""
 
-    def num_values(self, num_frames, height, width) -> int | None:
+    def num_values(self, num_frames: int, height: int, width: int) -> int | None:
         """Returns the number of latent values or tokens for a shape of video."""
 
 
-def num_latent_bits(embedder, num_frames, height, width):
-    """Returns the number of bits of the latents for a shape of video, rounded up."""
+def num_latent_bits(
+    embedder: Embedder, num_frames: int, height: int, width: int
+) -> int:
+    """Returns the number of bits of the latents for a shape of video, rounded up.
+
+    Raises:
+        ValueError: if the embedder has no latents.
+    """
     bits_per_value = getattr(embedder, "bits_per_value", BITS_PER_VALUE)
-    return math.ceil(embedder.num_values(num_frames, height, width) * bits_per_value)
+    num_values = embedder.num_values(num_frames, height, width)
+    if num_values is None:
+        raise ValueError(
+            "The embedder to match must have latents. "
+            f"Received: an embedder named {embedder.name}"
+        )
+    return math.ceil(num_values * bits_per_value)
 
 
-def as_stored(latents):
+def as_stored(latents: np.ndarray) -> np.ndarray:
     """Rounds a float array to float16, whose bits are counted.
 
     Raises:
@@ -66,7 +78,7 @@ def as_stored(latents):
     return stored
 
 
-def check_frames(video):
+def check_frames(video: np.ndarray) -> None:
     """Raises ValueError unless it is a uint8 array of shape (T, H, W, 3)."""
     shape = video.shape
     if video.dtype != "uint8" or len(shape) != 4 or shape[-1] != 3 or 0 in shape:

@@ -1,11 +1,14 @@
 """Embedders by name, for the command line."""
 
+from typing import Any
+
 from keras_regen.evaluation.embedders.checkpoint_embedders import (
     OmniTokenizerEmbedder,
     VidTokEmbedder,
     WFVAEEmbedder,
 )
 from keras_regen.evaluation.embedders.diffusers_embedder import DiffusersEmbedder
+from keras_regen.evaluation.embedders.embedder import Embedder
 from keras_regen.evaluation.embedders.video_codec_embedder import VideoCodecEmbedder
 from keras_regen.evaluation.embedders.x264 import X264
 from keras_regen.evaluation.embedders.zonal_dct import ZonalDct
@@ -18,17 +21,17 @@ FORMS = (
 
 
 def load_embedder(
-    spec,
-    match=None,
+    spec: str,
+    match: Embedder | None = None,
     *,
-    steps=1,
-    seed=0,
-    max_memory=None,
-    num_frames=9,
-    chunk_frames=None,
-    torch_dtype=None,
-    device=None,
-):
+    steps: int = 1,
+    seed: int = 0,
+    max_memory: str | float | None = None,
+    num_frames: int = 9,
+    chunk_frames: int | None = None,
+    torch_dtype: Any = None,
+    device: Any = None,
+) -> Embedder:
     """Loads an embedder.
 
     Options that do not concern the embedder are ignored.

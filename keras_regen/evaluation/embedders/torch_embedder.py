@@ -5,6 +5,8 @@ import dataclasses
 import functools
 import importlib
 import math
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from keras_regen.evaluation.embedders.embedder import (
     check_frames,
 )
 from keras_regen.pixels import to_uint8
+from keras_regen.types import Tensor
 from keras_regen.weights_digest import weights_digest
 
 
@@ -43,7 +46,9 @@ class LatentGrid:
     side_step: int | None = None
     square: bool = False
 
-    def padded_shape(self, num_frames, height, width):
+    def padded_shape(
+        self, num_frames: int, height: int, width: int
+    ) -> tuple[int, int, int]:
         """Returns the smallest `(T, H, W)` for the model that contains the video."""
         step = self.frame_step or self.temporal_compression
         num_frames = -(-(num_frames - self.causal) // step) * step + self.causal
@@ -52,7 +57,7 @@ class LatentGrid:
         step = self.side_step or self.spatial_compression
         return num_frames, -(-height // step) * step, -(-width // step) * step
 
-    def num_values(self, num_frames, height, width):
+    def num_values(self, num_frames: int, height: int, width: int) -> int:
         """Returns the number of latent values or tokens of a video."""
         frames, height, width = self.padded_shape(num_frames, height, width)
         frames = (frames - self.causal) // self.temporal_compression + self.causal
@@ -88,14 +93,14 @@ class TorchEmbedder(abc.ABC):
 
     def __init__(
         self,
-        name,
-        module,
-        grid,
-        bits_per_value=BITS_PER_VALUE,
-        chunk_frames=None,
-        torch_dtype=None,
-        device=None,
-    ):
+        name: str,
+        module: Any,
+        grid: LatentGrid,
+        bits_per_value: float = BITS_PER_VALUE,
+        chunk_frames: int | None = None,
+        torch_dtype: Any = None,
+        device: Any = None,
+    ) -> None:
         torch = import_torch()
         if chunk_frames is not None and chunk_frames < 1:
             raise ValueError(
@@ -114,21 +119,21 @@ class TorchEmbedder(abc.ABC):
             module.to(dtype=self._dtype)
 
     @functools.cached_property
-    def identity(self):
+    def identity(self) -> list[Any]:
         """See `Embedder`."""
         tensors = self.module.state_dict().values()
         weights = weights_digest(tensor.float().cpu().numpy() for tensor in tensors)
         return [weights, self.chunk_frames, str(self._dtype)]
 
     @abc.abstractmethod
-    def encode(self, video):
+    def encode(self, video: Tensor) -> Tensor:
         """Returns the latents, or integer tokens, of a tensor `(1, 3, T, H, W)`."""
 
     @abc.abstractmethod
-    def decode(self, latents):
+    def decode(self, latents: Tensor) -> Tensor:
         """Returns the decoded tensor `(1, 3, T, H, W)` of latents or tokens."""
 
-    def reconstruct(self, video):
+    def reconstruct(self, video: np.ndarray) -> Reconstruction:
         """See `Embedder`."""
         check_frames(video)
         length = self.chunk_frames or len(video)
@@ -138,7 +143,7 @@ class TorchEmbedder(abc.ABC):
         num_bits = math.ceil(num_values * self.bits_per_value)
         return Reconstruction(np.concatenate(decoded), num_values, num_bits)
 
-    def num_values(self, num_frames, height, width):
+    def num_values(self, num_frames: int, height: int, width: int) -> int:
         """See `Embedder`."""
         length = self.chunk_frames or num_frames
         return sum(
@@ -173,7 +178,7 @@ class TorchEmbedder(abc.ABC):
         return to_uint8(array), num_values
 
 
-def import_torch():
+def import_torch() -> ModuleType:
     """Imports PyTorch, or raises an ImportError that says what to install."""
     try:
         return importlib.import_module("torch")
@@ -183,7 +188,7 @@ def import_torch():
         ) from error
 
 
-def as_torch_dtype(dtype):
+def as_torch_dtype(dtype: Any) -> Any:
     """Returns the `torch.dtype` of a name; keeps a `torch.dtype` or None."""
     torch = import_torch()
     found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype

@@ -3,6 +3,9 @@
 import dataclasses
 import functools
 import pathlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from keras_regen.evaluation.embedders.embedder import (
     BITS_PER_VALUE,
@@ -11,6 +14,9 @@ from keras_regen.evaluation.embedders.embedder import (
     check_frames,
 )
 from keras_regen.weights_digest import weights_digest
+
+if TYPE_CHECKING:
+    from keras_regen.codec import VideoCodec
 
 
 class VideoCodecEmbedder:
@@ -32,20 +38,26 @@ class VideoCodecEmbedder:
     192
     """
 
-    def __init__(self, codec, num_steps=1, seed=0, name=None):
+    def __init__(
+        self,
+        codec: "VideoCodec",
+        num_steps: int = 1,
+        seed: int = 0,
+        name: str | None = None,
+    ) -> None:
         self.codec = codec
         self.num_steps = num_steps
         self.seed = seed
         self.name = name or _name(codec.model)
 
     @functools.cached_property
-    def identity(self):
+    def identity(self) -> list[Any]:
         """See `Embedder`."""
         weights = weights_digest(self.codec.model.get_weights())
         settings = self.codec.chunking, self.codec.blend_frames, self.codec.tile_size
         return [weights, *settings, self.num_steps, self.seed]
 
-    def reconstruct(self, video):
+    def reconstruct(self, video: np.ndarray) -> Reconstruction:
         """See `Embedder`."""
         check_frames(video)
         latents = self.codec.encode(video)
@@ -54,7 +66,7 @@ class VideoCodecEmbedder:
         num_values = latents.array.size
         return Reconstruction(decoded, num_values, BITS_PER_VALUE * num_values)
 
-    def num_values(self, num_frames, height, width):
+    def num_values(self, num_frames: int, height: int, width: int) -> int:
         """See `Embedder`."""
         chunks, rows, columns, channels = self.codec.latent_shape(
             num_frames, height, width

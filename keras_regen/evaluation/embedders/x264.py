@@ -2,11 +2,13 @@
 
 import fractions
 import re
+from typing import Any
 
 import av
 import numpy as np
 
 from keras_regen.evaluation.embedders.embedder import (
+    Embedder,
     Reconstruction,
     check_frames,
     num_latent_bits,
@@ -37,16 +39,16 @@ class X264:
         name: str. Defaults to `"x264"`.
     """
 
-    def __init__(self, match, name="x264"):
+    def __init__(self, match: Embedder, name: str = "x264") -> None:
         self.match = match
         self.name = name
 
     @property
-    def identity(self):
+    def identity(self) -> list[Any]:
         """See `Embedder`."""
         return [self.match.name, getattr(self.match, "identity", None)]
 
-    def reconstruct(self, video):
+    def reconstruct(self, video: np.ndarray) -> Reconstruction:
         """See `Embedder`."""
         check_frames(video)
         budget = num_latent_bits(self.match, *video.shape[:3])
@@ -63,7 +65,7 @@ class X264:
                 low = middle + 1
         return Reconstruction(_decode(packets), None, _num_bits(packets))
 
-    def num_values(self, num_frames, height, width):
+    def num_values(self, num_frames: int, height: int, width: int) -> None:
         """Returns None, because it has no latents."""
         return None
 
@@ -73,7 +75,8 @@ def _encode(planes, size, crf):
     context = av.CodecContext.create("libx264", "w")
     context.height, context.width = size
     context.pix_fmt = pixel_format = h264_pixel_format(*size)
-    context.framerate, context.time_base = FPS, fractions.Fraction(1, FPS)
+    context.framerate = fractions.Fraction(FPS)
+    context.time_base = fractions.Fraction(1, FPS)
     tag_bt709(context)
     context.thread_count = THREADS
     context.options = {"preset": PRESET, "crf": str(crf)}
@@ -127,7 +130,7 @@ _INVERSE = np.linalg.inv(_FORWARD)
 _OFFSET = np.array([16, 128, 128])
 
 
-def to_planes(frame):
+def to_planes(frame: np.ndarray) -> np.ndarray:
     """Returns the planes of a uint8 frame `(H, W, 3)`, stacked as in PyAV."""
     height, width, _ = frame.shape
     planes = np.moveaxis(frame @ _FORWARD.T + _OFFSET, -1, 0)
@@ -138,7 +141,7 @@ def to_planes(frame):
     return _to_uint8(np.concatenate([planes[0], chroma]))
 
 
-def to_rgb(planes):
+def to_rgb(planes: np.ndarray) -> np.ndarray:
     """Returns the uint8 frame `(H, W, 3)` for planes from `to_planes`."""
     if planes.ndim == 2:
         height, width = planes.shape[0] * 2 // 3, planes.shape[1]

@@ -1,9 +1,12 @@
 """The baseline from transform coding: the best fixed zone of a 3D DCT."""
 
+from typing import Any
+
 import numpy as np
 
 from keras_regen.evaluation.embedders.embedder import (
     BITS_PER_VALUE,
+    Embedder,
     Reconstruction,
     check_frames,
 )
@@ -31,7 +34,7 @@ class ZonalDct:
         ValueError: if `num_frames` is less than 1.
     """
 
-    def __init__(self, match, num_frames=9, name="dct"):
+    def __init__(self, match: Embedder, num_frames: int = 9, name: str = "dct") -> None:
         if num_frames < 1:
             raise ValueError(
                 f"`num_frames` must be at least 1. Received: num_frames={num_frames}"
@@ -43,11 +46,11 @@ class ZonalDct:
         self._transforms = (_dct_matrix(num_frames), space, space, COLOUR)
 
     @property
-    def identity(self):
+    def identity(self) -> list[Any]:
         """See `Embedder`."""
         return [self.num_frames, self.match.name, getattr(self.match, "identity", None)]
 
-    def reconstruct(self, video):
+    def reconstruct(self, video: np.ndarray) -> Reconstruction:
         """See `Embedder`."""
         check_frames(video)
         shape = frames, height, width = video.shape[:3]
@@ -66,7 +69,7 @@ class ZonalDct:
             decoded[:frames, :height, :width], num_values, BITS_PER_VALUE * num_values
         )
 
-    def num_values(self, num_frames, height, width):
+    def num_values(self, num_frames: int, height: int, width: int) -> int:
         """See `Embedder`."""
         blocks = self._num_blocks(num_frames, height, width)
         return blocks * self._values_per_block(num_frames, height, width)

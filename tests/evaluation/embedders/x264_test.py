@@ -29,6 +29,11 @@ def test_bits_of_tokens():
     assert 9500 < X264(match).reconstruct(VIDEO).num_bits <= 10000
 
 
+def test_the_match_has_latents():
+    with pytest.raises(ValueError, match="must have latents.*named x264"):
+        X264(X264(Sized(1))).reconstruct(VIDEO)
+
+
 def test_quality_grows_with_size():
     scores = [
         psnr(VIDEO, X264(Sized(n)).reconstruct(VIDEO).video).mean()
