@@ -16,6 +16,9 @@ from keras_regen.types import StrPath
 # A chunk's number, its latents as a float32 array `(2, rows, columns, C)`, and whether
 # no chunk follows.
 Chunk = collections.namedtuple("Chunk", "number latents is_last")
+# The frames of a piece, from `start` to `stop - 1`, and the seconds at which they are
+# shown, and at which the last one ends.
+_Seconds = collections.namedtuple("_Seconds", "start stop times")
 
 # Among this many chunks there is one with the most evenly spaced times that a chunk can
 # have.
@@ -41,6 +44,7 @@ class Timeline:
             of `latents`.
         live: bool or None. Whether latents may have to be waited for. Defaults to
             whether they are an iterable.
+        keeps_times: bool. Whether `shown_at` will be called. Defaults to `False`.
 
     Attributes:
         first: `Latents`. The first piece, which describes the others.
@@ -63,6 +67,7 @@ class Timeline:
         speed: float = 1.0,
         times: ArrayLike | None = None,
         live: bool | None = None,
+        keeps_times: bool = False,
     ) -> None:
         if times is not None and (fps is not None or speed != 1):
             raise ValueError(
@@ -94,8 +99,9 @@ class Timeline:
         self.fps = fps or self.first.fps
         self._speed = speed
         self._times_are_given = times is not None or fps is not None
-        # Pieces of a variable rate, until all of their frames are shown.
-        self._variable: collections.deque[Latents] = collections.deque()
+        # The times of pieces of a variable rate, until all of their frames are shown.
+        self._keeps_times = keeps_times
+        self._variable: collections.deque[_Seconds] = collections.deque()
         self.times: _EvenTimes | _ListedTimes
         self.count: int | None
         if stop is not None and fps and not self.first.is_constant_rate:
@@ -141,13 +147,14 @@ class Timeline:
                     "join them with `Latents.join`, or give no `fps`. "
                     f"Received: fps={self.fps}"
                 )
-            self._variable.append(piece)
+            if self._keeps_times:
+                self._variable.append(_Seconds(piece.start, piece.stop, piece.times))
         return piece
 
     def shown_at(self, number: int) -> tuple[float, float] | tuple[None, None]:
         """Returns when a frame of the output is shown, and how long, in seconds.
 
-        To call with ascending numbers of frames that were decoded.
+        To call with ascending numbers of frames that were decoded, if `keeps_times`.
 
         Returns:
             Pair of float; or `(None, None)` as long as the rate is constant.
@@ -165,10 +172,10 @@ class Timeline:
             pieces.popleft()
         piece = pieces[0]
         if time < piece.start:
-            return time / piece.fps
+            return time / self.first.fps
         time = min(time, piece.stop) - piece.start
-        frame = min(int(time), len(piece) - 1)
-        before, after = piece.frame_times[frame : frame + 2]
+        frame = min(int(time), len(piece.times) - 2)
+        before, after = piece.times[frame : frame + 2]
         return before + (time - frame) * (after - before)
 
     def decoded(self, layout: ChunkLayout, chunk: int) -> range:

@@ -4,23 +4,31 @@ import collections
 import contextlib
 import fractions
 import pathlib
+from collections.abc import Callable, Iterator
+from typing import Literal, TypeAlias, overload
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_regen.checks import suggest_arguments
 from keras_regen.codec.chunk_decoder import ChunkDecoder, DecodingPlan
 from keras_regen.codec.chunk_encoder import ChunkEncoder, EncodingPlan
-from keras_regen.codec.frames import ChunkReader, open_frames
+from keras_regen.codec.frames import ChunkReader, VideoLike, open_frames
 from keras_regen.codec.memory import waiting_frames
 from keras_regen.codec.pipeline import Prefetcher, capture_keras_scope, write_in_thread
 from keras_regen.codec.stitcher import decoded_frames
-from keras_regen.codec.timeline import Timeline
+from keras_regen.codec.timeline import LatentsLike, Timeline
 from keras_regen.diffusion import Sampling
 from keras_regen.latents import ChunkLayout, Latents, LatentsWriter
+from keras_regen.models import ConvAutoencoder, Regen
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 from keras_regen.pixels import latent_size
 from keras_regen.sizes import parse_memory
+from keras_regen.types import StrPath
 from keras_regen.video import Sound, VideoWriter, tell_without_sound
+
+# Called with the numbers of frames that are done and, once it is known, of all.
+Progress: TypeAlias = Callable[[int, int | None], object]
 
 # More extrapolated frames hide a seam better, but each further frame is less exact.
 _BLEND_FRAMES = 2
@@ -68,13 +76,13 @@ class VideoCodec:
 
     def __init__(
         self,
-        model,
-        chunking="disjoint",
-        blend_frames=None,
-        tile_size=None,
-        max_memory=None,
-        batch_size=None,
-    ):
+        model: Regen | ConvAutoencoder,
+        chunking: Literal["disjoint", "shared"] = "disjoint",
+        blend_frames: int | None = None,
+        tile_size: int | None = None,
+        max_memory: str | float | None = None,
+        batch_size: int | None = None,
+    ) -> None:
         if tile_size is not None and (tile_size < _MIN_TILE or tile_size % PATCH):
             raise ValueError(
                 f"`tile_size` must be a multiple of {PATCH} pixels, at least "
@@ -97,7 +105,7 @@ class VideoCodec:
         self.batch_size = batch_size
         # Raises ValueError for an invalid chunking or number of frames.
         self._layout(chunking)
-        self._encoder_id = None
+        self._encoder_id: str | None = None
 
     def __repr__(self) -> str:
         model = self.model
@@ -110,7 +118,14 @@ class VideoCodec:
     # === Encoding ===
 
     @suggest_arguments
-    def encode(self, video, output=None, fps=None, progress=None, dtype="float16"):
+    def encode(
+        self,
+        video: VideoLike,
+        output: StrPath | None = None,
+        fps: float | None = None,
+        progress: Progress | None = None,
+        dtype: Literal["float16", "float32"] = "float16",
+    ) -> Latents:
         """Encodes a video.
 
         Args:
@@ -142,7 +157,9 @@ class VideoCodec:
         return Latents.load(output, lazy=True)
 
     @suggest_arguments
-    def encode_stream(self, video, fps=None):
+    def encode_stream(
+        self, video: VideoLike, fps: float | None = None
+    ) -> Iterator[Latents]:
         """Encodes a video while its frames arrive.
 
         Frames of a file or an array are read ahead in a thread, which is idle whenever
@@ -198,20 +215,50 @@ class VideoCodec:
 
     # === Decoding ===
 
+    @overload
+    def decode(
+        self,
+        latents: LatentsLike,
+        output: None = None,
+        fps: float | None = None,
+        speed: float = 1.0,
+        times: ArrayLike | None = None,
+        num_steps: int = 1,
+        seed: int = 0,
+        noise_scale: float = 1.0,
+        progress: Progress | None = None,
+        audio_from: StrPath | None = None,
+    ) -> np.ndarray: ...
+
+    @overload
+    def decode(
+        self,
+        latents: LatentsLike,
+        output: StrPath,
+        fps: float | None = None,
+        speed: float = 1.0,
+        times: ArrayLike | None = None,
+        num_steps: int = 1,
+        seed: int = 0,
+        noise_scale: float = 1.0,
+        progress: Progress | None = None,
+        audio_from: StrPath | None = None,
+    ) -> pathlib.Path: ...
+
     @suggest_arguments
     def decode(
         self,
-        latents,
-        output=None,
-        fps=None,
-        speed=1.0,
-        times=None,
-        num_steps=1,
-        seed=0,
-        noise_scale=1.0,
-        progress=None,
-        audio_from=None,
-    ):
+        latents: LatentsLike,
+        output: StrPath | None = None,
+        fps: float | None = None,
+        speed: float = 1.0,
+        times: ArrayLike | None = None,
+        num_steps: int = 1,
+        seed: int = 0,
+        noise_scale: float = 1.0,
+        progress: Progress | None = None,
+        audio_from: StrPath | None = None,
+    ) -> np.ndarray | pathlib.Path:
         """Decodes the latents of a video.
 
         Args:
@@ -251,7 +298,7 @@ class VideoCodec:
                 "Sound needs an `output` to be written to. "
                 f"Received: audio_from={audio_from}"
             )
-        timeline = Timeline(latents, fps, speed, times)
+        timeline = Timeline(latents, fps, speed, times, keeps_times=output is not None)
         frames = self._decoded(timeline, Sampling(num_steps, seed, noise_scale))
         frames = _counted(frames, progress, timeline)
         if output is None:
@@ -272,14 +319,14 @@ class VideoCodec:
     @suggest_arguments
     def decode_stream(
         self,
-        latents,
-        fps=None,
-        speed=1.0,
-        times=None,
-        num_steps=1,
-        seed=0,
-        noise_scale=1.0,
-    ):
+        latents: LatentsLike,
+        fps: float | None = None,
+        speed: float = 1.0,
+        times: ArrayLike | None = None,
+        num_steps: int = 1,
+        seed: int = 0,
+        noise_scale: float = 1.0,
+    ) -> Iterator[np.ndarray]:
         """Decodes the latents of a video while they arrive.
 
         Mixing runs in a thread. Chunks of a file or of `Latents` are decoded
@@ -334,7 +381,14 @@ class VideoCodec:
     # === Both ===
 
     @suggest_arguments
-    def reconstruct_stream(self, video, fps=None, num_steps=1, seed=0, noise_scale=1.0):
+    def reconstruct_stream(
+        self,
+        video: VideoLike,
+        fps: float | None = None,
+        num_steps: int = 1,
+        seed: int = 0,
+        noise_scale: float = 1.0,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Encodes and decodes a video while its frames arrive.
 
         Frames are read as by `encode_stream`. With an iterable nothing is held back.
@@ -354,7 +408,7 @@ class VideoCodec:
         Raises:
             ValueError: as `encode` and `decode`, while iterating.
         """
-        originals = collections.deque()
+        originals: collections.deque[np.ndarray] = collections.deque()
         sampling = Sampling(num_steps, seed, noise_scale)
         with open_frames(video, fps, on_read=originals.append) as frames:
             encoding = self._plan_encoding(frames)
@@ -370,7 +424,9 @@ class VideoCodec:
                     frames.settle()
                     yield originals.popleft(), frame
 
-    def latent_shape(self, num_frames, height, width):
+    def latent_shape(
+        self, num_frames: int, height: int, width: int
+    ) -> tuple[int, int, int, int]:
         """Returns the shape of the latents of a video of this length and size."""
         return (
             2 * self._layout(self.chunking).count(num_frames),
@@ -379,7 +435,7 @@ class VideoCodec:
         )
 
     @property
-    def encoder_id(self):
+    def encoder_id(self) -> str:
         """The label of the latents that it encodes: `VideoEncoder.fingerprint()`."""
         if self._encoder_id is None:
             self._encoder_id = self.model.encoder.fingerprint()
@@ -396,7 +452,7 @@ class VideoCodec:
 
     def _check_model(self, latents):
         """Raises ValueError unless this model can decode the latents."""
-        ours = {
+        ours: dict[str, object] = {
             "temporal_compression": self.model.temporal_compression,
             "latent_channels": self.model.encoder.latent_channels,
         }

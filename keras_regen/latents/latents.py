@@ -10,12 +10,11 @@ import numpy as np
 
 from keras_regen.checks import check_real, check_whole
 from keras_regen.latents.chunk_layout import ChunkLayout
+from keras_regen.latents.frame_times import TimesOfPieces, check_times
 from keras_regen.latents.latents_file import (
     ContentHash,
     LatentsWriter,
-    check_times,
     extended_header,
-    joined_times,
     read_latents,
 )
 from keras_regen.pixels import FRAME_DTYPES, latent_size
@@ -222,11 +221,13 @@ class Latents:
         pieces = list(pieces)
         if not pieces:
             raise ValueError("At least one piece is needed. Received: no pieces")
-        header = pieces[0].header
+        header, times = pieces[0].header, TimesOfPieces()
         for piece in pieces[1:]:
             header = extended_header(header, piece)
+        for piece in pieces:
+            times.append(piece)
         array = np.concatenate([piece.array for piece in pieces])
-        return cls(array, **header, times=joined_times(pieces))
+        return cls(array, **header, times=times.values)
 
     @property
     def header(self) -> dict[str, Any]:

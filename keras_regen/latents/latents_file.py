@@ -1,6 +1,5 @@
 """Latents in HDF5 files: written piece by piece, read at once or when used."""
 
-import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -8,8 +7,6 @@ import json
 import math
 import numbers
 import pathlib
-import reprlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import h5py
@@ -19,6 +16,7 @@ from keras_regen.atomic_output import AtomicOutput, error_reason
 from keras_regen.checks import parse_json
 from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
 from keras_regen.latents.chunk_layout import ChunkLayout
+from keras_regen.latents.frame_times import TimesOfPieces
 from keras_regen.sizes import parse_memory
 from keras_regen.types import StrPath
 
@@ -35,10 +33,6 @@ _MAX_MEMORY = "4GB"
 DAMAGE = (OSError, RuntimeError, KeyError, TypeError)
 _STORED_DTYPES = ("float16", "float32", "float64")
 _TIMES = "times"
-# Seconds: thirty years.
-_MAX_TIME = 1e9
-# What joining pieces needs of each.
-_PieceTimes = collections.namedtuple("_PieceTimes", "frame_times is_constant_rate")
 
 
 class LatentsWriter:
@@ -75,7 +69,7 @@ class LatentsWriter:
         self._dataset: h5py.Dataset = None
         self._header: dict[str, Any] | None = None
         self._hash = ContentHash()
-        self._times: list[_PieceTimes] = []
+        self._times = TimesOfPieces()
 
     @staticmethod
     def check(path: StrPath) -> None:
@@ -94,7 +88,7 @@ class LatentsWriter:
             self._create(piece.array.shape[1:])
         else:
             self._header = extended_header(self._header, piece)
-        self._times.append(_PieceTimes(piece.frame_times, piece.is_constant_rate))
+        self._times.append(piece)
         for i in range(piece.num_chunks):
             with np.errstate(over="ignore"):
                 values = np.asarray(piece.chunks(i, i + 1)).astype(self._dtype)
@@ -146,7 +140,7 @@ class LatentsWriter:
         self._hdf5.file.attrs["format"] = _FORMAT
         self._hdf5.file.attrs["version"] = _VERSION
         self._hdf5.file.attrs["header"] = json.dumps(self._header)
-        times = joined_times(self._times)
+        times = self._times.values
         if times is not None:
             self._hdf5.file.create_dataset(
                 _TIMES, data=times, compression="gzip", shuffle=True
@@ -343,31 +337,6 @@ def extended_header(header: dict[str, Any], piece: "Latents") -> dict[str, Any]:
             f"Received: {piece.header.get(name)}"
         )
     return {**header, "num_frames": header["num_frames"] + piece.num_frames}
-
-
-def check_times(times: np.ndarray, num_frames: int) -> np.ndarray:
-    """Returns times of frames as a float64 array, or raises ValueError."""
-    times = np.asarray(times)
-    good = times.shape == (num_frames + 1,) and times.dtype.kind in "fiu"
-    good = good and np.all(np.isfinite(times)) and np.all(np.diff(times) > 0)
-    if not good or times[0] < 0 or times[-1] > _MAX_TIME:
-        raise ValueError(
-            f"`times` must be {num_frames + 1} ascending numbers of seconds, from 0 to "
-            f"{_MAX_TIME:.0e}. Received: times={reprlib.repr(times)}"
-        )
-    return times.astype("float64", copy=False)
-
-
-def joined_times(pieces: Sequence[Any]) -> np.ndarray | None:
-    """Returns the times of consecutive pieces, or None if all have a constant rate.
-
-    Args:
-        pieces: list of objects with `frame_times` and `is_constant_rate`.
-    """
-    if all(piece.is_constant_rate for piece in pieces):
-        return None
-    starts = [piece.frame_times[:-1] for piece in pieces]
-    return np.concatenate([*starts, pieces[-1].frame_times[-1:]])
 
 
 class ContentHash:

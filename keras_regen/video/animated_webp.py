@@ -1,7 +1,9 @@
 """Animated WebP, which FFmpeg does not read."""
 
 import io
+import pathlib
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 import PIL.Image
@@ -27,7 +29,9 @@ class AnimatedWebpSource(StillSource):
         max_pixels: int. Largest number of pixels of a frame.
     """
 
-    def __init__(self, path, max_pixels):
+    timestamps: Timestamps
+
+    def __init__(self, path: pathlib.Path, max_pixels: int) -> None:
         with path.open("rb") as file:
             data = file.read()
         height, width, durations, end = _parse(data)
@@ -50,7 +54,7 @@ class AnimatedWebpSource(StillSource):
         except Exception as error:
             raise UnreadableError(f"it is not WebP: {error}") from error
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[np.ndarray]:
         for position in range(self.num_frames):
             # How long a frame is shown must be known with it.
             if not position:
@@ -63,7 +67,7 @@ class AnimatedWebpSource(StillSource):
         if self._damage:
             raise UnreadableError(self._damage)
 
-    def read(self, position):
+    def read(self, position: int) -> np.ndarray:
         try:
             self._image.seek(int(position))
             rgba = np.asarray(self._image.convert("RGBA"))
@@ -76,7 +80,7 @@ class AnimatedWebpSource(StillSource):
             self._has_noted = True
             self.notices.append(alpha_notice("white"))
 
-    def close(self):
+    def close(self) -> None:
         self._image.close()
 
 

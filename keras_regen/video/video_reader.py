@@ -132,7 +132,7 @@ class VideoReader:
         """Closes the file."""
         self._source.close()
 
-    def shown_at(self, number):
+    def shown_at(self, number: int) -> tuple[float, float] | tuple[None, None]:
         """Returns when a frame that was read is shown, and how long, in seconds.
 
         Returns:

@@ -3,6 +3,7 @@
 import pathlib
 import shutil
 
+import imageio.v3 as iio
 import keras
 import numpy as np
 
@@ -10,11 +11,16 @@ from keras_regen.codec import VideoCodec
 from keras_regen.models import DiTDecoder, Regen, VideoEncoder
 from keras_regen.training import Checkpoint
 from keras_regen.video import VideoReader, VideoWriter
+from tests.video.media import make
 
 CLIP = pathlib.Path(__file__).parents[2] / "tests" / "clip.mp4"
 K = 4
 FRAMES, HEIGHT, WIDTH = 7, 26, 34
-VIDEOS = ("v.mp4", "v.mkv", "v.webm", "v.gif", "v.npy", f"v_{WIDTH}x{HEIGHT}_25.yuv")
+WRITTEN = ("v.mp4", "v.mkv", "v.webm", "v.gif", "v.npy")
+RAW = f"v_{WIDTH}x{HEIGHT}_25.yuv"
+# With sound, at uneven times.
+PHONES = ("phone.mov", "phone.mkv")
+VIDEOS = (*WRITTEN, RAW, *PHONES, "v.webp")
 
 
 class Toys:
@@ -54,14 +60,17 @@ class Toys:
         with VideoReader(CLIP) as reader:
             frames = np.stack([f for _, f in zip(range(FRAMES), reader, strict=False)])
         frames = np.ascontiguousarray(frames[:, :HEIGHT, :WIDTH])
-        for name in VIDEOS[:-1]:
+        for name in WRITTEN:
             with VideoWriter(self.directory / name, 25) as writer:
                 for frame in frames:
                     writer.write(frame)
         chroma = 2 * ((HEIGHT + 1) // 2) * ((WIDTH + 1) // 2)
-        with (self.directory / VIDEOS[-1]).open("wb") as file:
+        with (self.directory / RAW).open("wb") as file:
             for frame in frames:
                 file.write(frame[..., 1].tobytes() + bytes([128]) * chroma)
+        for name in PHONES:
+            make(self.directory / name, sound="aac", aspect=1.25)
+        iio.imwrite(self.directory / "v.webp", frames, plugin="pillow", duration=70)
         return frames
 
     def _write_training(self):
