@@ -12,12 +12,15 @@ from keras_regen.figures import new_figure, save_figure
 from keras_regen.types import StrPath
 
 REFRESH_SECONDS = 0.5
+# Without a terminal, this long passes between two lines.
+LINE_SECONDS = 10
 
 
 class Progress(keras.callbacks.Callback):
     """Shows the step, loss, samples per second and remaining time.
 
-    A terminal shows a progress bar; any other output gets a line after every epoch.
+    A terminal shows a progress bar; any other output gets a line every ten seconds.
+    Both get one after every epoch.
     Adds `learning_rate`, `samples_per_second` and `seconds` of the epoch to the logs.
 
     Args:
@@ -73,11 +76,16 @@ class Progress(keras.callbacks.Callback):
         if self._clock is None:
             self._shown = now
             self._clock = now, batch + 1
-        elif self.console.is_terminal and now - self._shown > REFRESH_SECONDS:
-            self._shown = now
-            rate = self._samples_per_second(now)
-            text = f"loss {float(logs['loss']):.4f}, {rate:.1f} samples/s"
-            self._bar.update(self._task, completed=self.done, text=text)
+            return
+        is_terminal = self.console.is_terminal
+        if now - self._shown < (REFRESH_SECONDS if is_terminal else LINE_SECONDS):
+            return
+        self._shown = now
+        loss, rate = float(logs["loss"]), self._samples_per_second(now)
+        text = f"loss {loss:.4f}, {rate:.1f} samples/s"
+        self._bar.update(self._task, completed=self.done, text=text)
+        if not is_terminal:
+            self._print({"loss": loss, "samples_per_second": rate})
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         now = time.perf_counter()
@@ -86,8 +94,9 @@ class Progress(keras.callbacks.Callback):
         logs["learning_rate"] = float(
             keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
         )
+        self._shown = now
         self._bar.update(self._task, completed=self.done)
-        self.console.print(self._line(logs), highlight=False)
+        self._print(logs)
 
     def on_train_end(self, logs: Any = None) -> None:
         self._bar.stop()
@@ -98,6 +107,9 @@ class Progress(keras.callbacks.Callback):
         start, first = self._clock
         steps = self.done - self._epoch_start - first
         return steps * self.batch_size / max(now - start, 1e-9)
+
+    def _print(self, logs):
+        self.console.print(self._line(logs), highlight=False)
 
     def _line(self, logs):
         rate = logs["samples_per_second"]
