@@ -7,9 +7,9 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
-import imageio.v3 as iio
 import keras
 import numpy as np
+import PIL.Image
 from keras import ops
 
 from keras_regen.metrics import psnr
@@ -151,7 +151,7 @@ class _TensorBoardLog:
         """Logs a uint8 clip, `(T, H, W, 3)`, as a GIF, or as an image if T is 1."""
         if len(video) == 1:
             buffer = io.BytesIO()
-            iio.imwrite(buffer, video[0], extension=".png")
+            PIL.Image.fromarray(video[0]).save(buffer, "png")
             self._image(name, buffer.getvalue(), video.shape, step)
             return
         with tempfile.TemporaryDirectory() as folder:

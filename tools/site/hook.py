@@ -11,6 +11,7 @@ import os
 import pathlib
 import posixpath
 import re
+import tempfile
 
 from mkdocs.structure.files import File
 
@@ -33,11 +34,17 @@ _LINK = re.compile(r"(?<=\]\()(?!\w+:|#|/)([^)\s#]+)(#[^)\s]*)?(?=\))")
 
 
 def on_config(config):
-    """Lists the pages of the reference in the navigation."""
-    pages = sorted(reference(), key=lambda place: (place != "api/index.md", place))
+    """Adds the reference, and guides that `mkdocs.yml` does not list, to the pages."""
+    listed = str(config.nav)
+    guides = sorted(path.name for path in (ROOT / "docs").glob("*.md"))
+    pages = {
+        "API": sorted(reference(), key=lambda place: (place != "api/index.md", place)),
+        "Guides": [name for name in guides if name not in listed],
+    }
     for section in config.nav:
-        if "API" in section:
-            section["API"] = pages
+        for title, added in pages.items():
+            if title in section:
+                section[title] += added
     return config
 
 
@@ -161,7 +168,9 @@ def _convert(path):
     if os.environ.get(RUN_NOTEBOOKS):
         from nbclient import NotebookClient
 
-        NotebookClient(notebook, timeout=600).execute()
+        with tempfile.TemporaryDirectory() as folder:
+            resources = {"metadata": {"path": folder}}
+            NotebookClient(notebook, timeout=600, resources=resources).execute()
     place = _place(path.relative_to(ROOT).as_posix())
     resources = {"output_files_dir": pathlib.PurePath(place).stem}
     text, resources = MarkdownExporter().from_notebook_node(notebook, resources)
