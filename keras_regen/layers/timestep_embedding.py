@@ -23,10 +23,11 @@ class TimestepEmbedding(ConfiguredLayer):
             `10000.0`.
 
     Call arguments:
-        timestep: float tensor of shape `(B,)`, in [0, 1]: 0 is data, 1 is noise.
+        timestep: float tensor of shape `(B,)`, or of any other, in [0, 1]: 0 is data, 1
+            is noise.
 
     Output shape:
-        `(B, units)`.
+        `(B, units)`: one more axis.
 
     Example:
 
@@ -66,11 +67,11 @@ class TimestepEmbedding(ConfiguredLayer):
         frequencies = ops.exp(
             exponents * (-math.log(self.max_period) / self.num_frequencies)
         )
-        phases = 1000.0 * ops.cast(timestep, "float32")[:, None] * frequencies
+        phases = 1000.0 * ops.cast(timestep, "float32")[..., None] * frequencies
         features = ops.concatenate([ops.cos(phases), ops.sin(phases)], axis=-1)
         return self.output_projection(
             self.hidden(ops.cast(features, self.compute_dtype))
         )
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        return (input_shape[0], self.units)
+        return (*input_shape, self.units)

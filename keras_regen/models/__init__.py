@@ -1,6 +1,7 @@
 """The models that users hold, their architectures, costs and presets."""
 
 from keras_regen.models.architectures import ARCHITECTURES, architecture
+from keras_regen.models.compiled_model import CompiledModel
 from keras_regen.models.conv_autoencoder import ConvAutoencoder
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.costs import (
@@ -13,6 +14,7 @@ from keras_regen.models.costs import (
 )
 from keras_regen.models.dit_decoder import DiTDecoder
 from keras_regen.models.factory import build_model
+from keras_regen.models.functional_model import FunctionalModel
 from keras_regen.models.inference import finish, generate
 from keras_regen.models.input_checks import (
     MAX_LATENT,
@@ -37,9 +39,11 @@ __all__ = [
     "ARCHITECTURES",
     "MAX_LATENT",
     "METADATA",
+    "CompiledModel",
     "ConvAutoencoder",
     "ConvDecoder",
     "DiTDecoder",
+    "FunctionalModel",
     "Regen",
     "VideoEncoder",
     "architecture",

@@ -104,6 +104,52 @@ CASES = {
         num_weights=0,
         other_shapes=[([(1, 1, 2, 2, 16), (1, 1)], (1, 1, 2, 2, 16))],
     ),
+    "AlternatingDense": dict(
+        init_kwargs={"units": 16},
+        input_shapes=[(2, 4, 2, 3, 8)],
+        output_shape=(2, 4, 2, 3, 16),
+        num_weights=4,
+        other_shapes=[([(1, 2, 1, 1, 8)], (1, 2, 1, 1, 16))],
+    ),
+    "LatentOutput": dict(
+        init_kwargs={"units": 16},
+        input_shapes=[(2, 4, 2, 3, 16), (2, 4, 16)],
+        output_shape=(2, 4, 2, 3, 8),
+        num_weights=6,
+        other_shapes=[([(1, 2, 1, 1, 16), (1, 2, 16)], (1, 2, 1, 1, 8))],
+    ),
+    "LatentTransformerBlock": dict(
+        init_kwargs={"units": 32, "num_heads": 2, "mlp_ratio": 2, "has_text": True},
+        input_shapes=[
+            *[(2, 4, 2, 3, 32), (2, 4, 192), (2, 4, 2, 3, 8)],
+            *[(2, 5, 32), (2, 5)],
+        ],
+        output_shape=(2, 4, 2, 3, 32),
+        num_weights=19,
+        other_shapes=[
+            (
+                [
+                    *[(1, 2, 1, 1, 32), (1, 2, 192), (1, 2, 1, 1, 8)],
+                    *[(1, 1, 32), (1, 1)],
+                ],
+                (1, 2, 1, 1, 32),
+            )
+        ],
+    ),
+    "RotaryPositions": dict(
+        init_kwargs={"head_dim": 16},
+        input_shapes=[(2, 3, 4, 6, 32), (2, 3)],
+        output_shape=(2, 3, 4, 6, 8),
+        num_weights=0,
+        other_shapes=[([(1, 1, 1, 1, 32), (1, 1)], (1, 1, 1, 1, 8))],
+    ),
+    "TextTokens": dict(
+        init_kwargs={"units": 16},
+        input_shapes=[(2, 5, 12), (2, 5)],
+        output_shape=(2, 6, 16),
+        num_weights=3,
+        other_shapes=[([(1, 1, 12), (1, 1)], (1, 2, 16))],
+    ),
     "VariationalLatents": dict(
         init_kwargs={"kl_weight": 0.5},
         input_shapes=[(2, 2, 4, 6, 16)],

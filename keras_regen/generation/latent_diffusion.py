@@ -1,0 +1,510 @@
+"""Generation of the latents of videos by diffusion."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_regen import diffusion
+from keras_regen.checks import check_real, check_whole
+from keras_regen.configurable import signature_config
+from keras_regen.generation.given_frames import GivenFrames, draw_given
+from keras_regen.generation.latent_transformer import LatentTransformer
+from keras_regen.models import CompiledModel, assign_averages
+from keras_regen.types import Tensor
+
+# Seed of the noise in `evaluate`, fixed so that it repeats.
+EVALUATION_SEED = 2111
+MAX_SEED = 2**32 - 1
+MAX_STEPS = 10_000
+# Normal numbers of the noise canvas at one place.
+_CANVAS_CHANNELS = 3
+
+
+@keras.saving.register_keras_serializable(package="keras_regen")
+class LatentDiffusion(keras.Model):
+    """Generates the latents of videos, by rectified flow.
+
+    `fit` trains the transformer on latents of a codec: on dicts of `latents`, the
+    condition (`text` and `text_mask`, or `label`) and, if they are not those of chunks
+    one after the other, `times`; on latents alone if there is no condition. `compile`
+    needs an optimiser and no loss. Latents are normalised inside the model.
+
+    `call(inputs)` returns the normalised latents.
+
+    Args:
+        transformer: a `LatentTransformer`.
+        temporal_compression: int. k of the codec: a chunk has k + 1 frames.
+        mean: array of shape `(2, C)`: the mean of every channel, of the content and of
+            the motion latents. Defaults to 0.
+        std: array of shape `(2, C)`: the standard deviations. Defaults to 1.
+        encoder_id: str or None. `VideoEncoder.fingerprint()` of the codec's encoder.
+            Defaults to `None`, any.
+        diffusion_path: a `diffusion.Path` or its name. Defaults to `"linear"`.
+        prediction: a `diffusion.Prediction` or its name. Defaults to `"velocity"`.
+        time_distribution: a `diffusion.TimeDistribution`, or None for logit-normal
+            times. Defaults to `None`.
+        drop_condition: float in [0, 1). The share of samples that are trained without
+            their condition, which guidance needs. Defaults to `0.1`.
+        given_share: float in [0, 1]. The share of samples that are trained with given
+            latent frames. Defaults to `0.3`.
+        seed: int. Seed of times, noise and masks in training. Defaults to `0`.
+
+    Raises:
+        ValueError: if an argument is not as above.
+
+    Example:
+
+    >>> transformer = LatentTransformer(units=64, depth=2, num_heads=2, num_labels=10)
+    >>> model = LatentDiffusion(transformer, temporal_compression=8)
+    >>> latents = model.generate(
+    ...     num_chunks=2, size=(3, 4), seeds=[0, 1], label=[3, 7], num_steps=4
+    ... )
+    >>> latents.shape
+    (2, 4, 3, 4, 8)
+
+    Reference:
+        Liu et al. 2023, *Flow Straight and Fast*, section 2.1; Esser et al. 2024,
+        *Scaling Rectified Flow Transformers for High-Resolution Image Synthesis*,
+        sections 3.1 and 5.3.2 (time shift); Ho and Salimans 2022, *Classifier-Free
+        Diffusion Guidance*, equation 6.
+    """
+
+    def __init__(
+        self,
+        transformer: LatentTransformer,
+        temporal_compression: int,
+        mean: Any = None,
+        std: Any = None,
+        encoder_id: str | None = None,
+        diffusion_path: str | diffusion.Path = "linear",
+        prediction: str | diffusion.Prediction = "velocity",
+        time_distribution: diffusion.TimeDistribution | None = None,
+        drop_condition: float = 0.1,
+        given_share: float = 0.3,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        # Keras decides by the model's own policy whether to scale the loss.
+        kwargs.setdefault("dtype", transformer.dtype_policy)
+        super().__init__(**kwargs)
+        self.autocast = False
+        check_whole(1, 64, temporal_compression=temporal_compression)
+        check_real(0, 1, drop_condition=drop_condition, given_share=given_share)
+        check_whole(0, MAX_SEED, seed=seed)
+        self.transformer = transformer
+        self.temporal_compression = temporal_compression
+        shape = (2, transformer.latent_channels)
+        self.mean = _statistics("mean", mean, shape, 0.0)
+        self.std = _statistics("std", std, shape, 1.0)
+        if not np.all(np.array(self.std) > 0):
+            raise ValueError(f"`std` must be positive. Received: std={self.std}")
+        self.encoder_id = encoder_id
+        self.diffusion_path = diffusion.get(diffusion.Path, diffusion_path)
+        self.prediction = diffusion.get(diffusion.Prediction, prediction)
+        self.time_distribution = time_distribution or diffusion.LogitNormalTimes(0.0)
+        self.drop_condition = drop_condition
+        self.given_share = given_share
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self._step = CompiledModel(_StepModel(self))
+        # The weights exist already: the transformer is a functional model.
+        self.built = True
+
+    @property
+    def condition(self) -> tuple[str, ...]:
+        """The names of the inputs that condition a video; none if it has none."""
+        if self.transformer.text_channels is not None:
+            return ("text", "text_mask")
+        return ("label",) if self.transformer.num_labels is not None else ()
+
+    def call(self, inputs: Any, training: bool | None = None) -> Tensor:
+        latents = ops.cast(_as_dict(inputs)["latents"], "float32")
+        mean, std = self._alternating(ops.shape(latents)[1])
+        return (latents - mean) / std
+
+    def compute_output_spec(
+        self, inputs: Any, training: bool | None = None
+    ) -> keras.KerasTensor:
+        return keras.KerasTensor(_as_dict(inputs)["latents"].shape, "float32")
+
+    def _alternating(self, frames):
+        """Returns mean and std for latent frames that take turns."""
+        return (
+            ops.tile(ops.convert_to_tensor(x, "float32"), (frames // 2, 1))[
+                :, None, None
+            ]
+            for x in (self.mean, self.std)
+        )
+
+    # === Training ===
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Tensor = None,
+        sample_weight: Tensor = None,
+        training: bool = True,
+    ) -> Tensor:
+        """Computes the diffusion loss of the latent frames that are not given.
+
+        Args:
+            x: as `fit` takes it.
+            y: None.
+            y_pred: the normalised latents, from `call`.
+            sample_weight: None, or float tensor of shape `(B,)`.
+            training: bool. Evaluation uses fixed noise, evenly spaced times, every
+                condition and no given frames.
+
+        Returns:
+            Scalar, float32: the mean over the batch.
+        """
+        inputs, latents = _as_dict(x), y_pred
+        shape = ops.shape(latents)
+        batch, frames = shape[:2]
+        if training:
+            draw = [self._uniform((batch,)) for _ in range(4)]
+            noise = keras.random.normal(shape, seed=self.seed_generator)
+            given = draw_given(
+                draw[0], draw[1], self._uniform((batch, frames)), self.given_share
+            )
+            u, keep = draw[2], draw[3] >= self.drop_condition
+        else:
+            u = (ops.arange(batch, dtype="float32") + 0.5) / ops.cast(batch, "float32")
+            noise = keras.random.normal(shape, seed=EVALUATION_SEED)
+            given, keep = ops.zeros((batch, frames)), ops.ones((batch,), "bool")
+        timestep = self.time_distribution(u)[:, None] * (1.0 - given)
+        t = timestep[..., None, None, None]
+        output = self.transformer(
+            {
+                "latents": self.diffusion_path.interpolate(latents, noise, t),
+                "timestep": timestep,
+                "times": self._times(inputs, batch, frames),
+                **self._dropped(inputs, keep),
+            },
+            training=training,
+        )
+        target = self.prediction.target(self.diffusion_path, latents, noise, t)
+        errors = ops.mean(ops.square(output - target), axis=(2, 3, 4)) * (1.0 - given)
+        losses = ops.sum(errors, axis=1) / ops.sum(1.0 - given, axis=1)
+        if sample_weight is not None:
+            losses = losses * ops.cast(sample_weight, "float32")
+        # Under `tf.distribute` this divides the term by the number of replicas.
+        return self._aggregate_additional_loss(ops.mean(losses))
+
+    def _uniform(self, shape):
+        return keras.random.uniform(shape, seed=self.seed_generator)
+
+    def _times(self, inputs, batch, frames):
+        """Returns where latent frames are: content first, motion in the middle."""
+        if "times" in inputs:
+            return ops.cast(inputs["times"], "float32")
+        half_chunk = (self.temporal_compression + 1) / 2
+        times = half_chunk * ops.arange(frames, dtype="float32")
+        return ops.broadcast_to(times, (batch, frames))
+
+    def _dropped(self, inputs, keep):
+        """Returns the condition, without that of samples not to keep."""
+        if missing := [name for name in self.condition if name not in inputs]:
+            raise ValueError(
+                f"The model is conditioned by {', '.join(self.condition)}. "
+                f"Received: inputs without {', '.join(missing)}"
+            )
+        if "label" in self.condition:
+            label = ops.cast(inputs["label"], "int32")
+            return {"label": ops.where(keep, label, self.transformer.num_labels)}
+        if "text" in self.condition:
+            mask = ops.logical_and(ops.cast(inputs["text_mask"], "bool"), keep[:, None])
+            return {"text": inputs["text"], "text_mask": mask}
+        return {}
+
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        history = super().fit(*args, **kwargs)
+        # As in `VideoAutoencoder.fit`.
+        assign_averages(self)
+        return history
+
+    # === Generation ===
+
+    def generate(
+        self,
+        num_chunks: int,
+        size: tuple[int, int],
+        seeds: int | Sequence[int] = 0,
+        *,
+        text: Any = None,
+        text_mask: Any = None,
+        label: Any = None,
+        given: GivenFrames | None = None,
+        num_steps: int = 30,
+        guidance: float = 1.0,
+        time_shift: float = 1.0,
+        first_chunk: int = 0,
+        callback: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
+        """Generates the latents of videos.
+
+        A video depends on its own seed and condition, and not on others in the batch
+        but by rounding.
+
+        Args:
+            num_chunks: int. n: chunks of each video.
+            size: pair of int `(rows, columns)`, of the latents: an eighth of those of
+                the video.
+            seeds: int or sequence of int: the seed of each video. Defaults to `0`.
+            text: float array of shape `(B, L, E)`, if the model has a text.
+            text_mask: bool array of shape `(B, L)`, if the model has a text.
+            label: int array of shape `(B,)`, if the model has labels.
+            given: a `GivenFrames`, or None. Defaults to `None`.
+            num_steps: int. Calls of the transformer. Defaults to `30`.
+            guidance: float, 0 or more. How far to go from the prediction without the
+                condition to that with it: 1 is the latter; other values call the
+                transformer with twice the batch. Defaults to `1`.
+            time_shift: float, positive. Above 1, more of the steps are near the noise,
+                as large videos need. Defaults to `1`.
+            first_chunk: int. The number of the first chunk in a longer video; see
+                `generate_stream`. Defaults to `0`.
+            callback: called after each step with the steps done and `num_steps`.
+
+        Returns:
+            float32 array of shape `(B, 2n, rows, columns, C)`, latents of the codec.
+
+        Raises:
+            ValueError: if an argument is not as above, or a value is not finite.
+        """
+        check_whole(1, 2**20, num_chunks=num_chunks, rows=size[0], columns=size[1])
+        check_whole(0, 2**30, first_chunk=first_chunk)
+        check_whole(1, MAX_STEPS, num_steps=num_steps)
+        check_real(0, 1e6, guidance=guidance)
+        check_real(1e-6, 1e6, time_shift=time_shift)
+        seeds = [seeds] if isinstance(seeds, int) else list(seeds)
+        conditions = self._checked_condition(
+            len(seeds), text=text, text_mask=text_mask, label=label
+        )
+        frames = 2 * first_chunk + np.arange(2 * num_chunks)
+        x = np.stack([self._noise(seed, frames, size) for seed in seeds])
+        mask = np.zeros(x.shape[:2], "float32")
+        mean, std = (ops.convert_to_numpy(v) for v in self._alternating(len(frames)))
+        if given is not None:
+            if given.latents.shape != x.shape:
+                raise ValueError(
+                    f"Given latents must have shape {x.shape}. "
+                    f"Received: given.latents.shape={given.latents.shape}"
+                )
+            mask = given.mask.astype("float32")
+            clean = np.where(mask[..., None, None, None], given.latents, 0.0)
+            x = np.where(mask[..., None, None, None], (clean - mean) / std, x)
+        times = np.linspace(self.prediction.max_time, 0.0, num_steps + 1)
+        times = time_shift * times / (1.0 + (time_shift - 1.0) * times)
+        inputs = {"given": mask, "times": self._frame_times(frames, len(seeds))}
+        if guidance != 1.0 and conditions:
+            inputs["guidance"] = np.full(len(seeds), guidance, "float32")
+        for step in range(num_steps):
+            t, next_t = (
+                np.full(len(seeds), times[i], "float32") for i in (step, step + 1)
+            )
+            x = self._step(
+                {"latents": x, "t": t, "next_t": next_t, **inputs, **conditions}
+            )
+            # Under `tf.distribute` every replica returns the whole batch.
+            x = x[: len(seeds)]
+            if callback is not None:
+                callback(step + 1, num_steps)
+        latents = x * std + mean
+        if not np.all(np.isfinite(latents)):
+            raise ValueError(
+                "Generated latents must be finite; half precision can overflow. "
+                "Received: NaN or infinite values"
+            )
+        if given is not None:
+            latents[given.mask] = given.latents[given.mask]
+        return latents
+
+    def generate_stream(
+        self,
+        num_chunks: int,
+        size: tuple[int, int],
+        seeds: int | Sequence[int] = 0,
+        *,
+        window_chunks: int,
+        context_chunks: int = 1,
+        given: GivenFrames | None = None,
+        **kwargs: Any,
+    ) -> Iterator[np.ndarray]:
+        """Generates the latents of long videos, some chunks at a time.
+
+        A window of chunks is generated at once. Its last chunks are given to the next
+        window, so memory does not grow with the length, and a longer video starts with
+        the same windows.
+
+        Args:
+            num_chunks: int. Chunks of each video.
+            size: as for `generate`.
+            seeds: as for `generate`.
+            window_chunks: int. Chunks that are generated at once.
+            context_chunks: int, at least 1 and below `window_chunks`. Chunks that are
+                given to the next window. Defaults to `1`.
+            given: a `GivenFrames` of the first window, or None.
+            **kwargs: arguments of `generate`.
+
+        Yields:
+            float32 arrays of shape `(B, 2m, rows, columns, C)`: the m new chunks of
+            each window.
+
+        Raises:
+            ValueError: if an argument is not as above.
+        """
+        check_whole(1, 2**30, num_chunks=num_chunks)
+        check_whole(1, window_chunks - 1, context_chunks=context_chunks)
+        done = 0
+        while done < num_chunks:
+            window = self.generate(
+                window_chunks,
+                size,
+                seeds,
+                given=given,
+                first_chunk=done - context_chunks if done else 0,
+                **kwargs,
+            )
+            new = window[:, 2 * context_chunks :] if done else window
+            new = new[:, : 2 * (num_chunks - done)]
+            yield new
+            done += new.shape[1] // 2
+            given = GivenFrames.first(window[:, -2 * context_chunks :], window_chunks)
+
+    def _noise(self, seed, frames, size):
+        """Draws noise from the canvas: of every frame, row and column its own."""
+        rows, columns = size
+        channels = self.transformer.latent_channels
+        places = -(-channels // _CANVAS_CHANNELS)
+        noise = diffusion.noise_canvas(seed, frames, (0, rows), (0, columns * places))
+        noise = noise.reshape(len(frames), rows, columns, places * _CANVAS_CHANNELS)
+        return noise[..., :channels]
+
+    def _frame_times(self, frames, batch):
+        half_chunk = (self.temporal_compression + 1) / 2
+        return np.tile((half_chunk * frames).astype("float32"), (batch, 1))
+
+    def _checked_condition(self, batch, **values):
+        values = {name: x for name, x in values.items() if x is not None}
+        if set(values) != set(self.condition):
+            raise ValueError(
+                f"The model is conditioned by {', '.join(self.condition) or 'nothing'}."
+                f" Received: {', '.join(values) or 'nothing'}"
+            )
+        values = {name: np.asarray(x) for name, x in values.items()}
+        for name, value in values.items():
+            if len(value) != batch:
+                raise ValueError(
+                    f"`{name}` must have a value for each of {batch} seeds. "
+                    f"Received: {name}.shape={value.shape}"
+                )
+        if "label" in values:
+            label, count = values["label"], self.transformer.num_labels
+            whole = np.issubdtype(label.dtype, np.integer) and label.ndim == 1
+            if not whole or np.any((label < 0) | (label >= count)):
+                raise ValueError(
+                    f"`label` must have whole numbers from 0 to {count - 1}. "
+                    f"Received: label={label.tolist()}"
+                )
+            values["label"] = label.astype("int32")
+        if "text" in values:
+            text, mask = values["text"], values["text_mask"]
+            channels = self.transformer.text_channels
+            if text.ndim != 3 or text.shape != (*mask.shape, channels):
+                raise ValueError(
+                    f"`text` must have shape (B, L, {channels}), and `text_mask` "
+                    f"(B, L). Received: text.shape={text.shape}, "
+                    f"text_mask.shape={mask.shape}"
+                )
+            values = {"text": text.astype("float32"), "text_mask": mask.astype(bool)}
+        return values
+
+    # === Config ===
+
+    def get_config(self) -> dict[str, Any]:
+        serialize = keras.saving.serialize_keras_object
+        arguments = signature_config(self)
+        return {
+            **super().get_config(),
+            **{name: serialize(value) for name, value in arguments.items()},
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "LatentDiffusion":
+        deserialize = keras.saving.deserialize_keras_object
+        return cls(
+            **{
+                name: deserialize(value) if isinstance(value, dict) else value
+                for name, value in config.items()
+            }
+        )
+
+
+class _StepModel(keras.Model):
+    """A model of one sampling step, for its backend to compile.
+
+    Args:
+        diffusion_model: a `LatentDiffusion`.
+    """
+
+    def __init__(self, diffusion_model):
+        super().__init__(name="generation", dtype="float32")
+        self.transformer = diffusion_model.transformer
+        self._drop = diffusion_model._dropped
+        self._path = diffusion_model.diffusion_path
+        self._prediction = diffusion_model.prediction
+        # The weights exist already. Times must stay float32.
+        self.built = True
+        self.autocast = False
+
+    def call(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        x, given = inputs["latents"], inputs["given"]
+        keep = ops.ones_like(inputs["t"], dtype="bool")
+        call = {
+            "latents": x,
+            "timestep": inputs["t"][:, None] * (1.0 - given),
+            "times": inputs["times"],
+        }
+        if "guidance" in inputs:
+            output = self._guided(call, inputs, keep)
+        else:
+            output = self._predict({**call, **self._drop(inputs, keep)})
+        t, next_t = (
+            inputs[name][:, None, None, None, None] for name in ("t", "next_t")
+        )
+        clean, noise = self._prediction.solve(self._path, output, x, t)
+        stepped = self._path.interpolate(clean, noise, next_t)
+        return ops.where(given[..., None, None, None] > 0, x, stepped)
+
+    def _guided(self, call, inputs, keep):
+        """Calls the transformer with and without the condition, as one batch."""
+        with_it = {**call, **self._drop(inputs, keep)}
+        without = {**call, **self._drop(inputs, ops.logical_not(keep))}
+        output = self._predict(
+            {name: ops.concatenate([with_it[name], without[name]]) for name in with_it}
+        )
+        conditional, unconditional = ops.split(output, 2)
+        guidance = inputs["guidance"][:, None, None, None, None]
+        return unconditional + guidance * (conditional - unconditional)
+
+    def _predict(self, inputs):
+        return self.transformer(inputs, training=False)
+
+
+def _as_dict(inputs):
+    return inputs if isinstance(inputs, Mapping) else {"latents": inputs}
+
+
+def _statistics(name, values, shape, default):
+    """Returns statistics as nested lists, which a configuration can hold."""
+    values = np.full(shape, default) if values is None else np.asarray(values, float)
+    if values.shape != shape or not np.all(np.isfinite(values)):
+        raise ValueError(
+            f"`{name}` must be finite numbers of shape {shape}. "
+            f"Received: {name} of shape {values.shape}"
+        )
+    return values.tolist()
