@@ -1,5 +1,6 @@
 """What a command shows while it works."""
 
+import datetime
 import threading
 import time
 
@@ -74,7 +75,7 @@ class ProgressBar:
         """Shows `done` of `total` units; the total may be None."""
         self.done, self._total = done, total
         self._bar.update(self._task, completed=done, total=total)
-        now = time.perf_counter()
+        self._last = now = time.perf_counter()
         if self._first is None:
             self._first = now, done
         elif now - self._first[0] >= MIN_SECONDS and done > self._first[1]:
@@ -88,7 +89,8 @@ class ProgressBar:
         """Returns the seconds that are left, or None where nobody knows."""
         if self._rate is None or self._total is None:
             return None
-        return max(0, self._total - self.done) / self._rate
+        since = time.perf_counter() - self._last
+        return max(0, (self._total - self.done) / self._rate - since)
 
     def _print_estimate(self, seconds):
         size = ""
@@ -100,11 +102,9 @@ class ProgressBar:
 
     def _print_lines(self):
         while not self._ended.wait(LINE_SECONDS):
-            line = (
-                f"{self._count()} after {duration(time.perf_counter() - self._start)}"
-            )
-            left = self._seconds_left()
-            self._print(line if left is None else f"{line}, {duration(left)} left")
+            elapsed, left = time.perf_counter() - self._start, self._seconds_left()
+            line = f"{self._count()} after {_clock(elapsed)}"
+            self._print(line if left is None else f"{line}, about {_clock(left)} left")
 
     def _count(self):
         total = "" if self._total is None else f"/{self._total}"
@@ -120,6 +120,10 @@ def tracked(items, label, total, console, unit="frames", size=None):
         for done, item in enumerate(items, 1):
             yield item
             progress(done, total)
+
+
+def _clock(seconds):
+    return str(datetime.timedelta(seconds=round(seconds)))
 
 
 def duration(seconds):
