@@ -10,8 +10,10 @@ from keras import ops
 from keras_regen import diffusion
 from keras_regen.checks import check_real, check_whole
 from keras_regen.configurable import signature_config
+from keras_regen.generation.conditions import checked_conditions, conditions
 from keras_regen.generation.given_frames import GivenFrames, draw_given
 from keras_regen.generation.latent_transformer import LatentTransformer
+from keras_regen.generation.sampling_step import SamplingStep
 from keras_regen.models import CompiledModel, assign_averages
 from keras_regen.types import Tensor
 
@@ -109,16 +111,11 @@ class LatentDiffusion(keras.Model):
         self.given_share = given_share
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        self._step = CompiledModel(_StepModel(self))
+        self._step = CompiledModel(
+            SamplingStep(transformer, self.diffusion_path, self.prediction)
+        )
         # The weights exist already: the transformer is a functional model.
         self.built = True
-
-    @property
-    def condition(self) -> tuple[str, ...]:
-        """The names of the inputs that condition a video; none if it has none."""
-        if self.transformer.text_channels is not None:
-            return ("text", "text_mask")
-        return ("label",) if self.transformer.num_labels is not None else ()
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         latents = ops.cast(_as_dict(inputs)["latents"], "float32")
@@ -183,7 +180,7 @@ class LatentDiffusion(keras.Model):
                 "latents": self.diffusion_path.interpolate(latents, noise, t),
                 "timestep": timestep,
                 "times": self._times(inputs, batch, frames),
-                **self._dropped(inputs, keep),
+                **conditions(self.transformer, inputs, keep),
             },
             training=training,
         )
@@ -205,21 +202,6 @@ class LatentDiffusion(keras.Model):
         half_chunk = (self.temporal_compression + 1) / 2
         times = half_chunk * ops.arange(frames, dtype="float32")
         return ops.broadcast_to(times, (batch, frames))
-
-    def _dropped(self, inputs, keep):
-        """Returns the condition, without that of samples not to keep."""
-        if missing := [name for name in self.condition if name not in inputs]:
-            raise ValueError(
-                f"The model is conditioned by {', '.join(self.condition)}. "
-                f"Received: inputs without {', '.join(missing)}"
-            )
-        if "label" in self.condition:
-            label = ops.cast(inputs["label"], "int32")
-            return {"label": ops.where(keep, label, self.transformer.num_labels)}
-        if "text" in self.condition:
-            mask = ops.logical_and(ops.cast(inputs["text_mask"], "bool"), keep[:, None])
-            return {"text": inputs["text"], "text_mask": mask}
-        return {}
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         history = super().fit(*args, **kwargs)
@@ -281,8 +263,8 @@ class LatentDiffusion(keras.Model):
         check_real(0, 1e6, guidance=guidance)
         check_real(1e-6, 1e6, time_shift=time_shift)
         seeds = [seeds] if isinstance(seeds, int) else list(seeds)
-        conditions = self._checked_condition(
-            len(seeds), text=text, text_mask=text_mask, label=label
+        condition = checked_conditions(
+            self.transformer, len(seeds), text=text, text_mask=text_mask, label=label
         )
         frames = 2 * first_chunk + np.arange(2 * num_chunks)
         x = np.stack([self._noise(seed, frames, size) for seed in seeds])
@@ -300,14 +282,14 @@ class LatentDiffusion(keras.Model):
         times = np.linspace(self.prediction.max_time, 0.0, num_steps + 1)
         times = time_shift * times / (1.0 + (time_shift - 1.0) * times)
         inputs = {"given": mask, "times": self._frame_times(frames, len(seeds))}
-        if guidance != 1.0 and conditions:
+        if guidance != 1.0 and condition:
             inputs["guidance"] = np.full(len(seeds), guidance, "float32")
         for step in range(num_steps):
             t, next_t = (
                 np.full(len(seeds), times[i], "float32") for i in (step, step + 1)
             )
             x = self._step(
-                {"latents": x, "t": t, "next_t": next_t, **inputs, **conditions}
+                {"latents": x, "t": t, "next_t": next_t, **inputs, **condition}
             )
             # Under `tf.distribute` every replica returns the whole batch.
             x = x[: len(seeds)]
@@ -388,41 +370,6 @@ class LatentDiffusion(keras.Model):
         half_chunk = (self.temporal_compression + 1) / 2
         return np.tile((half_chunk * frames).astype("float32"), (batch, 1))
 
-    def _checked_condition(self, batch, **values):
-        values = {name: x for name, x in values.items() if x is not None}
-        if set(values) != set(self.condition):
-            raise ValueError(
-                f"The model is conditioned by {', '.join(self.condition) or 'nothing'}."
-                f" Received: {', '.join(values) or 'nothing'}"
-            )
-        values = {name: np.asarray(x) for name, x in values.items()}
-        for name, value in values.items():
-            if len(value) != batch:
-                raise ValueError(
-                    f"`{name}` must have a value for each of {batch} seeds. "
-                    f"Received: {name}.shape={value.shape}"
-                )
-        if "label" in values:
-            label, count = values["label"], self.transformer.num_labels
-            whole = np.issubdtype(label.dtype, np.integer) and label.ndim == 1
-            if not whole or np.any((label < 0) | (label >= count)):
-                raise ValueError(
-                    f"`label` must have whole numbers from 0 to {count - 1}. "
-                    f"Received: label={label.tolist()}"
-                )
-            values["label"] = label.astype("int32")
-        if "text" in values:
-            text, mask = values["text"], values["text_mask"]
-            channels = self.transformer.text_channels
-            if text.ndim != 3 or text.shape != (*mask.shape, channels):
-                raise ValueError(
-                    f"`text` must have shape (B, L, {channels}), and `text_mask` "
-                    f"(B, L). Received: text.shape={text.shape}, "
-                    f"text_mask.shape={mask.shape}"
-                )
-            values = {"text": text.astype("float32"), "text_mask": mask.astype(bool)}
-        return values
-
     # === Config ===
 
     def get_config(self) -> dict[str, Any]:
@@ -442,57 +389,6 @@ class LatentDiffusion(keras.Model):
                 for name, value in config.items()
             }
         )
-
-
-class _StepModel(keras.Model):
-    """A model of one sampling step, for its backend to compile.
-
-    Args:
-        diffusion_model: a `LatentDiffusion`.
-    """
-
-    def __init__(self, diffusion_model):
-        super().__init__(name="generation", dtype="float32")
-        self.transformer = diffusion_model.transformer
-        self._drop = diffusion_model._dropped
-        self._path = diffusion_model.diffusion_path
-        self._prediction = diffusion_model.prediction
-        # The weights exist already. Times must stay float32.
-        self.built = True
-        self.autocast = False
-
-    def call(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        x, given = inputs["latents"], inputs["given"]
-        keep = ops.ones_like(inputs["t"], dtype="bool")
-        call = {
-            "latents": x,
-            "timestep": inputs["t"][:, None] * (1.0 - given),
-            "times": inputs["times"],
-        }
-        if "guidance" in inputs:
-            output = self._guided(call, inputs, keep)
-        else:
-            output = self._predict({**call, **self._drop(inputs, keep)})
-        t, next_t = (
-            inputs[name][:, None, None, None, None] for name in ("t", "next_t")
-        )
-        clean, noise = self._prediction.solve(self._path, output, x, t)
-        stepped = self._path.interpolate(clean, noise, next_t)
-        return ops.where(given[..., None, None, None] > 0, x, stepped)
-
-    def _guided(self, call, inputs, keep):
-        """Calls the transformer with and without the condition, as one batch."""
-        with_it = {**call, **self._drop(inputs, keep)}
-        without = {**call, **self._drop(inputs, ops.logical_not(keep))}
-        output = self._predict(
-            {name: ops.concatenate([with_it[name], without[name]]) for name in with_it}
-        )
-        conditional, unconditional = ops.split(output, 2)
-        guidance = inputs["guidance"][:, None, None, None, None]
-        return unconditional + guidance * (conditional - unconditional)
-
-    def _predict(self, inputs):
-        return self.transformer(inputs, training=False)
 
 
 def _as_dict(inputs):

@@ -89,7 +89,9 @@ class TestTraining:
         assert (seen["timestep"][0, [0, 1, 3]] == 0).all()
         assert seen["timestep"][0, 2] > 0
         given = seen["latents"][0, [0, 1, 3]]
-        np.testing.assert_allclose(given, ops.convert_to_numpy(latents)[0, [0, 1, 3]], atol=1e-6)
+        np.testing.assert_allclose(
+            given, ops.convert_to_numpy(latents)[0, [0, 1, 3]], atol=1e-6
+        )
         np.testing.assert_allclose(seen["times"][0], [0, 4.5, 9, 13.5])
 
     def test_a_condition_that_is_missing(self, model):
@@ -221,6 +223,9 @@ def test_a_text():
     assert made.dtype == "float32"
     with pytest.raises(ValueError, match=r"\(B, L, 6\)"):
         model.generate(1, SIZE, 0, text=np.zeros((1, 3, 5)), text_mask=np.ones((1, 3)))
+    unknown = {"text": np.full((1, 3, 6), np.nan), "text_mask": np.ones((1, 3))}
+    with pytest.raises(ValueError, match="`text` must be finite"):
+        model.generate(1, SIZE, 0, **unknown)
 
 
 @pytest.mark.parametrize(

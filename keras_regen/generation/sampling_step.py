@@ -1,0 +1,85 @@
+"""One step of sampling latents."""
+
+from collections.abc import Mapping
+
+import keras
+from keras import ops
+
+from keras_regen import diffusion
+from keras_regen.generation.conditions import conditions
+from keras_regen.generation.latent_transformer import LatentTransformer
+from keras_regen.types import Tensor
+
+
+class SamplingStep(keras.Model):
+    """A model of one sampling step, for its backend to compile.
+
+    Args:
+        transformer: a `LatentTransformer`.
+        path: a `diffusion.Path`.
+        prediction: a `diffusion.Prediction`.
+
+    Call arguments:
+        inputs: dict of
+            `latents`: float32 tensor of shape `(B, 2n, h, w, C)`, x_t, normalised;
+            `t` and `next_t`: float32 tensors of shape `(B,)`;
+            `given`: float32 tensor of shape `(B, 2n)`, 1 for frames that are given;
+            `times`: as for `LatentTransformer`;
+            the condition, if the transformer has one, and with it, optionally,
+            `guidance`: float32 tensor of shape `(B,)`.
+
+    Output shape:
+        `(B, 2n, h, w, C)`, float32: the latents at `next_t`.
+    """
+
+    def __init__(
+        self,
+        transformer: LatentTransformer,
+        path: diffusion.Path,
+        prediction: diffusion.Prediction,
+    ) -> None:
+        super().__init__(name="generation", dtype="float32")
+        self.transformer = transformer
+        self._path = path
+        self._prediction = prediction
+        # The weights exist already. Times must stay float32.
+        self.built = True
+        self.autocast = False
+
+    def call(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        x, given = inputs["latents"], inputs["given"]
+        keep = ops.ones_like(inputs["t"], dtype="bool")
+        call = {
+            "latents": x,
+            "timestep": inputs["t"][:, None] * (1.0 - given),
+            "times": inputs["times"],
+        }
+        if "guidance" in inputs:
+            output = self._guided(call, inputs, keep)
+        else:
+            output = self._predict(
+                {**call, **conditions(self.transformer, inputs, keep)}
+            )
+        t, next_t = (
+            inputs[name][:, None, None, None, None] for name in ("t", "next_t")
+        )
+        clean, noise = self._prediction.solve(self._path, output, x, t)
+        stepped = self._path.interpolate(clean, noise, next_t)
+        return ops.where(given[..., None, None, None] > 0, x, stepped)
+
+    def _guided(self, call, inputs, keep):
+        """Calls the transformer with and without the condition, as one batch."""
+        with_it = {**call, **conditions(self.transformer, inputs, keep)}
+        without = {
+            **call,
+            **conditions(self.transformer, inputs, ops.logical_not(keep)),
+        }
+        output = self._predict(
+            {name: ops.concatenate([with_it[name], without[name]]) for name in with_it}
+        )
+        conditional, unconditional = ops.split(output, 2)
+        guidance = inputs["guidance"][:, None, None, None, None]
+        return unconditional + guidance * (conditional - unconditional)
+
+    def _predict(self, inputs):
+        return self.transformer(inputs, training=False)
