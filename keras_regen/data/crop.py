@@ -5,7 +5,7 @@ import dataclasses
 import av
 import numpy as np
 
-from keras_regen.video import RgbConverter
+from keras_regen.video import RgbConverter, is_on_its_side, turn_upright
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +74,8 @@ class Cropper:
                 return crop.cut(frame)
             frame = av.VideoFrame.from_ndarray(frame, format="rgb24")
             return crop.cut(self._to_rgb(frame, *size))
-        turns = round(frame.rotation / 90)
-        if turns % 2:
+        if is_on_its_side(frame):
             width, height = crop.resized(frame.width, frame.height)
         else:
             height, width = crop.resized(frame.height, frame.width)
-        return crop.cut(np.rot90(self._to_rgb(frame, height, width), turns))
+        return crop.cut(turn_upright(self._to_rgb(frame, height, width), frame))

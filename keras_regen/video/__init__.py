@@ -1,6 +1,7 @@
 """Reading and writing videos frame by frame, without importing Keras."""
 
 from keras_regen.video.colour import RgbConverter, h264_pixel_format, tag_bt709
+from keras_regen.video.container import is_on_its_side, turn_upright
 from keras_regen.video.frame_access import open_access
 from keras_regen.video.image_directory import IMAGE_SUFFIXES
 from keras_regen.video.listing import bundled_clip, find_videos
@@ -22,7 +23,9 @@ __all__ = [
     "bundled_clip",
     "find_videos",
     "h264_pixel_format",
+    "is_on_its_side",
     "open_access",
     "tag_bt709",
     "tell_without_sound",
+    "turn_upright",
 ]

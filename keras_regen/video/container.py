@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import av
 import numpy as np
+from av.sidedata.sidedata import Type
 
 from keras_regen.atomic_output import error_reason
 from keras_regen.video.colour import RgbConverter, set_colour_space
@@ -107,12 +108,9 @@ class ContainerSource(Source):
         for frame in self._timed():
             with unreadable_where_ffmpeg_fails():
                 array = convert(frame)
-            if frame.rotation:
-                turns = round(frame.rotation / 90)
-                array = np.rot90(array, turns)
-                if turns % 2 and not count:
-                    self.pixel_aspect = 1 / self.pixel_aspect
-            yield np.ascontiguousarray(array)
+            if not count and is_on_its_side(frame):
+                self.pixel_aspect = 1 / self.pixel_aspect
+            yield np.ascontiguousarray(turn_upright(array, frame))
             count += 1
             if frame.time is not None and frame.duration:
                 end = frame.time + float(frame.duration * frame.time_base)
@@ -234,6 +232,31 @@ class ContainerSource(Source):
 
     def close(self) -> None:
         self._container.close()
+
+
+def is_on_its_side(frame: av.VideoFrame) -> bool:
+    """Whether the columns of a decoded frame are the rows of the upright one."""
+    return round(frame.rotation / 90) % 2 == 1
+
+
+def turn_upright(array: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
+    """Turns, and mirrors, pixels as the file says.
+
+    Args:
+        array: array of shape `(H, W, 3)`, the pixels of `frame`, also resized.
+        frame: `av.VideoFrame` as decoded.
+
+    Returns:
+        A view of the array.
+    """
+    turns = round(frame.rotation / 90)
+    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    if matrix is not None:
+        a, b, _, c, d = np.frombuffer(bytes(matrix), "int32")[:5].astype("float64")
+        if a * d < b * c:
+            # FFmpeg takes the mirroring for half a turn.
+            array, turns = array[:, ::-1], turns + 2
+    return np.rot90(array, turns)
 
 
 def open_container(

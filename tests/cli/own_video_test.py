@@ -57,6 +57,8 @@ def test_encode_and_decode(run, preset, phone, caplog):
     latents = Latents.load("phone.h5")
     assert latents.pixel_aspect == (3, 4)
     np.testing.assert_allclose(latents.times, ENDS, atol=1e-3)
+    words = " ".join(run("info", "phone.h5")[1].split())
+    assert "pixel aspect 3, 4" in words and "frame rate variable" in words
 
     status, _, stderr = run("decode", "phone.h5", "-o", "o.mp4", "--audio-from", phone)
     assert (status, stderr) == (0, "")

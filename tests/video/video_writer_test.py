@@ -4,7 +4,8 @@ import resource
 import numpy as np
 import pytest
 
-from keras_regen.video import VideoReader, VideoWriter
+from keras_regen.data.crop import Crop, Cropper
+from keras_regen.video import VideoReader, VideoWriter, open_access
 from tests.video.videos import moving_ramp, read, rotate, write
 
 
@@ -80,6 +81,26 @@ class TestRoundTrip:
             np.testing.assert_array_equal(
                 np.stack(list(reader)), np.rot90(upright, -1, axes=(1, 2))
             )
+
+    @pytest.mark.parametrize(
+        ("turn", "expected"),
+        [
+            ((-1, 0, 0, -1), lambda frames: frames[:, ::-1, ::-1]),
+            ((-1, 0, 0, 1), lambda frames: frames[:, :, ::-1]),
+            ((1, 0, 0, -1), lambda frames: frames[:, ::-1]),
+            ((0, 1, 1, 0), lambda frames: frames.transpose(0, 2, 1, 3)),
+            ((0, -1, 1, 0), lambda frames: np.rot90(frames, 1, axes=(1, 2))),
+        ],
+    )
+    def test_turned_and_mirrored_video(self, tmp_path, turn, expected):
+        path = write(tmp_path / "video.mp4", moving_ramp(2, 16, 32))
+        frames = expected(read(path))
+        np.testing.assert_array_equal(read(rotate(path, turn)), frames)
+        access = open_access(path)
+        [frame] = access.frames([1], access.index())
+        crop = Crop(*frames.shape[1:3])
+        np.testing.assert_array_equal(Cropper()(frame, crop), frames[1])
+        access.close()
 
 
 class TestWriter:

@@ -36,10 +36,11 @@ def read(path):
         return np.stack(list(reader))
 
 
-def rotate(path):
-    """Writes a clockwise quarter turn, as phones do, into the header of an MP4."""
+def rotate(path, turn=(0, 1, -1, 0)):
+    """Writes a turn, by default clockwise by a quarter, into the header of an MP4."""
     data = bytearray(path.read_bytes())
-    matrix = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 0, 0, 1 << 30)
+    a, b, c, d = (value << 16 for value in turn)
+    matrix = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     start = data.index(b"tkhd") + 44
     data[start : start + 36] = matrix
     path.write_bytes(data)
