@@ -15,6 +15,7 @@ from typer.exceptions import TyperException
 import keras_regen
 from keras_regen.cli import (
     benchmark,
+    demo,
     evaluate,
     export,
     info,
@@ -38,6 +39,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(export.export)
 app.command()(benchmark.benchmark)
+app.command()(demo.demo)
 app.command()(metric_weights.metric_weights)
 app.command()(info.info)
 

@@ -77,8 +77,9 @@ def evaluate(
     features: Annotated[
         str,
         typer.Option(
-            help="Features of the Frechet video distance: i3d, savedmodel:DIR or none. "
-            "Defaults to i3d if its weights are in the cache."
+            help="Features of the Frechet video distance: i3d, videoswin, "
+            "videoswin:WEIGHTS, savedmodel:DIR or none. Defaults to i3d if its weights "
+            "are in the cache."
         ),
     ] = AUTO,
     st_lpips: Annotated[
@@ -115,7 +116,7 @@ def evaluate(
     load_keras(console)
     with quiet_start():
         embedders = _load_embedders(preset or [DEFAULT_PRESET], steps, seed, max_memory)
-        networks = _load_networks(features, st_lpips, console)
+        networks = _load_networks(features, st_lpips, chosen.num_frames, console)
         from keras_regen.evaluation import Evaluation
 
         evaluation = Evaluation(
@@ -147,7 +148,7 @@ def _load_embedders(specs, steps, seed, max_memory):
     return embedders
 
 
-def _load_networks(features, st_lpips, console):
+def _load_networks(features, st_lpips, num_frames, console):
     """Returns the features of the distance and the perceptual distance, or None."""
     from keras_regen import metrics
 
@@ -161,13 +162,19 @@ def _load_networks(features, st_lpips, console):
     kind, _, path = features.partition(":")
     if kind == "i3d":
         network = metrics.I3DFeatures(batch_size=1)
+    elif kind == "videoswin":
+        weights = {"weights": path} if path else {}
+        network = metrics.VideoSwinFeatures(
+            **weights, num_frames=num_frames, batch_size=1
+        )
     elif kind == "savedmodel" and path:
         network = metrics.SavedModelFeatures(path, pathlib.Path(path).name)
     elif features == NONE:
         network = None
     else:
         raise ValueError(
-            "The features must be i3d, savedmodel:DIR or none. "
+            "The features must be i3d, videoswin, videoswin:WEIGHTS, savedmodel:DIR or "
+            "none. "
             f"Received: features={features}"
         )
     if st_lpips is None:

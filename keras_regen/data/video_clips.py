@@ -81,10 +81,11 @@ class VideoClips(keras.utils.PyDataset):
             smallest one that covers the crop; its logarithm is drawn uniformly. Frames
             are enlarged only if they would not cover the crop. Random sampling only.
             Defaults to `(1.0, 1.0)`.
-        augmentation: sequence of Keras image preprocessing layers for values in
-            [0, 255], such as `keras.layers.RandomBrightness(0.1)`, which keep the size.
-            All frames of a clip are changed equally. Defaults to mirroring half of the
-            clips, and to nothing for dense sampling.
+        augmentation: sequence of image preprocessing layers of Keras or KerasCV for
+            values in [0, 255], such as `keras.layers.RandomBrightness(0.1)` or
+            `keras_cv.layers.RandAugment((0, 255))`, which keep the size. All frames of
+            a clip are changed equally. KerasCV's run in TensorFlow on every backend.
+            Defaults to mirroring half of the clips, and to nothing for dense sampling.
         shuffle: bool. Whether dense clips come in a new order in every epoch. Defaults
             to `False`.
         seed: int, 0 or more. Defaults to `0`.

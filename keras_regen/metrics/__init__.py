@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         FrechetVideoDistance,
         frechet_video_distance,
     )
+    from keras_regen.metrics.video_swin_features import VideoSwinFeatures
     from keras_regen.metrics.weight_conversion import prepare_metric_weights
 
 __all__ = [
@@ -42,6 +43,7 @@ __all__ = [
     "KerasFeatures",
     "SavedModelFeatures",
     "TemporalConsistency",
+    "VideoSwinFeatures",
     "frechet_distance",
     "frechet_video_distance",
     "prepare_metric_weights",
@@ -69,6 +71,7 @@ __getattr__, __dir__ = lazy_exports(
         "st_lpips": "st_lpips_distance",
         "FrechetVideoDistance": "video_distance",
         "frechet_video_distance": "video_distance",
+        "VideoSwinFeatures": "video_swin_features",
         "prepare_metric_weights": "weight_conversion",
     },
 )

@@ -51,6 +51,15 @@ def test_features_of_a_saved_model_or_none(run, preset, videos, monkeypatch, tmp
     assert_user_error(run(*command, "--features", "i3d"), "pip install --no-deps")
 
 
+def test_features_of_video_swin(run, preset, videos):
+    pytest.importorskip("keras_cv")
+    command = ("evaluate", "--data", videos, "--preset", preset, *SIZE[:2])
+    short = (*command, *SIZE[2:4], "--features", "videoswin")
+    assert_user_error(run(*short), "at least 15 frames")
+    swin = ("--num-frames", 15, "--features", "videoswin:nowhere")
+    assert_user_error(run(*command, *swin), "weights=nowhere")
+
+
 def test_nothing_to_score_is_told(run, preset, videos, tmp_path):
     command = ("evaluate", "--data", videos, "--preset", preset, "--protocol", "regen")
     status, stdout, _ = run(*command, "--size", 16, *SIZE[2:], "--num-frames", 9)

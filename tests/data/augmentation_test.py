@@ -42,6 +42,20 @@ def test_same_in_all_frames_and_for_the_same_seed(name):
         np.testing.assert_array_equal(augment(again, still, seed), results[seed])
 
 
+@pytest.mark.parametrize("name", ["RandomColorJitter", "RandAugment"])
+def test_layers_of_keras_cv(name):
+    keras_cv = pytest.importorskip("keras_cv")
+    factors = {"RandomColorJitter": (0.3, 0.3, 0.4, 0.1), "RandAugment": ()}
+    make = getattr(keras_cv.layers, name)
+    augmentation = LayerAugmentation([make((0, 255), *factors[name])])
+    still = moving_ramp(1, 16, 24).repeat(2, axis=0)
+    results = [augment(augmentation, still, seed) for seed in range(3)]
+    for result in results:
+        np.testing.assert_array_equal(result, result[:1].repeat(2, axis=0))
+    assert len({r.tobytes() for r in results}) > 1
+    np.testing.assert_array_equal(augment(augmentation, still, 1), results[1])
+
+
 def test_values_stay_in_the_range_of_uint8():
     white = np.full((1, 16, 16, 3), 250, "uint8")
     augmentation = LayerAugmentation([layers.RandomBrightness((0.4, 0.5))])
