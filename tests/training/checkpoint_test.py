@@ -1,5 +1,6 @@
 import contextlib
 import json
+import shutil
 
 import h5py
 import keras
@@ -18,25 +19,29 @@ def compiled(seed=0, **encoder):
     return regen
 
 
-def fit(regen, checkpoint, epochs):
+def fit(regen, checkpoint, epochs, *callbacks):
     regen.fit(
         moving_squares(8),
         batch_size=4,
         epochs=epochs,
         initial_epoch=checkpoint.epochs,
         shuffle=False,
-        callbacks=[checkpoint],
+        callbacks=[checkpoint, *callbacks],
         verbose=0,
     )
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     # With "kl" the encoder draws random numbers too.
-    whole = Checkpoint(tmp_path / "whole.h5")
-    fit(compiled(regularization="kl"), whole, 4)
+    whole, path = Checkpoint(tmp_path / "whole.h5"), tmp_path / "checkpoint.h5"
 
-    path = tmp_path / "checkpoint.h5"
-    fit(compiled(regularization="kl"), Checkpoint(path), 2)
+    def copy(epoch, logs):
+        if epoch == 1:
+            shutil.copy(whole.path, path)
+
+    # A run that is killed after this epoch leaves the same file.
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=copy)
+    fit(compiled(regularization="kl"), whole, 4, callback)
     regen, checkpoint = compiled(seed=1, regularization="kl"), Checkpoint(path)
     assert checkpoint.restore(regen) == 2
     fit(regen, checkpoint, 4)

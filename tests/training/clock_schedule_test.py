@@ -7,7 +7,7 @@ import pytest
 
 from keras_regen.models import preset_metadata
 from keras_regen.training import ClockSchedule, train
-from tests.training.run_test import SETTINGS, config
+from tests.training.run_test import ONE_SHAPE, SETTINGS, config
 
 RATE = 1e-2
 
@@ -30,7 +30,13 @@ def clock(monkeypatch):
 
 
 def test_a_run_lasts_its_minutes_and_resumes_at_its_place(clock, folder, tmp_path):
-    settings = {**SETTINGS, "samples": 0, "learning_rate": RATE, "minutes": 20 / 60}
+    settings = {
+        **SETTINGS,
+        **ONE_SHAPE,
+        "samples": 0,
+        "learning_rate": RATE,
+        "minutes": 20 / 60,
+    }
 
     def rows_of():
         return json.loads((tmp_path / "run" / "history.json").read_text())

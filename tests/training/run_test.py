@@ -30,6 +30,10 @@ SETTINGS = dict(
 )
 
 
+# One shape, so one program is compiled.
+ONE_SHAPE = {"resolution": [16], "image_share": 0.0}
+
+
 def config(folder, **settings):
     return TrainingConfig(data=[str(folder)], **{**SETTINGS, **settings})
 
@@ -111,7 +115,8 @@ def test_the_second_stage_leaves_the_encoder(run, folder, tmp_path):
     directory, _ = run
     settings = {"init": str(directory / "preset"), "decoder_only": True}
     regen = train(
-        config(folder, **settings, resolution=[32], steps=4), tmp_path / "second"
+        config(folder, **settings, resolution=[32], image_share=0.0, steps=4),
+        tmp_path / "second",
     )
     first = Regen.from_preset(directory / "preset")
     assert regen.encoder.fingerprint() == first.encoder.fingerprint()
@@ -127,7 +132,7 @@ def test_the_second_stage_leaves_the_encoder(run, folder, tmp_path):
 
 @pytest.mark.parametrize("decoder", ["conv", "in_context"])
 def test_other_decoders(decoder, folder, tmp_path):
-    settings = {"decoder": decoder, "margin": 0, "steps": 4, "samples": 1}
+    settings = {**ONE_SHAPE, "decoder": decoder, "margin": 0, "steps": 4, "samples": 1}
     trained = train(config(folder, **settings), tmp_path / "run")
     preset = load_model(tmp_path / "run" / "preset")
     assert type(preset) is (ConvAutoencoder if decoder == "conv" else Regen)
@@ -142,7 +147,11 @@ def test_other_decoders(decoder, folder, tmp_path):
 
 def test_a_run_starts_from_a_preset_of_another_k(run, folder, tmp_path, capsys):
     directory, _ = run
-    settings = {"init": str(directory / "preset"), "temporal_compression": 8}
+    settings = {
+        **ONE_SHAPE,
+        "init": str(directory / "preset"),
+        "temporal_compression": 8,
+    }
     # A learning rate of 0 leaves the weights unchanged.
     frozen = {"learning_rate": 0.0, "steps": 4, "samples": 0, "ema_momentum": 0.0}
     regen = train(config(folder, **settings, **frozen), tmp_path / "second")
@@ -162,6 +171,7 @@ def test_options_of_the_optimisation(folder, tmp_path):
     regen = train(
         config(
             folder,
+            **ONE_SHAPE,
             accumulation=2,
             steps_per_execution=steps_per_execution,
             remat=True,
@@ -170,8 +180,6 @@ def test_options_of_the_optimisation(folder, tmp_path):
             stride=[1, 2],
             ema_momentum=0.0,
             samples=0,
-            image_share=0.0,
-            resolution=[16],
             steps=4,
         ),
         tmp_path / "run",
@@ -196,9 +204,13 @@ main(sys.argv[1:])
 """
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch",
+    reason="checkpoint_test shows on every backend that a resumed run is equal",
+)
 class TestKilled:
     def command(self, folder, run):
-        options = {"data": folder, "output": run, "seed": 5, **SETTINGS}
+        options = {"data": folder, "output": run, "seed": 5, **SETTINGS, "samples": 0}
         del options["image_share"], options["resolution"]
         words = ["train", "--resolution", "16"]
         for name, value in options.items():
