@@ -7,6 +7,13 @@ import logging
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from keras_regen.types import Backend, Tensor
+
+if TYPE_CHECKING:
+    import numpy as np
 
 logger = logging.getLogger("keras_regen")
 
@@ -24,7 +31,7 @@ _UNTOUCHED = {
 _chosen = None
 
 
-def choose_backend(preferred=None):
+def choose_backend(preferred: str | None = None) -> Backend:
     """Chooses the backend that Keras will be imported with.
 
     It is the backend in `KERAS_BACKEND`, if the user set it; otherwise the preferred
@@ -66,11 +73,11 @@ def choose_backend(preferred=None):
     if not wanted:
         wanted = _chosen = _configured_or_first(installed)
     os.environ["KERAS_BACKEND"] = wanted
-    return wanted
+    return cast("Backend", wanted)
 
 
 @contextlib.contextmanager
-def without_jax(backend):
+def without_jax(backend: str) -> Iterator[None]:
     """Prevents the import of JAX where it is not the backend.
 
     Keras on PyTorch, and TensorFlow, import JAX if it is installed, which takes a third
@@ -103,7 +110,7 @@ class _WithoutJax:
 
 
 @contextlib.contextmanager
-def quiet_start():
+def quiet_start() -> Iterator[None]:
     """Keeps messages that native code writes on import off the terminal.
 
     TensorFlow writes from C++ before it reads its log level, so the file descriptor of
@@ -122,7 +129,7 @@ def quiet_start():
         os.close(terminal)
 
 
-def to_device(array):
+def to_device(array: "np.ndarray") -> Tensor:
     """Copies a NumPy array to the device that Keras computes on.
 
     On PyTorch with CUDA the copy goes through pinned memory, and the caller does not
@@ -146,7 +153,7 @@ def to_device(array):
     return torch.from_numpy(array).pin_memory().to(device, non_blocking=True)
 
 
-def is_concrete(tensor):
+def is_concrete(tensor: Tensor) -> bool:
     """Returns whether a tensor has values, as it has unless a function is traced."""
     import keras
 

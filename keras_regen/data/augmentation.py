@@ -3,6 +3,8 @@
 import contextlib
 import os
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -18,7 +20,7 @@ class HorizontalFlip:
     rounding.
     """
 
-    def __call__(self, frames, rng):
+    def __call__(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return frames[:, :, ::-1] if rng.random() < 0.5 else frames
 
 
@@ -45,7 +47,7 @@ class LayerAugmentation:
             numbers for the same seed, as `keras.layers.AugMix` does.
     """
 
-    def __init__(self, layers):
+    def __init__(self, layers: Sequence[keras.layers.Layer]) -> None:
         if not all(isinstance(layer, keras.layers.Layer) for layer in layers):
             raise ValueError(
                 "`augmentation` must be a sequence of Keras layers. "
@@ -74,7 +76,7 @@ class LayerAugmentation:
         self._process = os.getpid()
         self._local = threading.local()
 
-    def __call__(self, frames, rng):
+    def __call__(self, frames: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         seeds = rng.integers(2**31, size=len(self._configs))
         if os.getpid() != self._process:
             raise RuntimeError(
@@ -103,10 +105,10 @@ class LayerAugmentation:
                 self._local.layers = [_copy(config) for config in self._configs]
         return self._local.layers
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {"_configs": self._configs}
 
-    def __setstate__(self, state):
+    def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._start()
 

@@ -84,7 +84,7 @@ _BY_NAME: dict[type, dict[str, Callable[[], Any]]] = {
 _Part = TypeVar("_Part", Path, Prediction, Weighting, TimeDistribution)
 
 
-def get(kind: type[_Part], identifier: _Part | str) -> _Part:
+def get(kind: Callable[..., _Part], identifier: _Part | str) -> _Part:
     """Returns the part of the diffusion that a name stands for.
 
     Args:
@@ -94,12 +94,14 @@ def get(kind: type[_Part], identifier: _Part | str) -> _Part:
     Raises:
         ValueError: if the name is unknown or the object has another class.
     """
-    names = _BY_NAME[kind]
-    if isinstance(identifier, kind):
+    # Not `type[_Part]`, which stands for a class that can be instantiated.
+    part: Any = kind
+    names = _BY_NAME[part]
+    if isinstance(identifier, part):
         return identifier
     if isinstance(identifier, str) and identifier in names:
         return names[identifier]()
     raise ValueError(
-        f"Expected a `{kind.__name__}` or one of {sorted(names)}. "
+        f"Expected a `{part.__name__}` or one of {sorted(names)}. "
         f"Received: {identifier!r}"
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+from collections.abc import Iterable
 
 # The dtypes in which a SavedModel can store its weights.
 STORED_AS = ("float32", "bfloat16", "int8")
@@ -19,11 +20,11 @@ class Format:
     """
 
     function: str
-    backends: tuple
-    packages: dict
-    options: tuple = ()
+    backends: tuple[str, ...]
+    packages: dict[str, str]
+    options: tuple[str, ...] = ()
 
-    def missing(self):
+    def missing(self) -> list[str]:
         """Returns the packages that are not installed, a list of str."""
         return [
             package
@@ -31,7 +32,7 @@ class Format:
             if importlib.util.find_spec(module) is None
         ]
 
-    def backend(self):
+    def backend(self) -> str | None:
         """Returns the first installed backend that can write the format, or None."""
         return next(filter(importlib.util.find_spec, self.backends), None)
 
@@ -71,7 +72,7 @@ FORMATS = {
 }
 
 
-def find_format(name, options=()):
+def find_format(name: str, options: Iterable[str] = ()) -> Format:
     """Returns a `Format` by its name.
 
     Args:

@@ -1,6 +1,7 @@
 """SavedModels for TF Serving."""
 
 import functools
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -111,7 +112,7 @@ class ServedRegen(tf.Module):
 
     def signatures(self):
         """Returns a dict from the names that requests use to the functions."""
-        functions = {}
+        functions: dict[str, Callable] = {}
         for suffix, video in VIDEO_FORMATS.items():
             functions |= {
                 f"encode{suffix}": _function(

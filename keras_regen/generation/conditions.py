@@ -79,7 +79,7 @@ def checked_conditions(
                 f"Received: {name}.shape={value.shape}"
             )
     if "label" in values:
-        label, count = values["label"], transformer.num_labels
+        label, count = values["label"], transformer.num_labels or 0
         whole = np.issubdtype(label.dtype, np.integer) and label.ndim == 1
         if not whole or np.any((label < 0) | (label >= count)):
             raise ValueError(

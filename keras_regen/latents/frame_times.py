@@ -1,6 +1,7 @@
 """The times of a video's frames, where the frame rate varies."""
 
 import array
+import math
 import reprlib
 from typing import TYPE_CHECKING
 
@@ -34,8 +35,9 @@ class TimesOfPieces:
     """
 
     def __init__(self) -> None:
-        self._start = self._end = None
-        self._starts = None
+        self._start: int | None = None
+        self._end = math.nan
+        self._starts: array.array[float] | None = None
 
     def append(self, piece: "Latents") -> None:
         """Adds the times of a piece, which follows the one before."""

@@ -150,13 +150,13 @@ class LatentTransformerBlock(ConfiguredLayer):
         # A new function for each call, as in `DiTBlock`. The mask, which has no
         # gradient, is captured.
         def transform(*inputs):
-            return self._transform(*inputs, text_mask=text_mask)
+            return self._transform(text_mask, *inputs)
 
         if self.remat:
             transform = keras.remat(transform)
         return transform(x, modulation, angles, *([text] if self.has_text else []))
 
-    def _transform(self, x, modulation, angles, text=None, text_mask=None):
+    def _transform(self, text_mask, x, modulation, angles, text=None):
         modulation = modulation + ops.cast(self.table, modulation.dtype)
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (
             part[:, :, None, None] for part in ops.split(modulation, 6, axis=-1)

@@ -64,7 +64,7 @@ class VideoSwinFeatures(Features):
     ) -> None:
         self.weights = str(weights)
         self.num_frames = num_frames
-        self._backbones = {}
+        self._backbones: dict[int, Any] = {}
         super().__init__(
             self._call_backbone,
             name=f"videoswin-{pathlib.Path(self.weights).name}",

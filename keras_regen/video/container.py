@@ -6,6 +6,7 @@ import io
 import pathlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import av
 import numpy as np
@@ -250,7 +251,8 @@ def turn_upright(array: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
         A view of the array.
     """
     turns = round(frame.rotation / 90)
-    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+    sides: Any = frame.side_data
+    matrix = sides.get(Type.DISPLAYMATRIX)
     if matrix is not None:
         a, b, _, c, d = np.frombuffer(bytes(matrix), "int32")[:5].astype("float64")
         if a * d < b * c:

@@ -6,7 +6,6 @@ import math
 import os
 import pathlib
 from collections.abc import Sequence
-from typing import Literal
 
 from keras_regen.atomic_output import error_reason
 from keras_regen.types import StrPath
@@ -49,7 +48,7 @@ def find_videos(source: StrPath | Sequence[StrPath]) -> dict[str, float]:
     return dict(sorted(found.items()))
 
 
-def bundled_clip(name: Literal["bunny", "steel"] = "bunny") -> pathlib.Path:
+def bundled_clip(name: str = "bunny") -> pathlib.Path:
     """Returns the path of a clip in the package.
 
     Both clips have 36 frames of 240x424 pixels, at 24 frames/s. The bundled presets
