@@ -14,6 +14,10 @@ from keras_regen.models.video_encoder import VideoEncoder
 from keras_regen.pixels import to_uint8, to_unit_range
 from keras_regen.types import Tensor
 
+# Axes of a sample. The last is first, since Keras before 3.15 reduces them in turn on
+# PyTorch, and counts the remaining ones anew each time.
+_AXES = (4, 3, 2, 1)
+
 
 def generate(
     decoder: keras.Model,
@@ -64,7 +68,7 @@ def finish(video: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Pair of the video in [-1, 1] and a bool tensor of shape `(B,)`.
     """
-    finite = ops.all(ops.isfinite(video), axis=(1, 2, 3, 4))
+    finite = ops.all(ops.isfinite(video), axis=_AXES)
     return ops.clip(video, -1.0, 1.0), finite
 
 
@@ -183,7 +187,7 @@ class _DecodingModel(keras.Model):
         else:
             latents = inputs["latents"]
         video, finite = finish(self.decode(latents, inputs))
-        bounded = ops.all(ops.abs(latents) <= MAX_LATENT, axis=(1, 2, 3, 4))
+        bounded = ops.all(ops.abs(latents) <= MAX_LATENT, axis=_AXES)
         if self.output_dtype == "uint8":
             video = to_uint8(video)
         return video, ops.logical_and(finite, bounded)
