@@ -6,7 +6,6 @@ import io
 import pathlib
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import av
 import numpy as np
@@ -23,6 +22,7 @@ from keras_regen.video.source import (
     check_size,
 )
 from keras_regen.video.timestamps import Timestamps
+from keras_regen.video.tone_mapping import side_data
 
 H264_SUFFIXES = (".264", ".h264")
 # FFmpeg's names of the formats that are read. FFmpeg also takes text for playlists, or
@@ -251,10 +251,9 @@ def turn_upright(array: np.ndarray, frame: av.VideoFrame) -> np.ndarray:
         A view of the array.
     """
     turns = round(frame.rotation / 90)
-    sides: Any = frame.side_data
-    matrix = sides.get(Type.DISPLAYMATRIX)
-    if matrix is not None:
-        a, b, _, c, d = np.frombuffer(bytes(matrix), "int32")[:5].astype("float64")
+    matrix = side_data(frame, Type.DISPLAYMATRIX)
+    if len(matrix) >= 36:
+        a, b, _, c, d = np.frombuffer(matrix, "int32")[:5].astype("float64")
         if a * d < b * c:
             # FFmpeg takes the mirroring for half a turn.
             array, turns = array[:, ::-1], turns + 2

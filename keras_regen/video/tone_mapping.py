@@ -68,17 +68,26 @@ def peak_luminance(frame: av.VideoFrame) -> float:
     The file may tell it: as the brightest pixel of the video, or as the brightest that
     the screen of its author could show.
     """
-    sides: Any = frame.side_data
-    data = {side.type: bytes(side) for side in sides}
-    found = data.get(Type.CONTENT_LIGHT_LEVEL, b"")
+    found = side_data(frame, Type.CONTENT_LIGHT_LEVEL)
     peak = struct.unpack_from("=I", found)[0] if len(found) >= 4 else 0
-    found = data.get(Type.MASTERING_DISPLAY_METADATA, b"")
+    found = side_data(frame, Type.MASTERING_DISPLAY_METADATA)
     if not peak and len(found) >= 88:
         # Twelve rational numbers: primaries, white point, and luminances.
         numerator, denominator, _, has_luminance = struct.unpack_from("=4i", found, 72)
         if has_luminance and denominator:
             peak = numerator / denominator
     return float(min(peak, MAX_PEAK)) if peak > 0 else DEFAULT_PEAK
+
+
+def side_data(frame: av.VideoFrame, kind: Type) -> bytes:
+    """Returns what FFmpeg tells beside the pixels of a frame, or no bytes."""
+    try:
+        sides: Any = frame.side_data
+        found = sides.get(kind)
+    except ValueError:
+        # Some versions of PyAV do not know all kinds, and then return none.
+        return b""
+    return b"" if found is None else bytes(found)
 
 
 def _linear(rgb, transfer):

@@ -5,11 +5,19 @@ import keras
 import numpy as np
 import PIL.Image
 import pytest
+from av.sidedata.sidedata import Type
 
 from keras_regen.data.crop import Crop, Cropper
 from keras_regen.video import RgbConverter, VideoReader, bundled_clip, open_access
 from keras_regen.video.colour import YuvConverter
-from keras_regen.video.tone_mapping import HLG, ONE, PQ, TO_BT709, to_sdr
+from keras_regen.video.tone_mapping import (
+    HLG,
+    ONE,
+    PQ,
+    TO_BT709,
+    peak_luminance,
+    to_sdr,
+)
 from tests.video.media import make
 from tests.video.videos import read, write
 
@@ -149,7 +157,7 @@ class TestHdr:
         path = make(
             tmp_path / "v.mp4",
             times=np.arange(4) / 25,
-            codec="libx265",
+            codec="libx264",
             frames=[ten_bits(level, level, level, transfer) for level in levels],
             pixel_format="yuv420p10le",
             tags={"color_primaries": 9, "color_trc": transfer, "colorspace": 9},
@@ -166,19 +174,8 @@ class TestHdr:
         access.close()
 
     def test_peak_luminance(self):
-        class Side:
-            def __init__(self, kind, data):
-                self.type, self._data = kind, data
-
-            def __bytes__(self):
-                return self._data
-
-        from av.sidedata.sidedata import Type
-
-        from keras_regen.video.tone_mapping import peak_luminance
-
         def peak(**data):
-            sides = [Side(getattr(Type, name), value) for name, value in data.items()]
+            sides = {getattr(Type, name): value for name, value in data.items()}
             return peak_luminance(type("Frame", (), {"side_data": sides}))
 
         mastering = bytes(72) + struct.pack("=4i", 40_000_000, 10_000, 0, 1)

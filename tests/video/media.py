@@ -47,7 +47,8 @@ def make(
         pixel_format: FFmpeg's name.
         tags: dict of attributes of the codec context.
     """
-    options = {"libx264": {"crf": "5", "bf": "0"}, "libx265": {"x265-params": QUIET}}
+    # Not libx265, which writes beyond its memory for pictures this small.
+    options = {"libx264": {"crf": "5", "bf": "0"}}
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, fps, options=options.get(codec, {}))
         stream.height, stream.width, stream.pix_fmt = 32, 48, pixel_format
@@ -71,9 +72,6 @@ def make(
             click = offset + times[min(FLASH, len(times) - 1)]
             _write_click(container, audio, rate, click, offset + ends[-1] + 0.5)
     return path
-
-
-QUIET = "log-level=none:bframes=0"
 
 
 def _grey(number, pixel_format):
