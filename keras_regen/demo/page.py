@@ -27,9 +27,10 @@ smaller if a side has more than {side} pixels. Clips stay on the machine that se
 SUMMARY = """\
 | | |
 |---|---|
-| PSNR, SSIM | {psnr:.2f} dB, {ssim:.3f} |
-| video | {video}: {pixels:,} values |
-| latents | {latents}: {values:,} values |
+| PSNR | {psnr:.2f} dB |
+| SSIM | {ssim:.3f} |
+| pixel values | {pixels:,} ({video}) |
+| latent values | {values:,} ({latents}) |
 | ratio | 1 : {ratio:.0f} |
 | time | {seconds:.1f} s for {frames} frames |
 
@@ -47,7 +48,10 @@ MAX_WAITING = 20
 CLEANING = (600, 7200)
 CSS = """
 .gradio-container {max-width: 1280px !important; margin: auto;}
-#summary table {width: 100%;}
+#summary table {width: 100%; display: table;}
+#summary td {padding: 5px 8px; white-space: nowrap;}
+#summary tr {border: none; border-bottom: 1px solid var(--border-color-primary);}
+#summary td, #summary table {border: none;}
 #summary thead {display: none;}
 """
 
@@ -156,7 +160,7 @@ def build_page(regenerator: "Regenerator") -> Any:
                     steps = gr.Slider(1, MAX_STEPS, 1, step=1, label="Steps")
                     seed = gr.Number(0, label="Seed", precision=0, minimum=0)
                 with gr.Row():
-                    speed = gr.Dropdown([*SPEEDS], value="4 times", label="Slow motion")
+                    speed = gr.Dropdown([*SPEEDS], value="2 times", label="Slow motion")
                     rate = gr.Dropdown(
                         [*RATES], value="as the clip", label="Its frames/s"
                     )
@@ -217,7 +221,7 @@ def _make_handler(gr, regenerator):
             videos = str(result.original), str(result.decoded)
             summary, kilobytes = _summarize(result), result.latents.stat().st_size / 1e3
             latents = gr.DownloadButton(
-                f"Latents, {kilobytes:,.0f} kB",
+                f"Download the latents, {kilobytes:,.0f} kB",
                 value=str(result.latents),
                 interactive=True,
             )

@@ -1,9 +1,13 @@
 """SavedModels as parts of other models."""
 
+import re
+import runpy
+
 import keras
 import numpy as np
 import pytest
 
+from tests.examples_test import EXAMPLES
 from tests.export.conftest import K, random_video
 
 tf = pytest.importorskip("tensorflow")
@@ -32,20 +36,15 @@ class TestTFSMLayer:
         np.testing.assert_allclose(latents, regen.encode(chunks), atol=1e-5)
 
 
-def test_in_a_tf_keras_model(saved_model, regen):
-    tf_keras = pytest.importorskip("tf_keras")
-
-    class Encoder(tf_keras.layers.Layer):
-        def __init__(self):
-            super().__init__()
-            self.served = tf.saved_model.load(str(saved_model))
-
-        def call(self, video):
-            return self.served.encode(video)
-
-    video = tf_keras.Input((K + 1, 16, 24, 3))
-    pooled = tf_keras.layers.GlobalAveragePooling3D()(Encoder()(video))
-    model = tf_keras.Model(video, pooled)
-    chunks = random_video(3, K + 1, 16, 24, 3)
-    expected = regen.encode(chunks).mean((1, 2, 3))
-    np.testing.assert_allclose(model.predict(chunks, verbose=0), expected, atol=1e-5)
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="tf_keras is TensorFlow's"
+)
+def test_in_a_tf_keras_model(saved_model, regen, monkeypatch, capsys):
+    pytest.importorskip("tf_keras")
+    monkeypatch.setattr("sys.argv", ["", str(saved_model), str(K)])
+    names = runpy.run_path(str(EXAMPLES / "tf_keras_head.py"), run_name="__main__")
+    accuracies = re.findall(r"val_accuracy: ([\d.]+)", capsys.readouterr().out)
+    assert len(accuracies) == 5 and float(accuracies[-1]) > 0.75
+    chunks = names["clips"][:2]
+    latents = names["Encoder"](str(saved_model))(chunks).numpy()
+    np.testing.assert_allclose(latents, regen.encode(chunks), atol=1e-5)
