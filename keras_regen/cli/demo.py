@@ -46,7 +46,10 @@ def demo(
     ] = False,
     max_memory: MaxMemoryOption = None,
 ) -> None:
-    """Serve a page in the browser to try presets on clips, until Ctrl-C."""
+    """Serve a page in the browser to try presets on.
+
+    It runs until Ctrl-C.
+    """
     console = make_console()
     # Raises an error now, and not after the seconds that importing Keras takes.
     import_gradio()
