@@ -2,7 +2,9 @@
 
 import dataclasses
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 # The dtypes in which a SavedModel can store its weights.
 STORED_AS = ("float32", "bfloat16", "int8")
@@ -72,15 +74,19 @@ FORMATS = {
 }
 
 
-def find_format(name: str, options: Iterable[str] = ()) -> Format:
-    """Returns a `Format` by its name.
+def find_format(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> Format:
+    """Returns a `Format` by its name, and checks the options for it.
+
+    What does not depend on the model is checked here, before a backend or another
+    process is started.
 
     Args:
         name: str, a key of `FORMATS`.
-        options: iterable of str. Names of the options that the caller will pass.
+        options: dict. The options of `Regen.export` that the caller will pass.
 
     Raises:
-        ValueError: if the format or one of the options does not exist.
+        ValueError: if the format or one of the options does not exist, or an option
+            has an impossible value.
         ImportError: if a package that it needs is not installed.
     """
     if name not in FORMATS:
@@ -93,8 +99,24 @@ def find_format(name: str, options: Iterable[str] = ()) -> Format:
             f"The options of {name} are: {takes}. "
             f"Received: {', '.join(sorted(unknown))}"
         )
+    _check_values(options)
     if missing := FORMATS[name].missing():
         raise ImportError(
             f"Export to {name} needs more packages: pip install {' '.join(missing)}"
         )
     return FORMATS[name]
+
+
+def _check_values(options):
+    weights = options.get("weights", "float32")
+    if weights not in STORED_AS:
+        raise ValueError(
+            f"`weights` must be one of {', '.join(STORED_AS)}. "
+            f"Received: weights={weights!r}"
+        )
+    for name in ("max_steps", "max_pixels", "num_steps"):
+        value = options.get(name, 1)
+        if not isinstance(value, int) or value < 1:
+            raise ValueError(
+                f"`{name}` must be an int of at least 1. Received: {name}={value}"
+            )

@@ -7,7 +7,7 @@ import warnings
 import onnx_ir
 import torch
 
-from keras_regen.export.torch_program import trace
+from keras_regen.export.torch_program import trace, without_stack_traces
 
 # The first opset with GELU as one operation.
 OPSET = 20
@@ -35,8 +35,7 @@ def export_onnx(regen, directory, num_steps=1):
         num_steps: int. Sampling steps of `decode`, fixed in the file. Defaults to `1`.
 
     Raises:
-        ValueError: if `num_steps` is not an int of at least 1, or the model computes
-            in another precision.
+        ValueError: if the model computes in another precision.
     """
     policy = regen.encoder.dtype_policy
     if policy.compute_dtype != "float32":
@@ -46,7 +45,7 @@ def export_onnx(regen, directory, num_steps=1):
         )
     for name, program in trace(regen, num_steps).items():
         inputs, output = NAMES[name]
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), without_stack_traces():
             # The exporter uses what PyTorch deprecates.
             warnings.simplefilter("ignore", FutureWarning)
             exported = torch.onnx.export(

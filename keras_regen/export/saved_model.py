@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from keras_regen.diffusion import NOISE_TIME_RESOLUTION
-from keras_regen.export.formats import STORED_AS
 from keras_regen.export.model_functions import ModelFunctions
 from keras_regen.export.request_checks import RequestChecks, checked
 from keras_regen.export.video_formats import VIDEO_FORMATS
@@ -194,14 +193,6 @@ def export_saved_model(
     warmup=((128, 128),),
 ):
     """Writes a SavedModel into an empty directory; see `Regen.export`."""
-    if weights not in STORED_AS:
-        raise ValueError(
-            f"`weights` must be one of {', '.join(STORED_AS)}. "
-            f"Received: weights={weights!r}"
-        )
-    for name, limit in {"max_steps": max_steps, "max_pixels": max_pixels}.items():
-        if limit < 1:
-            raise ValueError(f"`{name}` must be at least 1. Received: {name}={limit}")
     requests = None
     if warmup:
         requests = WarmupRequests(warmup, max_pixels, regen.temporal_compression + 1)

@@ -32,10 +32,12 @@ class TestExport:
         path = "serving/1/assets.extra/tf_serving_warmup_requests"
         assert len([*tf.data.TFRecordDataset(path)]) == 20
 
-    def test_without_warmup(self, run, preset):
+    def test_without_warmup(self, run, preset, monkeypatch):
+        seen = []
+        monkeypatch.setattr(Regen, "export", lambda *_, **options: seen.append(options))
         status, _, _ = run("export", preset, "-o", "1", "--warmup", "none")
         assert status == 0
-        assert not os.path.exists("1/assets.extra")
+        assert seen == [{"warmup": []}]
 
     @pytest.mark.parametrize(
         ("arguments", "message"),

@@ -16,7 +16,7 @@ def random_video(*shape):
 def make_toy(window=None, **kwargs):
     """Every part of the bundled presets, with values in all weights."""
     keras.utils.set_random_seed(0)
-    decoder = {"mixing_size": 3, "patch_overlap": 4, "window": window}
+    decoder = {"depth": 1, "mixing_size": 3, "patch_overlap": 4, "window": window}
     model = awaken(make_regen(K, decoder=decoder, **kwargs))
     # A pixel is the sum of up to four patches: keep it as large as if it were of one.
     for weight in model.decoder.get_layer("patch_output").projection.weights:
@@ -27,6 +27,14 @@ def make_toy(window=None, **kwargs):
 @pytest.fixture(scope="package")
 def toy():
     return make_toy()
+
+
+@pytest.fixture(scope="package")
+def onnx_models(toy, tmp_path_factory):
+    """The directory of the toy as ONNX models that decode in two steps."""
+    path = tmp_path_factory.mktemp("onnx") / "regen"
+    toy.export(path, format="onnx", num_steps=2)
+    return path
 
 
 @pytest.fixture(scope="package")
@@ -44,5 +52,5 @@ def saved_model(regen, tmp_path_factory):
     warmup = (
         [(16, 24), (8, 8)] if importlib.util.find_spec("tensorflow_serving") else ()
     )
-    regen.export(path, max_steps=5, max_pixels=2**15, warmup=warmup)
+    regen.export(path, max_steps=5, max_pixels=2**18, warmup=warmup)
     return path

@@ -77,16 +77,37 @@ def test_an_existing_model_is_not_replaced(regen, tmp_path):
     ("options", "message"),
     [
         ({"weights": "int4"}, "float32, bfloat16, int8.*int4"),
-        ({"max_steps": 0}, "`max_steps` must be at least 1"),
-        ({"max_pixels": 0}, "`max_pixels` must be at least 1"),
-        ({"warmup": [(12, 8)]}, "multiples of 8.*12x8"),
-        ({"warmup": [(0, 8)]}, "multiples of 8.*0x8"),
-        ({"warmup": [(8, 8)], "max_pixels": 64}, "at most 64 pixels"),
+        ({"max_steps": 0}, "`max_steps` must be an int of at least 1"),
+        ({"max_pixels": 0}, "`max_pixels` must be an int of at least 1"),
         ({"num_steps": 2}, "weights, max_steps.*Received: num_steps"),
+        *(
+            ({"format": "torch", "num_steps": steps}, f"Received: num_steps={steps}")
+            for steps in (0, 1.5, "2")
+        ),
     ],
 )
-def test_bad_options(regen, tmp_path, options, message):
+def test_bad_options(regen, tmp_path, monkeypatch, options, message):
     pytest.importorskip("tensorflow")
+    pytest.importorskip("torch")
+    # They are found before another process would start.
+    monkeypatch.setattr(subprocess, "run", None)
+    with pytest.raises(ValueError, match=message):
+        regen.export(tmp_path / "1", **options)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"warmup": [(8, 8)], "max_pixels": 64}, "at most 64 pixels"),
+        ({"warmup": [(12, 8)]}, "multiples of 8.*12x8"),
+        ({"warmup": [(0, 8)]}, "multiples of 8.*0x8"),
+    ],
+)
+def test_bad_sizes_to_warm_up_with(regen, tmp_path, options, message):
+    pytest.importorskip("tensorflow")
+    if keras.backend.backend() == "torch" and "max_pixels" not in options:
+        pytest.skip("each runs in another process; one shows that its error arrives")
     with pytest.raises(ValueError, match=message):
         regen.export(tmp_path / "1", **options)
     assert not any(tmp_path.iterdir())

@@ -26,24 +26,16 @@ def load(path):
 """
 
 
-@pytest.fixture(scope="module")
-def directory(toy, tmp_path_factory):
-    # The test of OpenVINO models covers one step.
-    path = tmp_path_factory.mktemp("onnx") / "regen"
-    toy.export(path, format="onnx", num_steps=3)
-    return path
-
-
-def test_encode(toy, directory, tmp_path):
+def test_encode(toy, onnx_models, tmp_path):
     shapes = CHUNKS + IMAGES + SMALLEST
-    check_encode(toy, LOAD, directory, tmp_path, shapes, atol=1e-5)
+    check_encode(toy, LOAD, onnx_models, tmp_path, shapes, atol=1e-5)
 
 
-def test_decode(toy, directory, tmp_path):
-    check_decode(toy, LOAD, directory, tmp_path, num_steps=3, atol=1e-4)
+def test_decode(toy, onnx_models, tmp_path):
+    check_decode(toy, LOAD, onnx_models, tmp_path, num_steps=2, atol=1e-4)
 
 
-def test_files_say_what_they_are(toy, directory):
+def test_files_say_what_they_are(toy, onnx_models):
     import onnx
 
     inputs = {"encode": ["video"], "decode": ["latents", "times", "noise"]}
@@ -55,12 +47,12 @@ def test_files_say_what_they_are(toy, directory):
         "times": ["batch", "frames"],
     }
     halves = {"encode": toy.encoder, "decode": toy.decoder}
-    assert sorted(path.name for path in directory.iterdir()) == [
+    assert sorted(path.name for path in onnx_models.iterdir()) == [
         "decode.onnx",
         "encode.onnx",
     ]
     for name, half in halves.items():
-        path = directory / f"{name}.onnx"
+        path = onnx_models / f"{name}.onnx"
         model = onnx.load(path)
         onnx.checker.check_model(model)
         graph = model.graph

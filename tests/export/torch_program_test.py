@@ -30,7 +30,7 @@ def load(path):
 @pytest.fixture(scope="module")
 def directory(toy, tmp_path_factory):
     path = tmp_path_factory.mktemp("torch") / "regen"
-    toy.export(path, format="torch", num_steps=3)
+    toy.export(path, format="torch", num_steps=2)
     return path
 
 
@@ -46,7 +46,7 @@ def test_an_image_is_encoded_as_a_chunk_that_repeats_it(toy, directory, tmp_path
 
 
 def test_decode(toy, directory, tmp_path):
-    check_decode(toy, LOAD, directory, tmp_path, num_steps=3, atol=3e-5)
+    check_decode(toy, LOAD, directory, tmp_path, num_steps=2, atol=3e-5)
 
 
 def test_weights_are_stored_once_under_their_paths(toy, directory):
@@ -87,10 +87,3 @@ def test_one_step_in_half_precision(toy, tmp_path):
     # The model fuses GELU into a product; the program rounds to bfloat16 in between.
     np.testing.assert_allclose(answers[1], expected, atol=0.02)
     assert np.abs(answers[0] - toy.encode(video)).max() > 1e-3
-
-
-@pytest.mark.parametrize("num_steps", [0, 1.5, "2"])
-def test_bad_num_steps(toy, tmp_path, num_steps):
-    with pytest.raises(ValueError, match=f"Received: num_steps={num_steps}"):
-        toy.export(tmp_path / "torch", format="torch", num_steps=num_steps)
-    assert not any(tmp_path.iterdir())
