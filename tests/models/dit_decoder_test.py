@@ -27,7 +27,7 @@ def decode(decoder, x):
 @pytest.mark.parametrize("conditioning", CONDITIONINGS)
 def test_any_shape(conditioning):
     decoder = DiTDecoder(4, conditioning=conditioning, **SMALL)
-    for shape in ((5, 16, 24), (1, 8, 8), (9, 32, 8), (2, 8, 40)):
+    for shape in ((1, 8, 8), (9, 32, 8), (2, 8, 40)):
         x = inputs(*shape)
         assert decode(decoder, x).shape == x["video"].shape
 
