@@ -32,7 +32,6 @@ SUMMARY = """\
 | pixel values | {pixels:,} ({video}) |
 | latent values | {values:,} ({latents}) |
 | ratio | 1 : {ratio:.0f} |
-| time | {seconds:.1f} s for {frames} frames |
 
 {note}
 """
@@ -252,8 +251,6 @@ def _summarize(result):
         latents=" x ".join(map(str, result.latent_shape)),
         values=result.num_latent_values,
         ratio=result.num_pixel_values / result.num_latent_values,
-        seconds=result.seconds,
-        frames=result.video_shape[0],
         note=result.note,
     )
 

@@ -5,7 +5,6 @@ import itertools
 import math
 import pathlib
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,7 +44,6 @@ class Regenerated:
         latent_shape: tuple of int.
         video_shape: tuple of int: frames, rows, columns and channels.
         fps: float. Frames per second.
-        seconds: float. How long it took.
         note: str. What was cut off or resized, as a sentence; or empty.
     """
 
@@ -57,7 +55,6 @@ class Regenerated:
     latent_shape: tuple[int, ...]
     video_shape: tuple[int, ...]
     fps: float
-    seconds: float
     note: str
 
     @property
@@ -154,7 +151,6 @@ class Regenerator:
 
     def _regenerate(self, video, folder, preset, num_steps, seed, progress):
         codec = self.codec(preset or self.presets[0])
-        start = time.perf_counter()
         stem, folder = pathlib.Path(video).stem, pathlib.Path(folder)
         frames, fps, note = self._read(video)
         original = _write(folder / f"{stem}_original.mp4", frames, fps)
@@ -175,7 +171,6 @@ class Regenerator:
             latent_shape=tuple(latents.array.shape),
             video_shape=frames.shape,
             fps=fps,
-            seconds=time.perf_counter() - start,
             note=note,
         )
 
