@@ -37,8 +37,9 @@ class ProgressBar:
         self._label, self._unit, self._size = label, unit, size
         self._total = total
         self._console = console
-        # The time and the number of the first units that were done, and the speed.
-        self._first = self._rate = None
+        # The time and the number of the first units that were done.
+        self._first: tuple[float, int] | None = None
+        self._is_told = False
         self._ended = threading.Event()
         self._lines = threading.Thread(target=self._print_lines, daemon=True)
         self._bar = rich.progress.Progress(
@@ -75,22 +76,24 @@ class ProgressBar:
         """Shows `done` of `total` units; the total may be None."""
         self.done, self._total = done, total
         self._bar.update(self._task, completed=done, total=total)
-        self._last = now = time.perf_counter()
+        now = time.perf_counter()
         if self._first is None:
             self._first = now, done
-        elif now - self._first[0] >= MIN_SECONDS and done > self._first[1]:
-            is_new = self._rate is None
-            self._rate = (done - self._first[1]) / (now - self._first[0])
-            left = self._seconds_left()
-            if is_new and left is not None and left >= LONG_SECONDS:
+        elif not self._is_told and (left := self._seconds_left()) is not None:
+            self._is_told = True
+            if left >= LONG_SECONDS:
                 self._print_estimate(now - self._start + left)
 
     def _seconds_left(self):
         """Returns the seconds that are left, or None where nobody knows."""
-        if self._rate is None or self._total is None:
+        if self._first is None or self._total is None:
             return None
-        since = time.perf_counter() - self._last
-        return max(0, (self._total - self.done) / self._rate - since)
+        start, first = self._first
+        seconds = time.perf_counter() - start
+        if seconds < MIN_SECONDS or self.done <= first:
+            return None
+        # Up to now, and not to the last unit: frames of a chunk come all at once.
+        return max(0, self._total - self.done) * seconds / (self.done - first)
 
     def _print_estimate(self, seconds):
         size = ""
