@@ -146,6 +146,37 @@ def write_in_thread(
             pass
 
 
+def numbered(
+    items: Generator[_Item, Any, Any],
+) -> Generator[tuple[int, _Item], None, None]:
+    """Yields pairs of a number and an item; closing it closes the items."""
+    with contextlib.closing(items):
+        yield from enumerate(items)
+
+
+def counted(
+    items: Generator[_Item, Any, Any],
+    progress: Callable[[int, int | None], object] | None,
+    source: Any,
+    size: Callable[[_Item], int] = lambda item: 1,
+) -> Generator[_Item, None, None]:
+    """Yields items and reports progress after each.
+
+    Args:
+        items: generator, which is closed at the end.
+        progress: callable or None, see `VideoCodec.encode`.
+        source: object with a `count`, the total, which may become known on the way.
+        size: callable. The number of frames of an item. Defaults to 1 for each.
+    """
+    done = 0
+    with contextlib.closing(items):
+        for item in items:
+            yield item
+            done += size(item)
+            if progress is not None:
+                progress(done, source.count)
+
+
 def capture_keras_scope() -> Callable[[], Any]:
     """Captures the device and the distribution that this thread computes on.
 

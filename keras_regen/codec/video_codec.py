@@ -15,7 +15,13 @@ from keras_regen.codec.chunk_decoder import ChunkDecoder, DecodingPlan
 from keras_regen.codec.chunk_encoder import ChunkEncoder, EncodingPlan
 from keras_regen.codec.frames import ChunkReader, VideoLike, open_frames
 from keras_regen.codec.memory import waiting_frames
-from keras_regen.codec.pipeline import Prefetcher, capture_keras_scope, write_in_thread
+from keras_regen.codec.pipeline import (
+    Prefetcher,
+    capture_keras_scope,
+    counted,
+    numbered,
+    write_in_thread,
+)
 from keras_regen.codec.stitcher import decoded_frames
 from keras_regen.codec.timeline import LatentsLike, Timeline
 from keras_regen.diffusion import Sampling
@@ -149,7 +155,7 @@ class VideoCodec:
                 written.
         """
         with open_frames(video, fps) as frames:
-            pieces = _counted(self._encoded(frames), progress, frames, len)
+            pieces = counted(self._encoded(frames), progress, frames, len)
             if output is None:
                 return Latents.join(pieces)
             with LatentsWriter(output, dtype) as writer:
@@ -300,7 +306,7 @@ class VideoCodec:
             )
         timeline = Timeline(latents, fps, speed, times, keeps_times=output is not None)
         frames = self._decoded(timeline, Sampling(num_steps, seed, noise_scale))
-        frames = _counted(frames, progress, timeline)
+        frames = counted(frames, progress, timeline)
         if output is None:
             return np.stack([*frames])
         first = timeline.first
@@ -309,11 +315,11 @@ class VideoCodec:
         aspect = fractions.Fraction(*first.pixel_aspect)
         with VideoWriter(output, timeline.fps, aspect, sound) as writer:
 
-            def write(numbered):
-                number, frame = numbered
+            def write(item):
+                number, frame = item
                 writer.write(frame, *timeline.shown_at(number))
 
-            write_in_thread(write, _numbered(frames), lag)
+            write_in_thread(write, numbered(frames), lag)
         return pathlib.Path(output)
 
     @suggest_arguments
@@ -484,27 +490,3 @@ def _sound(path, latents, speed, times):
     if not sound.streams:
         tell_without_sound(f"{path} has none")
     return sound
-
-
-def _numbered(items):
-    """Yields pairs of a number and an item; closing it closes the items."""
-    with contextlib.closing(items):
-        yield from enumerate(items)
-
-
-def _counted(items, progress, source, size=lambda item: 1):
-    """Yields items and reports progress after each.
-
-    Args:
-        items: generator, which is closed at the end.
-        progress: callable or None, see `VideoCodec.encode`.
-        source: object with a `count`, the total, which may become known on the way.
-        size: callable. The number of frames of an item.
-    """
-    done = 0
-    with contextlib.closing(items):
-        for item in items:
-            yield item
-            done += size(item)
-            if progress is not None:
-                progress(done, source.count)

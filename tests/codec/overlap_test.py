@@ -72,9 +72,9 @@ class TestOverlap:
                 came.set()
             return generate(*args)
 
-        def slow(writer, frame):
+        def slow(writer, *frame_and_time):
             assert came.wait(PATIENCE)
-            write(writer, frame)
+            write(writer, *frame_and_time)
 
         monkeypatch.setattr(VideoWriter, "write", slow)
         model.generate = told
@@ -239,11 +239,11 @@ class TestStops:
         latents = codec.encode(ramp(np.arange(5 * GROUP), 16, 24))
         write, error, written = VideoWriter.write, ValueError("no space"), []
 
-        def fail(writer, frame):
+        def fail(writer, *frame_and_time):
             if len(written) == 7:
                 raise error
-            written.append(frame)
-            write(writer, frame)
+            written.append(frame_and_time)
+            write(writer, *frame_and_time)
 
         monkeypatch.setattr(VideoWriter, "write", fail)
         (tmp_path / "out.mp4").write_bytes(b"what was there")
