@@ -62,7 +62,7 @@ class LatentTransformer(FunctionalModel):
             `timestep`: float tensor of shape `(B, 2n)`, in [0, 1]: 0 is data, 1 is
             noise;
             `times`: float tensor of shape `(B, 2n)`: where each latent frame is in the
-            video, in frames, see `latent_times`;
+            video, in frames;
             with a text: `text`, float tensor of shape `(B, L, E)`, and `text_mask`,
             bool tensor of shape `(B, L)`: which of its tokens count; with none the
             video is generated without a text;
@@ -79,7 +79,7 @@ class LatentTransformer(FunctionalModel):
 
     >>> transformer = LatentTransformer(units=64, depth=2, num_heads=2, num_labels=10)
     >>> video = {"latents": np.zeros((1, 4, 2, 3, 8)), "timestep": np.ones((1, 4))}
-    >>> condition = {"times": latent_times(2, 8)[None], "label": np.array([3])}
+    >>> condition = {"times": np.array([[0, 4.5, 9, 13.5]]), "label": np.array([3])}
     >>> tuple(transformer({**video, **condition}).shape)
     (1, 4, 2, 3, 8)
 
