@@ -19,6 +19,12 @@ EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 K = 8
 
 
+# `reconstruct.py` and `fit.py` run on every backend, and so do the tests of what the
+# others call.
+on_one_backend = pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="slow; one backend is enough"
+)
+
 # Other tests have imported Keras, so an example needs a process of its own to show that
 # it runs where `KERAS_BACKEND` is not set.
 PROCESS = """
@@ -73,9 +79,7 @@ def test_every_example_is_tested():
     assert names and names <= tests
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="it does not depend on the backend"
-)
+@on_one_backend
 def test_the_package_comes_before_keras():
     # It chooses an installed backend, and Keras alone would want TensorFlow.
     root = EXAMPLES.parent
@@ -106,6 +110,7 @@ def test_reconstruct(run, tmp_path):
     assert not np.array_equal(one_step, four_steps)
 
 
+@on_one_backend
 def test_slow_motion(run, tmp_path):
     run("slow_motion.py")
     fps, normal = read(tmp_path / "normal_motion.mp4")
@@ -119,10 +124,7 @@ def test_slow_motion(run, tmp_path):
     assert psnr(start, half).mean() > psnr(start, whole).mean()
 
 
-@pytest.mark.skipif(
-    keras.backend.backend() != "torch",
-    reason="slow; tests of the codec run on every backend",
-)
+@on_one_backend
 def test_whole_video(run, tmp_path):
     video = read(CLIP)[1][:26, 32:96, 64:160]
     output = run("whole_video.py", clip=write(tmp_path / "clip.mp4", video))
@@ -135,6 +137,7 @@ def test_whole_video(run, tmp_path):
     assert scores.mean() > 24
 
 
+@on_one_backend
 def test_evaluate(run, tmp_path):
     scores = re.findall(
         r"(\w+): ([\d.]+) dB, SSIM [\d.]+, ([\d.]+) bits", run("evaluate.py")
