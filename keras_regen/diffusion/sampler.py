@@ -118,8 +118,9 @@ def sample(
         raise ValueError(
             f"`num_steps` must be at least 1. Received: num_steps={num_steps}"
         )
-    times = sampling_times(num_steps, prediction.max_time).tolist()
-    times = [ops.convert_to_tensor(t, "float32") for t in times]
+    # Sums, since Keras may copy a number to the device.
+    zero = ops.zeros((), "float32")
+    times = [zero + t for t in sampling_times(num_steps, prediction.max_time).tolist()]
     x = ops.convert_to_tensor(noise)
     for t, next_t in itertools.pairwise(times):
         x = _step(predict(x, t), x, path, prediction, t, next_t)

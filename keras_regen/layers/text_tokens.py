@@ -44,7 +44,7 @@ class TextTokens(ConfiguredLayer):
             units, dtype=self.dtype_policy, name="projection"
         )
 
-    def build(self, text_shape: Shape, text_mask_shape: Shape) -> None:
+    def build(self, text_shape: Shape, text_mask_shape: Shape | None = None) -> None:
         self.projection.build(text_shape)
         self.null = self.add_weight(
             shape=(self.units,), initializer="random_normal", name="null"

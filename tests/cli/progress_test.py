@@ -14,7 +14,8 @@ def console():
 
 
 def lines(console):
-    return console.file.getvalue().splitlines()
+    # Some versions of Rich end what was live with an empty line.
+    return [line for line in console.file.getvalue().splitlines() if line]
 
 
 class Clock:
