@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         logging.lastResort.setFormatter(_LineFormatter())
     warnings.formatwarning = _format_warning
     try:
-        with _unwinding_at_sigterm():
+        with _unwinding_at_signals():
             status = app(arguments, prog_name="keras-regen", standalone_mode=False)
     except TyperException as error:
         _fail(error.format_message())
@@ -87,10 +87,10 @@ def _keras_regen(
 
 
 @contextlib.contextmanager
-def _unwinding_at_sigterm():
-    """Turns SIGTERM, as Docker and Slurm send it, into SystemExit, as Ctrl-C is.
+def _unwinding_at_signals():
+    """Ends the program by an exception at SIGTERM, as at Ctrl-C, wherever they come.
 
-    So `with` blocks remove what is not complete. What ignores the signal, or handles it
+    Docker and Slurm send SIGTERM. `with` blocks remove what is not complete. What ignores the signal, or handles it
     otherwise, goes on to do so.
     """
 
@@ -100,12 +100,15 @@ def _unwinding_at_sigterm():
         sys.exit(128 + signum)
 
     def unwind_later(unraisable):
-        if unraisable.exc_type is not SystemExit:
+        signals = {SystemExit: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}
+        signum = signals.get(unraisable.exc_type)
+        if signum is None:
             report(unraisable)
             return
         # It came in a destructor or callback, where Python ignores exceptions.
-        signal.signal(signal.SIGTERM, unwind)
-        arguments = os.getpid(), signal.SIGTERM
+        if signum == signal.SIGTERM:
+            signal.signal(signum, unwind)
+        arguments = os.getpid(), signum
         threading.Timer(_SECONDS_OF_CALLBACK, os.kill, arguments).start()
 
     before = signal.getsignal(signal.SIGTERM)

@@ -15,7 +15,7 @@ import pytest
 
 import keras_regen
 from keras_regen.atomic_output import AtomicOutput
-from keras_regen.cli.app import _unwinding_at_sigterm, app
+from keras_regen.cli.app import _unwinding_at_signals, app
 from keras_regen.codec import VideoCodec
 from keras_regen.video import VideoReader
 from tests.cli.conftest import WIDTH, assert_user_error
@@ -134,15 +134,25 @@ class TestProgram:
         run("--version")
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
-    def test_sigterm_where_exceptions_are_ignored(self):
+    @pytest.mark.parametrize(
+        "signum, error",
+        [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)],
+    )
+    def test_signals_where_exceptions_are_ignored(self, signum, error):
         class Interrupted:
             def __del__(self):
-                signal.raise_signal(signal.SIGTERM)
+                signal.raise_signal(signum)
 
-        with pytest.raises(SystemExit) as caught, _unwinding_at_sigterm():
-            Interrupted()
-            time.sleep(10)
-        assert caught.value.code == 143
+        # Processes in the background ignore it.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(error) as caught, _unwinding_at_signals():
+                Interrupted()
+                time.sleep(10)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        if error is SystemExit:
+            assert caught.value.code == 143
 
     @pytest.mark.parametrize("dataset", [False, True])
     def test_a_full_disk(self, preset, tmp_path, dataset):
