@@ -90,8 +90,8 @@ def _keras_regen(
 def _unwinding_at_signals():
     """Ends the program by an exception at SIGTERM, as at Ctrl-C, wherever they come.
 
-    Docker and Slurm send SIGTERM. `with` blocks remove what is not complete. What ignores the signal, or handles it
-    otherwise, goes on to do so.
+    Docker and Slurm send SIGTERM. `with` blocks remove what is not complete. What
+    ignores SIGTERM, or handles it otherwise, goes on to do so.
     """
 
     def unwind(signum, frame):
