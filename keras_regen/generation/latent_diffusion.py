@@ -9,12 +9,11 @@ from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.checks import check_real, check_whole
-from keras_regen.configurable import signature_config
 from keras_regen.generation.conditions import checked_conditions, conditions
 from keras_regen.generation.given_frames import GivenFrames, draw_given
 from keras_regen.generation.latent_transformer import LatentTransformer
 from keras_regen.generation.sampling_step import SamplingStep
-from keras_regen.models import CompiledModel, assign_averages
+from keras_regen.models import CompiledModel, TrainedModel
 from keras_regen.types import Tensor
 
 # Seed of the noise in `evaluate`, fixed so that it repeats.
@@ -26,7 +25,7 @@ _CANVAS_CHANNELS = 3
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
-class LatentDiffusion(keras.Model):
+class LatentDiffusion(TrainedModel):
     """Generates the latents of videos, by rectified flow.
 
     `fit` trains the transformer on latents of a codec: on dicts of `latents`, the
@@ -203,12 +202,6 @@ class LatentDiffusion(keras.Model):
         times = half_chunk * ops.arange(frames, dtype="float32")
         return ops.broadcast_to(times, (batch, frames))
 
-    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        history = super().fit(*args, **kwargs)
-        # As in `VideoAutoencoder.fit`.
-        assign_averages(self)
-        return history
-
     # === Generation ===
 
     def generate(
@@ -369,26 +362,6 @@ class LatentDiffusion(keras.Model):
     def _frame_times(self, frames, batch):
         half_chunk = (self.temporal_compression + 1) / 2
         return np.tile((half_chunk * frames).astype("float32"), (batch, 1))
-
-    # === Config ===
-
-    def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
-        arguments = signature_config(self)
-        return {
-            **super().get_config(),
-            **{name: serialize(value) for name, value in arguments.items()},
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "LatentDiffusion":
-        deserialize = keras.saving.deserialize_keras_object
-        return cls(
-            **{
-                name: deserialize(value) if isinstance(value, dict) else value
-                for name, value in config.items()
-            }
-        )
 
 
 def _as_dict(inputs):

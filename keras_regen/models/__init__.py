@@ -31,8 +31,8 @@ from keras_regen.models.presets import (
     upload_preset,
 )
 from keras_regen.models.regen import Regen
+from keras_regen.models.trained_model import TrainedModel, assign_averages
 from keras_regen.models.transfer import transfer_weights
-from keras_regen.models.video_autoencoder import assign_averages
 from keras_regen.models.video_encoder import VideoEncoder
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "DiTDecoder",
     "FunctionalModel",
     "Regen",
+    "TrainedModel",
     "VideoEncoder",
     "architecture",
     "assign_averages",

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike
 
 from keras_regen import diffusion
 from keras_regen.checks import suggest_arguments
-from keras_regen.configurable import signature_config
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.dit_decoder import DiTDecoder
 from keras_regen.models.inference import Inference
@@ -23,28 +22,13 @@ from keras_regen.models.input_checks import (
     chunk_array,
 )
 from keras_regen.models.presets import load_preset, save_preset
+from keras_regen.models.trained_model import TrainedModel
 from keras_regen.models.video_encoder import VideoEncoder
 from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
 from keras_regen.types import StrPath, Tensor
 
 
-def assign_averages(model: keras.Model) -> None:
-    """Makes the optimiser's moving averages the model's weights.
-
-    Without `use_ema` nothing changes.
-
-    Args:
-        model: a compiled `keras.Model` whose optimiser is built.
-    """
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    if optimizer.use_ema:
-        averages = optimizer._model_variables_moving_average
-        for variable, average in zip(model.trainable_variables, averages, strict=True):
-            # A copy: on JAX two variables of one buffer would be donated twice.
-            variable.assign(ops.copy(average))
-
-
-class VideoAutoencoder(keras.Model):
+class VideoAutoencoder(TrainedModel):
     """An encoder that maps a chunk to two latent frames, and a decoder for them.
 
     `call(video)` returns the latents. Subclasses define `compute_loss`, which `fit`
@@ -125,13 +109,6 @@ class VideoAutoencoder(keras.Model):
                 "Received: metrics in `compile`"
             )
         return super().compute_metrics(x, y, y_pred, sample_weight)
-
-    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        history = super().fit(*args, **kwargs)
-        # Keras ends a fit by assigning the averages to the weights without copying
-        # them, and the next fit on JAX would fail.
-        assign_averages(self)
-        return history
 
     def _mean_loss(self, losses, sample_weight):
         """Returns the mean loss of the samples plus the losses that layers add."""
@@ -377,23 +354,3 @@ class VideoAutoencoder(keras.Model):
                 replaced.
         """
         save_preset(self, directory, metadata, dtype, overwrite)
-
-    # === Config ===
-
-    def get_config(self) -> dict[str, Any]:
-        serialize = keras.saving.serialize_keras_object
-        arguments = signature_config(self)
-        return {
-            **super().get_config(),
-            **{name: serialize(value) for name, value in arguments.items()},
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        deserialize = keras.saving.deserialize_keras_object
-        return cls(
-            **{
-                name: deserialize(value) if isinstance(value, dict) else value
-                for name, value in config.items()
-            }
-        )
