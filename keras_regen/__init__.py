@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         layers,
         metrics,
         models,
+        text,
         training,
         video,
     )
@@ -54,6 +55,7 @@ __all__ = [
     "layers",
     "metrics",
     "models",
+    "text",
     "training",
     "upload_preset",
     "video",

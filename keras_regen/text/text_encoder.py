@@ -1,0 +1,70 @@
+"""What embeds texts."""
+
+import reprlib
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+
+class TextEncoder(Protocol):
+    """What embeds texts, for a generator of videos: a protocol of one method.
+
+    `KerasHubTextEncoder` reads any text, and `TextEmbeddings` holds those of known
+    texts. Any other object with this method and attribute does too.
+
+    Attributes:
+        encoder_id: str. The digest of the encoder's weights and vocabulary: equal for
+            encoders that embed texts alike.
+    """
+
+    encoder_id: str
+
+    def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Embeds texts.
+
+        Args:
+            texts: sequence of str, at least one.
+
+        Returns:
+            Pair of a float32 array of shape `(B, L, E)`, the embeddings of the tokens,
+            and a bool array of shape `(B, L)`: which tokens are of the text. L is the
+            length of the longest text. Embeddings after the end of a text are 0.
+        """
+        ...
+
+
+def checked_texts(texts: Sequence[str]) -> list[str]:
+    """Returns texts as a list, or raises ValueError."""
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(
+            f"`texts` must be a list of str. Received: texts={reprlib.repr(texts)}"
+        )
+    if not len(texts):
+        raise ValueError("There must be at least one text. Received: texts=[]")
+    return list(texts)
+
+
+def pad_tokens(
+    embeddings: Sequence[np.ndarray], length: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Puts the embeddings of texts into one array.
+
+    Args:
+        embeddings: sequence of arrays of shape `(L_i, E)`.
+        length: int or None. L, at least the longest L_i, which is the default.
+
+    Returns:
+        Pair of arrays as `TextEncoder.encode` returns.
+
+    Example:
+
+    >>> padded, mask = pad_tokens([np.ones((1, 4)), np.ones((3, 4))])
+    >>> padded.shape, mask.tolist()
+    ((2, 3, 4), [[True, False, False], [True, True, True]])
+    """
+    lengths = np.array([len(tokens) for tokens in embeddings])
+    mask = np.arange(length or lengths.max()) < lengths[:, None]
+    padded = np.zeros((*mask.shape, embeddings[0].shape[1]), "float32")
+    padded[mask] = np.concatenate(embeddings)
+    return padded, mask
