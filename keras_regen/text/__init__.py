@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING
 
 from keras_regen.lazy import lazy_exports
+from keras_regen.text.text_embeddings import TextEmbeddings
 from keras_regen.text.text_encoder import TextEncoder
 
 if TYPE_CHECKING:
     from keras_regen.text.keras_hub_text_encoder import KerasHubTextEncoder
 
-__all__ = ["KerasHubTextEncoder", "TextEncoder"]
+__all__ = ["KerasHubTextEncoder", "TextEmbeddings", "TextEncoder"]
 
 # Importing it imports Keras, which importing the package does not.
 __getattr__, __dir__ = lazy_exports(

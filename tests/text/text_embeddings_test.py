@@ -1,0 +1,146 @@
+import hashlib
+
+import h5py
+import numpy as np
+import pytest
+
+from keras_regen.text import TextEmbeddings
+
+# Nothing here depends on the backend.
+TEXTS = ["a red seven moves left", "a blue two", "US"]
+
+
+class Encoder:
+    """Embeds a word as one token, by its letters."""
+
+    encoder_id = "letters"
+
+    def __init__(self):
+        self.embedded = []
+
+    def encode(self, texts):
+        self.embedded += texts
+        words = [text.split() for text in texts]
+        shape = len(texts), max(map(len, words))
+        embeddings = np.full((*shape, 4), np.nan, "float32")
+        mask = np.zeros(shape, bool)
+        for i, row in enumerate(words):
+            for j, word in enumerate(row):
+                digest = hashlib.sha256(word.encode()).digest()
+                embeddings[i, j] = np.frombuffer(digest[:4], "uint8")
+            mask[i, : len(row)] = True
+        return embeddings, mask
+
+
+def test_texts_are_looked_up():
+    known = TextEmbeddings.create(Encoder(), [*TEXTS, "us"])
+    assert (known.channels, known.max_length, len(known)) == (4, 5, 4)
+    embeddings, mask = known.encode(["A  Blue\ttwo ", "US", "us"])
+    assert embeddings.dtype == "float32" and mask.tolist() == [
+        [True, True, True],
+        [True, False, False],
+        [True, False, False],
+    ]
+    assert not np.any(embeddings[~mask])
+    expected, _ = Encoder().encode(["a blue two"])
+    np.testing.assert_array_equal(embeddings[0], expected[0])
+    # Case counts where it tells texts apart.
+    assert np.any(embeddings[1] != embeddings[2])
+    assert known.encode(["US"], length=9)[0].shape == (1, 9, 4)
+    assert "us" in known and "blue" not in known
+
+
+def test_each_text_is_embedded_once(tmp_path):
+    path, encoder = tmp_path / "text.h5", Encoder()
+    first = TextEmbeddings.create(encoder, [TEXTS[0], *TEXTS[:2], " ".join(TEXTS[:1])])
+    assert encoder.embedded == TEXTS[:2]
+    first.save(path)
+    done = []
+    TextEmbeddings.create(encoder, TEXTS, path, lambda *count: done.append(count))
+    assert encoder.embedded == TEXTS and done == [(1, 1)]
+    TextEmbeddings.create(encoder, TEXTS[::-1], path)
+    assert encoder.embedded == TEXTS
+    loaded = TextEmbeddings.load(path)
+    assert loaded.texts == TEXTS and loaded.encoder_id == "letters"
+    for one, other in zip(
+        loaded.encode(TEXTS),
+        TextEmbeddings.create(Encoder(), TEXTS).encode(TEXTS),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(one, other)
+    encoder.encoder_id = "other"
+    with pytest.raises(ValueError, match="Another text encoder.*encoder_id=other, not"):
+        TextEmbeddings.create(encoder, TEXTS, path)
+
+
+def test_an_unknown_text_names_the_closest():
+    known = TextEmbeddings.create(Encoder(), TEXTS)
+    message = r"among them: 'a blue two'; .*KerasHubTextEncoder.*Received: 'a blue ten'"
+    with pytest.raises(ValueError, match=message):
+        known.encode(["US", "a blue ten"])
+    with pytest.raises(ValueError, match="length=3"):
+        known.encode(["US"], length=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"texts": ["a", " a "]}, "must all be different"),
+        ({"texts": "ab"}, "must be a list of str"),
+        ({"lengths": [1, 1]}, r"must have shape \(2, E\). .*shape=\(3, 4\)"),
+        ({"lengths": [3, 0]}, "at least 1"),
+        ({"lengths": [1.0, 2.0]}, "whole number"),
+        ({"tokens": np.full((3, 4), 1e6)}, "finite as float16"),
+        ({"encoder_id": None}, "encoder_id=None"),
+    ],
+)
+def test_bad_arguments(changes, message):
+    good = {"texts": ["a", "b c"], "tokens": np.ones((3, 4)), "lengths": [1, 2]}
+    with pytest.raises(ValueError, match=message):
+        TextEmbeddings(**{**good, "encoder_id": "x", **changes})
+
+
+def replace(name, array):
+    def change(file):
+        del file[name]
+        file[name] = array
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda file: file.attrs.update(format="latents"), "does not hold embeddings"),
+        (lambda file: file.attrs.update(version=2), "of version 2"),
+        (lambda file: file.attrs.update(encoder_id="x"), "have the hash"),
+        (lambda file: file["tokens"].write_direct(np.ones((9, 4), "f2")), "the hash"),
+        (replace("tokens", np.ones((9, 4))), "no array `tokens` of float16"),
+        (replace("texts", np.frombuffer(b"[]", "uint8")), "have the hash"),
+        (replace("lengths", h5py.ExternalLink("x.h5", "/y")), "is a link"),
+        (lambda file: file.__delitem__("lengths"), "no array `lengths`"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, change, message):
+    path = tmp_path / "text.h5"
+    TextEmbeddings.create(Encoder(), TEXTS, path)
+    with h5py.File(path, "a") as file:
+        change(file)
+    with pytest.raises(ValueError, match=f"(?s)Cannot read.*{message}.*path="):
+        TextEmbeddings.load(path)
+
+
+def test_files_that_are_none_and_too_large(tmp_path):
+    path = tmp_path / "text.h5"
+    with pytest.raises(ValueError, match="no such file"):
+        TextEmbeddings.load(path)
+    TextEmbeddings.create(Encoder(), TEXTS, path)
+    with pytest.raises(ValueError, match="more memory than `max_memory`"):
+        TextEmbeddings.load(path, max_memory=60)
+    data = path.read_bytes()
+    for damaged in (data[:1000], b"text"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match="damaged, or not HDF5"):
+            TextEmbeddings.load(path)
+    with pytest.raises(ValueError, match="Cannot write the embeddings"):
+        TextEmbeddings.create(Encoder(), TEXTS, tmp_path)
