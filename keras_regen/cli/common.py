@@ -40,13 +40,18 @@ def load_keras(console, preferred=None):
     console.print(f"Backend: {backend}")
 
 
-def load_preset(preset, dtype=None):
+def load_preset(preset, dtype=None, kind="codec"):
     """Loads the model of a preset, or raises ValueError. Needs `load_keras` first."""
-    from keras_regen.models import load_model
+    if kind == "generator":
+        from keras_regen.generation import LatentDiffusion
+
+        load = LatentDiffusion.from_preset
+    else:
+        from keras_regen.models import load_model as load
 
     try:
         with quiet_start():
-            return load_model(preset, dtype=dtype)
+            return load(preset, dtype=dtype)
     except (TypeError, KeyError) as error:
         raise ValueError(
             f"The preset {preset} is not one that keras-regen "

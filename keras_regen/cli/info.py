@@ -34,7 +34,7 @@ def info(
         tables = _latents_table(preset)
     else:
         if preset is not None:
-            check_preset(preset)
+            check_preset(preset, kind=None)
         load_keras(console)
         tables = _overview() if preset is None else _preset_tables(preset)
     for table in list(tables):
@@ -44,11 +44,14 @@ def info(
 def _overview():
     from keras_regen import models
 
-    presets = make_table("Bundled presets", "preset", "description")
-    for name in models.bundled_presets():
-        metadata = models.preset_metadata(name)
-        presets.add_row(name, str(metadata.get("description", "")))
-    yield presets
+    titles = {"codec": "Bundled presets", "generator": "Bundled generators"}
+    for kind, title in titles.items():
+        presets = make_table(title, "preset", "description")
+        for name in models.bundled_presets(kind):
+            metadata = models.preset_metadata(name)
+            presets.add_row(name, str(metadata.get("description", "")))
+        if presets.row_count:
+            yield presets
     architectures = make_table("Architectures", "name", "encoder", "decoder")
     for name, parts in models.ARCHITECTURES.items():
         architectures.add_row(name, _text(parts["encoder"]), _text(parts["decoder"]))
@@ -79,18 +82,22 @@ def _latents_table(path):
 
 
 def _preset_tables(preset):
-    from keras_regen.models import preset_metadata
+    from keras_regen.models import preset_kind, preset_metadata
 
-    model = load_preset(preset)
+    model = load_preset(preset, kind=preset_kind(preset))
+    parts = ("encoder", "decoder", "transformer")
+    parts = {name: getattr(model, name) for name in parts if hasattr(model, name)}
     table = make_table(f"Preset {preset}")
     table.add_row("temporal compression, k", str(model.temporal_compression))
-    table.add_row("latent channels", str(model.encoder.latent_channels))
-    for name in ("encoder", "decoder"):
-        part = getattr(model, name)
+    first = next(iter(parts.values()))
+    table.add_row("latent channels", str(first.latent_channels))
+    for name, part in parts.items():
         table.add_row(f"{name} parameters", f"{part.count_params():,}")
         table.add_row(name, _text(_own_config(part)))
     diffusion = ("diffusion_path", "prediction", "weighting", "time_distribution")
-    for name in diffusion if model.is_generative else ():
+    for name in diffusion:
+        if not hasattr(model, name):
+            continue
         part = getattr(model, name)
         config = _text(part.get_config())
         table.add_row(

@@ -5,20 +5,18 @@ None imports Keras, so wrong options are told at once.
 
 import itertools
 import os
-import pathlib
 from typing import Annotated
 
 import typer
 
-import keras_regen
+from keras_regen.bundled import KINDS, bundled_presets, every_bundled_preset
 
 MAX_SEED = 2**64 - 1
-_PRESETS = pathlib.Path(keras_regen.__file__).parent / "presets"
 
 
 def complete_preset(incomplete: str) -> list[str]:
     """Returns the bundled presets whose names begin so, for the shell."""
-    return [name for name in _bundled_names() if name.startswith(incomplete)]
+    return [name for name in bundled_presets() if name.startswith(incomplete)]
 
 
 PresetOption = Annotated[
@@ -48,14 +46,26 @@ OverwriteOption = Annotated[
 ]
 
 
-def check_preset(preset):
-    """Raises ValueError if there is no preset of this name here.
+def complete_generator(incomplete: str) -> list[str]:
+    """Returns the bundled generators whose names begin so, for the shell."""
+    names = bundled_presets("generator")
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def check_preset(preset, kind="codec"):
+    """Raises ValueError if there is no preset of this name and kind here.
 
     An address on the hub may be of one, and so may a directory: loading tells.
     """
-    bundled = _bundled_names()
+    bundled = bundled_presets(kind) if kind else list(every_bundled_preset())
     if preset in bundled or preset.startswith("hf://") or os.path.isdir(preset):
         return
+    if preset in every_bundled_preset():
+        (other,) = (k for k in KINDS if k != kind)
+        raise ValueError(
+            f"Expected a {kind} ({', '.join(bundled) or 'none is bundled'}). "
+            f"Received: {preset!r}, which is a {other}"
+        )
     raise ValueError(
         f"There is no such preset. It is a bundled name ({', '.join(bundled)}), a "
         f"directory or hf://user/name. Received: {preset!r}"
@@ -78,7 +88,3 @@ def free_path(path):
     """Returns a path, with a number at the end of its stem if something is there."""
     numbered = (path.with_stem(f"{path.stem}_{n}") for n in itertools.count(2))
     return next(p for p in itertools.chain([path], numbered) if not os.path.lexists(p))
-
-
-def _bundled_names():
-    return sorted(path.parent.name for path in _PRESETS.glob("*/config.json"))

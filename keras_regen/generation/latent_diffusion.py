@@ -45,8 +45,8 @@ class LatentDiffusion(TrainedModel):
             Defaults to `None`, any.
         diffusion_path: a `diffusion.Path` or its name. Defaults to `"linear"`.
         prediction: a `diffusion.Prediction` or its name. Defaults to `"velocity"`.
-        time_distribution: a `diffusion.TimeDistribution`, or None for logit-normal
-            times. Defaults to `None`.
+        time_distribution: a `diffusion.TimeDistribution` or its name, or None for
+            logit-normal times, none of them at t = 1. Defaults to `None`.
         drop_condition: float in [0, 1). The share of samples that are trained without
             their condition, which guidance needs. Defaults to `0.1`.
         given_share: float in [0, 1]. The share of samples that are trained with given
@@ -73,6 +73,8 @@ class LatentDiffusion(TrainedModel):
         Diffusion Guidance*, equation 6.
     """
 
+    preset_kind = "generator"
+
     def __init__(
         self,
         transformer: LatentTransformer,
@@ -82,7 +84,7 @@ class LatentDiffusion(TrainedModel):
         encoder_id: str | None = None,
         diffusion_path: str | diffusion.Path = "linear",
         prediction: str | diffusion.Prediction = "velocity",
-        time_distribution: diffusion.TimeDistribution | None = None,
+        time_distribution: str | diffusion.TimeDistribution | None = None,
         drop_condition: float = 0.1,
         given_share: float = 0.3,
         seed: int = 0,
@@ -102,10 +104,19 @@ class LatentDiffusion(TrainedModel):
         self.std = _statistics("std", std, shape, 1.0)
         if not np.all(np.array(self.std) > 0):
             raise ValueError(f"`std` must be positive. Received: std={self.std}")
+        if not isinstance(encoder_id, str | None):
+            raise ValueError(
+                "`encoder_id` must be a str or None. "
+                f"Received: encoder_id={encoder_id!r}"
+            )
         self.encoder_id = encoder_id
         self.diffusion_path = diffusion.get(diffusion.Path, diffusion_path)
         self.prediction = diffusion.get(diffusion.Prediction, prediction)
-        self.time_distribution = time_distribution or diffusion.LogitNormalTimes(0.0)
+        if time_distribution is None:
+            time_distribution = diffusion.LogitNormalTimes(0.0)
+        self.time_distribution = diffusion.get(
+            diffusion.TimeDistribution, time_distribution
+        )
         self.drop_condition = drop_condition
         self.given_share = given_share
         self.seed = seed

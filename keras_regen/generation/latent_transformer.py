@@ -6,7 +6,6 @@ from typing import Any, Literal, Self, TypeAlias
 import keras
 from keras import ops
 
-from keras_regen.checks import check_flags, check_whole
 from keras_regen.layers import (
     AlternatingDense,
     LatentOutput,
@@ -15,7 +14,7 @@ from keras_regen.layers import (
     TextTokens,
     TimestepEmbedding,
 )
-from keras_regen.models import FunctionalModel
+from keras_regen.models import FunctionalModel, check_latent_transformer
 
 TransformerSize: TypeAlias = Literal["nano", "tiny", "small", "base", "paper"]
 
@@ -27,7 +26,6 @@ TRANSFORMERS: dict[str, dict[str, int]] = {
     # About as many parameters as the paper's text-to-video model.
     "paper": {"units": 3072, "depth": 30, "num_heads": 24},
 }
-_LIMIT = 2**14
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -104,30 +102,7 @@ class LatentTransformer(FunctionalModel):
         name: str | None = None,
         trainable: bool = True,
     ) -> None:
-        check_whole(
-            1,
-            _LIMIT,
-            latent_channels=latent_channels,
-            units=units,
-            depth=depth,
-            num_heads=num_heads,
-            mlp_ratio=mlp_ratio,
-        )
-        check_flags(remat=remat, trainable=trainable)
-        if units % (16 * num_heads):
-            raise ValueError(
-                "`units` must be a multiple of 16 times `num_heads`. "
-                f"Received: units={units}, num_heads={num_heads}"
-            )
-        if text_channels is not None and num_labels is not None:
-            raise ValueError(
-                "Give `text_channels` or `num_labels`, not both. Received: "
-                f"text_channels={text_channels}, num_labels={num_labels}"
-            )
-        if text_channels is not None:
-            check_whole(1, _LIMIT, text_channels=text_channels)
-        if num_labels is not None:
-            check_whole(1, 2**24, num_labels=num_labels)
+        check_latent_transformer(locals())
         if window is not None:
             window = tuple(window)
         dtype = keras.dtype_policies.get(dtype)

@@ -1,7 +1,9 @@
 """The models that users hold, their architectures, costs and presets."""
 
+from keras_regen.bundled import bundled_presets
 from keras_regen.models.architectures import ARCHITECTURES, architecture
 from keras_regen.models.compiled_model import CompiledModel
+from keras_regen.models.config_checks import check_latent_transformer
 from keras_regen.models.conv_autoencoder import ConvAutoencoder
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.costs import (
@@ -23,10 +25,10 @@ from keras_regen.models.input_checks import (
 )
 from keras_regen.models.presets import (
     METADATA,
-    bundled_presets,
     load_model,
     preset_card,
     preset_directory,
+    preset_kind,
     preset_metadata,
     upload_preset,
 )
@@ -52,6 +54,7 @@ __all__ = [
     "build_model",
     "bundled_presets",
     "check_finite",
+    "check_latent_transformer",
     "check_latent_values",
     "count_parameters",
     "decoder_bytes",
@@ -63,6 +66,7 @@ __all__ = [
     "load_model",
     "preset_card",
     "preset_directory",
+    "preset_kind",
     "preset_metadata",
     "training_operations",
     "transfer_weights",

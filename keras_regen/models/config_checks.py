@@ -1,4 +1,4 @@
-"""Checks of the arguments of encoders and decoders, before anything is allocated.
+"""Checks of the arguments of networks, before anything is allocated.
 
 The highest values are about ten times what the largest published models have.
 """
@@ -16,6 +16,13 @@ MAX_DEPTH = 256
 MAX_STAGES = 16
 MAX_KERNEL = 31
 MAX_WINDOW = 2**20
+# Of the arguments that transformers share.
+_BLOCK_LIMITS = {
+    "units": (1, MAX_WIDTH),
+    "depth": (1, MAX_DEPTH),
+    "num_heads": (1, MAX_WIDTH),
+    "mlp_ratio": (1, 64),
+}
 
 
 def check_convolutional(model: Mapping[str, Any]) -> None:
@@ -55,10 +62,7 @@ def check_transformer(model: Mapping[str, Any]) -> None:
     """
     _check_common(model)
     limits = {
-        "units": (1, MAX_WIDTH),
-        "depth": (1, MAX_DEPTH),
-        "num_heads": (1, MAX_WIDTH),
-        "mlp_ratio": (1, 64),
+        **_BLOCK_LIMITS,
         "siren_features": (1, MAX_WIDTH),
         "patch_overlap": (0, 4),
     }
@@ -66,7 +70,42 @@ def check_transformer(model: Mapping[str, Any]) -> None:
         check_whole(low, high, **{name: model[name]})
     if model["mixing_size"] is not None:
         check_whole(1, MAX_KERNEL, mixing_size=model["mixing_size"])
-    window = model["window"]
+    _check_window(model["window"])
+
+
+def check_latent_transformer(model: Mapping[str, Any]) -> None:
+    """Checks the arguments of a `LatentTransformer`.
+
+    Args:
+        model: dict of the arguments by name.
+
+    Raises:
+        ValueError: if one is not a number within its limits, or they do not fit.
+    """
+    check_whole(1, MAX_CHANNELS, latent_channels=model["latent_channels"])
+    check_flags(remat=model["remat"], trainable=model["trainable"])
+    for name, (low, high) in _BLOCK_LIMITS.items():
+        check_whole(low, high, **{name: model[name]})
+    units, num_heads = model["units"], model["num_heads"]
+    if units % (16 * num_heads):
+        raise ValueError(
+            "`units` must be a multiple of 16 times `num_heads`. "
+            f"Received: units={units}, num_heads={num_heads}"
+        )
+    text_channels, num_labels = model["text_channels"], model["num_labels"]
+    if text_channels is not None and num_labels is not None:
+        raise ValueError(
+            "Give `text_channels` or `num_labels`, not both. Received: "
+            f"text_channels={text_channels}, num_labels={num_labels}"
+        )
+    if text_channels is not None:
+        check_whole(1, MAX_WIDTH, text_channels=text_channels)
+    if num_labels is not None:
+        check_whole(1, 2**24, num_labels=num_labels)
+    _check_window(model["window"])
+
+
+def _check_window(window):
     if window is not None:
         lengths = window if isinstance(window, list | tuple) else ()
         if len(lengths) != 3:

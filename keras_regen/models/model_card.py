@@ -4,8 +4,30 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_regen.bundled import KINDS
 from keras_regen.checks import check_whole
 from keras_regen.models.config_checks import MAX_COMPRESSION
+
+_CODEC = """\
+It encodes {frames} frames into two latent frames, at an eighth of the height and the \
+width, and generates the video from them.
+
+```python
+import keras_regen as kr
+
+model = kr.{class_name}.from_preset("{name}")
+latents = model.encode(video)
+video = model.decode(latents)
+```"""
+_GENERATOR = """\
+It generates the latents of videos, two latent frames for each {frames} frames, which \
+its codec decodes.
+
+```python
+import keras_regen as kr
+
+model = kr.generation.{class_name}.from_preset("{name}")
+```"""
 
 
 def model_card(
@@ -25,9 +47,11 @@ def model_card(
     if not class_name.isidentifier():
         raise ValueError(f"Expected the name of a class. Received: {class_name!r}")
     check_whole(1, MAX_COMPRESSION, temporal_compression=temporal_compression)
+    generates = class_name in KINDS["generator"]
     front = [
         "library_name: keras-regen",
-        "tags: [keras, video, autoencoder, diffusion]",
+        f"tags: [keras, video, {'generation' if generates else 'autoencoder'}, "
+        "diffusion]",
     ]
     if licence := metadata.get("licence"):
         front.insert(0, f"license: {json.dumps(licence)}")
@@ -35,11 +59,9 @@ def model_card(
         "---\n" + "\n".join(front) + "\n---",
         f"# {name.removeprefix('hf://')}",
         f"A preset of keras-regen ({metadata.get('description', 'no description')}). "
-        f"It encodes {temporal_compression + 1} frames into two latent frames, at an "
-        "eighth of the height and the width, and generates the video from them.",
-        "```python\nimport keras_regen as kr\n\n"
-        f'model = kr.{class_name}.from_preset("{name}")\n'
-        "latents = model.encode(video)\nvideo = model.decode(latents)\n```",
+        + (_GENERATOR if generates else _CODEC).format(
+            frames=temporal_compression + 1, class_name=class_name, name=name
+        ),
     ]
     for key, value in metadata.items():
         if key not in ("description", "licence"):

@@ -13,33 +13,50 @@ from typing import Any
 
 import keras
 
-from keras_regen.models.config_checks import check_convolutional, check_transformer
+from keras_regen.bundled import KINDS
+from keras_regen.models.config_checks import (
+    check_convolutional,
+    check_latent_transformer,
+    check_transformer,
+)
 from keras_regen.models.stages import halvings, of_stage
 
 PACKAGE = "keras_regen>"
-MODELS = ("ConvAutoencoder", "Regen")
-# The classes of each part of a model.
-PARTS = {
-    "encoder": ("VideoEncoder",),
-    "decoder": ("ConvDecoder", "DiTDecoder"),
+# The parts of each kind of models that have weights.
+NETWORKS = {"codec": ("encoder", "decoder"), "generator": ("transformer",)}
+_DIFFUSION = {
     "diffusion_path": ("CosinePath", "LinearPath"),
     "prediction": ("Epsilon", "Sample", "V", "Velocity"),
-    "weighting": ("PredictionWeighting", "SampleWeighting", "VelocityWeighting"),
     "time_distribution": ("LogitNormalTimes", "UniformTimes"),
+}
+# The classes of each part of a model.
+PARTS = {
+    "codec": {
+        "encoder": ("VideoEncoder",),
+        "decoder": ("ConvDecoder", "DiTDecoder"),
+        "weighting": ("PredictionWeighting", "SampleWeighting", "VelocityWeighting"),
+        **_DIFFUSION,
+    },
+    "generator": {"transformer": ("LatentTransformer",), **_DIFFUSION},
 }
 
 
 def model_from_config(
-    config: Any, custom_objects: Mapping[str, Any], max_parameters: int, **how: Any
+    config: Any,
+    kind: str,
+    custom_objects: Mapping[str, Any],
+    max_parameters: int,
+    **how: Any,
 ) -> keras.Model:
     """Builds the model of a preset.
 
     Args:
         config: dict, as JSON holds it.
+        kind: `"codec"` or `"generator"`.
         custom_objects: dict from the registered names of other classes to the classes.
             The configuration may name these too.
         max_parameters: int. The number of values that the file of weights holds.
-        **how: `dtype` and `remat` of the encoder and the decoder.
+        **how: `dtype` and `remat` of the parts that have weights.
 
     Returns:
         The model, with initial weights.
@@ -48,15 +65,16 @@ def model_from_config(
         ValueError: if it names another class, or the arguments of a class are wrong,
             or it has more parameters than the weights.
     """
-    cls, arguments = _read(config, "model", MODELS, custom_objects)
+    cls, arguments = _read(config, "model", KINDS[kind], custom_objects)
     # The caller chooses the precision.
     arguments.pop("dtype", None)
     parts = {
-        name: _read(value, name, PARTS.get(name, ()), custom_objects)
+        name: _read(value, name, PARTS[kind].get(name, ()), custom_objects)
         for name, value in arguments.items()
         if isinstance(value, dict)
     }
-    for name in ("encoder", "decoder"):
+    networks = NETWORKS[kind]
+    for name in networks:
         if name not in parts:
             raise ValueError(f"it has no {name}")
         parts[name][1].update(how)
@@ -68,7 +86,7 @@ def model_from_config(
                     "it has more parameters than the file of weights, which holds "
                     f"{max_parameters}"
                 )
-    for name in sorted(parts, key=("encoder", "decoder").count):
+    for name in sorted(parts, key=networks.count):
         with _named(name):
             part, own = parts[name]
             arguments[name] = part.from_config(own)
@@ -77,9 +95,22 @@ def model_from_config(
 
 def temporal_compression(config: Any) -> Any:
     """Returns k of the configuration of a preset, which may be of any type."""
-    for name in ("config", "encoder", "config", "temporal_compression"):
-        config = config.get(name) if isinstance(config, dict) else None
-    return config
+
+    def get(config, name):
+        return config.get(name) if isinstance(config, dict) else None
+
+    arguments = get(config, "config")
+    if get(arguments, "encoder") is not None:
+        arguments = get(get(arguments, "encoder"), "config")
+    return get(arguments, "temporal_compression")
+
+
+def kind_of(config: Any) -> str | None:
+    """Returns the kind of a preset, or None if its class is not of this package."""
+    with contextlib.suppress(ValueError):
+        name = class_name(config)
+        return next((kind for kind in KINDS if name in KINDS[kind]), None)
+    return None
 
 
 def class_name(config: Any) -> str:
@@ -167,8 +198,19 @@ def _convolutional_parameters(arguments):
     return blocks + between + min(widths) * arguments["latent_channels"]
 
 
+def _latent_transformer_parameters(arguments):
+    units, text_channels = arguments["units"], arguments["text_channels"] or 0
+    # Queries, keys and values, and their output, also of a text, and the MLP.
+    in_block = (8 if text_channels else 4) + 2 * arguments["mlp_ratio"]
+    channels = 2 * arguments["latent_channels"] + text_channels
+    embeddings = channels + (arguments["num_labels"] or 0)
+    # Modulation is shared by the blocks.
+    return (arguments["depth"] * in_block + 6) * units**2 + embeddings * units
+
+
 _SIZES = {
     "DiTDecoder": (check_transformer, _transformer_parameters),
     "VideoEncoder": (check_convolutional, _convolutional_parameters),
     "ConvDecoder": (check_convolutional, _convolutional_parameters),
+    "LatentTransformer": (check_latent_transformer, _latent_transformer_parameters),
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import keras
 
 from keras_regen.atomic_output import AtomicOutput
+from keras_regen.bundled import KINDS, every_bundled_preset
 from keras_regen.checks import check_flags, read_json
 from keras_regen.models import hub, preset_config
 from keras_regen.models.model_card import model_card
@@ -25,23 +26,20 @@ from keras_regen.types import StrPath
 if TYPE_CHECKING:
     from keras_regen.models.conv_autoencoder import ConvAutoencoder
     from keras_regen.models.regen import Regen
+    from keras_regen.models.trained_model import TrainedModel
 
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
 METADATA = "metadata.json"
 FILES = (WEIGHTS, METADATA, CONFIG)
+# The embeddings of captions that a generator may have.
+TEXT = "text.h5"
 # The directory in a preset that holds a new version until its files are in place.
 SAVED = ".saved"
-BUNDLED = pathlib.Path(__file__).parents[1] / "presets"
 # Key of the metadata: the SHA-256 of the file of weights.
 DIGEST = "weights_sha256"
 
 _Model = TypeVar("_Model", bound=keras.Model)
-
-
-def bundled_presets() -> list[str]:
-    """Returns the names of the presets that come with the package, sorted."""
-    return sorted(path.parent.name for path in BUNDLED.glob(f"*/{CONFIG}"))
 
 
 def preset_directory(preset: StrPath) -> pathlib.Path:
@@ -55,18 +53,17 @@ def preset_directory(preset: StrPath) -> pathlib.Path:
         ValueError: if there is no such preset.
         ImportError: for `hf://` without huggingface_hub installed.
     """
+    bundled = every_bundled_preset()
     if str(preset).startswith(hub.PREFIX):
-        directory = hub.download_preset(str(preset), FILES)
-    elif preset in bundled_presets():
-        directory = BUNDLED / preset
+        directory = hub.download_preset(str(preset), (*FILES, TEXT))
     else:
-        directory = pathlib.Path(preset)
+        directory = bundled.get(str(preset), pathlib.Path(preset))
     _finish_save(directory)
     for name in (CONFIG, WEIGHTS):
         if not (directory / name).is_file():
             raise ValueError(
                 "A preset is a bundled name "
-                f"({', '.join(bundled_presets()) or 'none is bundled'}), a directory "
+                f"({', '.join(bundled) or 'none'}), a directory "
                 f"with {CONFIG} and {WEIGHTS}, or {hub.PREFIX}user/name. "
                 f"Received: {str(preset)!r}, which has no {name}"
             )
@@ -83,6 +80,20 @@ def preset_metadata(preset: StrPath) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
+def preset_kind(preset: StrPath) -> str:
+    """Returns what a preset is for.
+
+    Returns:
+        str. `"generator"` for a model that generates latents, else `"codec"`.
+
+    Raises:
+        ValueError: if there is no such preset, or its configuration is not a JSON
+            object.
+    """
+    config = read_json(preset_directory(preset) / CONFIG)
+    return preset_config.kind_of(config) or "codec"
+
+
 def load_model(
     preset: StrPath,
     temporal_compression: int | None = None,
@@ -90,7 +101,7 @@ def load_model(
     remat: bool = False,
     custom_objects: Mapping[str, Any] | None = None,
 ) -> "Regen | ConvAutoencoder":
-    """Loads a trained model, a `Regen` or a `ConvAutoencoder`.
+    """Loads a trained codec, a `Regen` or a `ConvAutoencoder`.
 
     Args:
         preset: as for `Regen.from_preset`.
@@ -100,26 +111,33 @@ def load_model(
         custom_objects: as for `Regen.from_preset`.
 
     Raises:
-        ValueError: if there is no such preset, it is of another k, or it is damaged.
+        ValueError: if there is no such preset, it is of another k or of a generator, or
+            it is damaged.
     """
     return load_preset(
-        keras.Model, preset, temporal_compression, dtype, remat, custom_objects
+        keras.Model, "codec", preset, temporal_compression, dtype, remat, custom_objects
     )
 
 
 def load_preset(
     cls: type[_Model],
+    kind: str,
     preset: StrPath,
     temporal_compression: int | None = None,
     dtype: str | keras.DTypePolicy | None = None,
     remat: bool = False,
     custom_objects: Mapping[str, Any] | None = None,
 ) -> _Model:
-    """See `Regen.from_preset`."""
+    """Loads a preset of a kind and a class; see `TrainedModel.from_preset`."""
     dtype = keras.dtype_policies.get(dtype)
     check_flags(remat=remat)
     directory = preset_directory(preset)
     config = read_json(directory / CONFIG)
+    if preset_config.kind_of(config) not in (kind, None):
+        raise ValueError(
+            f"Expected the preset of a {kind} ({', '.join(KINDS[kind])}). "
+            f"Received: {str(preset)!r}, of a `{preset_config.class_name(config)}`"
+        )
     found = preset_config.temporal_compression(config)
     if temporal_compression not in (None, found):
         raise ValueError(
@@ -136,7 +154,7 @@ def load_preset(
     stored = count_stored(directory / WEIGHTS)
     try:
         model = preset_config.model_from_config(
-            config, custom_objects, stored, dtype=dtype, remat=remat
+            config, kind, custom_objects, stored, dtype=dtype, remat=remat
         )
     except (TypeError, ValueError) as error:
         raise ValueError(
@@ -168,13 +186,13 @@ def _check_weights(directory):
 
 
 def save_preset(
-    model: keras.Model,
+    model: "TrainedModel",
     directory: StrPath,
     metadata: Mapping[str, Any] | None = None,
     dtype: str = "float32",
     overwrite: bool = True,
 ) -> None:
-    """See `Regen.save_to_preset`."""
+    """See `TrainedModel.save_to_preset`."""
     if dtype not in DTYPES:
         raise ValueError(
             f"`dtype` must be one of {', '.join(DTYPES)}. Received: dtype={dtype!r}"
@@ -190,7 +208,7 @@ def save_preset(
     for key in ("compile_config", "build_config"):
         config.pop(key, None)
     config["config"].pop("dtype")
-    for part in ("encoder", "decoder"):
+    for part in preset_config.NETWORKS[model.preset_kind]:
         for key in ("dtype", "remat"):
             config["config"][part]["config"].pop(key)
     directory.mkdir(parents=True, exist_ok=True)

@@ -1,11 +1,15 @@
 """Base of the models that are trained by a loss of their own."""
 
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 import keras
 from keras import ops
 
+from keras_regen.checks import suggest_arguments
 from keras_regen.configurable import signature_config
+from keras_regen.models.presets import load_preset, save_preset
+from keras_regen.types import StrPath
 
 
 def assign_averages(model: keras.Model) -> None:
@@ -29,7 +33,14 @@ class TrainedModel(keras.Model):
 
     Subclasses keep every argument but `**kwargs` as an attribute of the same name. If
     the optimiser averages the weights, the averages are the weights after `fit`.
+
+    Attributes:
+        preset: str or None. The preset that the model was loaded from.
     """
+
+    # One of `bundled.KINDS`.
+    preset_kind: ClassVar[str]
+    preset: str | None = None
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         history = super().fit(*args, **kwargs)
@@ -55,3 +66,69 @@ class TrainedModel(keras.Model):
                 for name, value in config.items()
             }
         )
+
+    # === Presets ===
+
+    @classmethod
+    @suggest_arguments
+    def from_preset(
+        cls,
+        preset: StrPath,
+        temporal_compression: int | None = None,
+        dtype: str | keras.DTypePolicy | None = None,
+        remat: bool = False,
+        custom_objects: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Loads a trained model.
+
+        A preset holds no code, and its configuration may name only the classes that
+        this package's models are made of.
+
+        Args:
+            preset: the name of a bundled preset, a directory, `hf://user/name` or
+                `hf://user/name@revision`.
+            temporal_compression: int or None. If given, the k that the preset has.
+            dtype: dtype policy to run under. Defaults to the global policy.
+            remat: bool. Whether the backward pass computes blocks again, instead of
+                keeping their activations. Defaults to `False`.
+            custom_objects: dict or None. Classes of your own that the preset may name,
+                by the names that they are registered by: `{"mine>MyPath": MyPath}`.
+
+        Raises:
+            ValueError: if there is no such preset, it has another k or class, or it is
+                damaged.
+        """
+        return load_preset(
+            cls,
+            cls.preset_kind,
+            preset,
+            temporal_compression,
+            dtype,
+            remat,
+            custom_objects,
+        )
+
+    @suggest_arguments
+    def save_to_preset(
+        self,
+        directory: StrPath,
+        metadata: Mapping[str, Any] | None = None,
+        dtype: Literal["float32", "float16", "int8"] = "float32",
+        overwrite: bool = True,
+    ) -> None:
+        """Writes `config.json`, `model.weights.h5` and `metadata.json`.
+
+        Args:
+            directory: path. Created if needed; replaced only when all is written.
+            metadata: dict or None. Facts about the model: data, steps, scores.
+            dtype: `"float32"`, `"float16"` or `"int8"`, large kernels as whole numbers
+                with a scale for each output channel. How the weights are stored.
+                Defaults to `"float32"`.
+            overwrite: bool. Whether a preset that is there is replaced, as by
+                `keras.Model.save`. Defaults to `True`.
+
+        Raises:
+            ValueError: if `dtype` is another, or there is a preset that may not be
+                replaced.
+        """
+        save_preset(self, directory, metadata, dtype, overwrite)

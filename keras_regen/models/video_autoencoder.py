@@ -1,8 +1,7 @@
 """Base of the models that users hold."""
 
 import warnings
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import keras
 import numpy as np
@@ -21,11 +20,10 @@ from keras_regen.models.input_checks import (
     check_times,
     chunk_array,
 )
-from keras_regen.models.presets import load_preset, save_preset
 from keras_regen.models.trained_model import TrainedModel
 from keras_regen.models.video_encoder import VideoEncoder
 from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
-from keras_regen.types import StrPath, Tensor
+from keras_regen.types import Tensor
 
 
 class VideoAutoencoder(TrainedModel):
@@ -42,6 +40,7 @@ class VideoAutoencoder(TrainedModel):
         decoder: a model of the same `temporal_compression` and `latent_channels`.
     """
 
+    preset_kind = "codec"
     # Whether the decoder starts from noise and decodes in any number of steps and at
     # any times.
     is_generative = False
@@ -64,8 +63,6 @@ class VideoAutoencoder(TrainedModel):
         self.encoder = encoder
         self.decoder = decoder
         self._inference = Inference(encoder, decoder, self._decode_tensors)
-        # The preset that the model was loaded from; latents are labelled with it.
-        self.preset: str | None = None
         # Whether the user has given a float video that is evidently in [-1, 1], or has
         # been warned.
         self._knows_range = False
@@ -295,62 +292,3 @@ class VideoAutoencoder(TrainedModel):
                 f"`num_frames` must be at least 1. Received: num_frames={num_frames}"
             )
         return np.linspace(0.0, last, num_frames)
-
-    # === Presets ===
-
-    @classmethod
-    @suggest_arguments
-    def from_preset(
-        cls,
-        preset: StrPath,
-        temporal_compression: int | None = None,
-        dtype: str | keras.DTypePolicy | None = None,
-        remat: bool = False,
-        custom_objects: Mapping[str, Any] | None = None,
-    ) -> Self:
-        """Loads a trained model.
-
-        A preset holds no code, and its configuration may name only the classes that
-        this package's models are made of.
-
-        Args:
-            preset: the name of a bundled preset, a directory, `hf://user/name` or
-                `hf://user/name@revision`.
-            temporal_compression: int or None. If given, the k that the preset has.
-            dtype: dtype policy to run under. Defaults to the global policy.
-            remat: bool. See `VideoEncoder`. Defaults to `False`.
-            custom_objects: dict or None. Classes of your own that the preset may name,
-                by the names that they are registered by: `{"mine>MyPath": MyPath}`.
-
-        Raises:
-            ValueError: if there is no such preset, it has another k or class, or it is
-                damaged.
-        """
-        return load_preset(
-            cls, preset, temporal_compression, dtype, remat, custom_objects
-        )
-
-    @suggest_arguments
-    def save_to_preset(
-        self,
-        directory: StrPath,
-        metadata: Mapping[str, Any] | None = None,
-        dtype: Literal["float32", "float16", "int8"] = "float32",
-        overwrite: bool = True,
-    ) -> None:
-        """Writes `config.json`, `model.weights.h5` and `metadata.json`.
-
-        Args:
-            directory: path. Created if needed; replaced only when all is written.
-            metadata: dict or None. Facts about the model: data, steps, scores.
-            dtype: `"float32"`, `"float16"` or `"int8"`, large kernels as whole numbers
-                with a scale for each output channel. How the weights are stored.
-                Defaults to `"float32"`.
-            overwrite: bool. Whether a preset that is there is replaced, as by
-                `keras.Model.save`. Defaults to `True`.
-
-        Raises:
-            ValueError: if `dtype` is another, or there is a preset that may not be
-                replaced.
-        """
-        save_preset(self, directory, metadata, dtype, overwrite)

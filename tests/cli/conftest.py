@@ -3,6 +3,7 @@ import pytest
 
 from keras_regen.cli import main
 from keras_regen.video import VideoWriter
+from tests.generation.conftest import make_generator
 from tests.models.conftest import awaken, make_regen
 
 K = 4
@@ -22,6 +23,14 @@ METADATA = {
 def preset(tmp_path_factory):
     directory = tmp_path_factory.mktemp("presets") / "toy"
     awaken(make_regen(K)).save_to_preset(directory, METADATA)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def generator(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("generators") / "toy_generator"
+    metadata = {"description": "A toy that generates", "codec": "regen_small_8x8x8"}
+    make_generator().save_to_preset(directory, metadata)
     return directory
 
 

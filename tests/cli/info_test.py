@@ -2,6 +2,7 @@ import re
 import shutil
 
 from tests.cli.conftest import K, assert_user_error
+from tests.generation.conftest import make_generator
 from tests.models.conftest import make_regen
 from tests.models.conv_autoencoder_test import make_model
 
@@ -9,7 +10,7 @@ from tests.models.conv_autoencoder_test import make_model
 class TestInfo:
     def test_overview(self, run, preset, tmp_path, monkeypatch):
         shutil.copytree(preset, tmp_path / "presets" / "a_toy_preset")
-        monkeypatch.setattr("keras_regen.models.presets.BUNDLED", tmp_path / "presets")
+        monkeypatch.setattr("keras_regen.bundled.PRESETS", tmp_path / "presets")
         status, stdout, stderr = run("info")
         assert (status, stderr) == (0, "")
         assert "a_toy_preset" in stdout and "A toy" in stdout
@@ -49,6 +50,23 @@ class TestInfo:
         assert (status, stderr) == (0, "")
         assert "Another toy" in stdout and "widths" in stdout
         assert "prediction" not in stdout
+
+    def test_a_generator(self, run, generator, tmp_path, monkeypatch):
+        words = " ".join(run("info", generator)[1].split())
+        parameters = make_generator().transformer.count_params()
+        for text in (
+            "temporal compression, k 4",
+            f"transformer parameters {parameters:,}",
+            "num labels 2",
+            "prediction Velocity",
+            "codec regen_small_8x8x8",
+        ):
+            assert text in words
+        monkeypatch.setattr("keras_regen.bundled.PRESETS", generator.parent)
+        status, stdout, _ = run("info")
+        assert status == 0
+        assert "Bundled generators" in stdout and "Bundled presets" not in stdout
+        assert "A toy that generates" in stdout
 
     def test_no_word_is_broken(self, run, monkeypatch):
         wide = run("info", "regen_small_8x8x8")[1].split()

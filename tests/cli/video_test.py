@@ -53,10 +53,17 @@ class TestReconstruct:
         assert size + f"{pixels / latents:.1f}" in stdout
         assert str(output) in stdout
 
+    def test_a_generator_is_no_codec(self, run, generator, video, monkeypatch):
+        words = "reconstruct", "in.mp4", "--preset"
+        assert_user_error(run(*words, generator), "Expected the preset of a codec")
+        monkeypatch.setattr("keras_regen.bundled.PRESETS", generator.parent)
+        message = "'toy_generator', which is a generator"
+        assert_user_error(run(*words, "toy_generator"), message)
+
     def test_without_arguments(self, run, preset, tmp_path, monkeypatch):
         presets = tmp_path / "presets"
         shutil.copytree(preset, presets / "regen_small_8x8x8")
-        monkeypatch.setattr("keras_regen.models.presets.BUNDLED", presets)
+        monkeypatch.setattr("keras_regen.bundled.PRESETS", presets)
         # The bundled clip has 2.6 times as many pixels.
         monkeypatch.setattr("keras_regen.cli.video.bundled_clip", lambda: CLIP)
         status, stdout, _ = run("reconstruct")

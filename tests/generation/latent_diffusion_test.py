@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.generation import GivenFrames, LatentDiffusion, LatentTransformer
+from tests.generation.conftest import make_generator
 from tests.models.conftest import awaken
 from tests.test_case import random
 
@@ -195,10 +196,13 @@ class TestGeneration:
             model.generate(**{**defaults, **arguments})
 
 
-def test_it_is_saved_whole(model, tmp_path):
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_it_is_saved_whole(dtype, tmp_path):
+    model = make_generator(dtype)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.get_config() == model.get_config()
+    assert loaded.transformer.compute_dtype == model.transformer.compute_dtype
     arguments = dict(label=[1], num_steps=2)
     np.testing.assert_array_equal(
         loaded.generate(1, SIZE, 0, **arguments),

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -105,6 +106,19 @@ def test_half_precision_and_windows():
     windows = LatentTransformer(**arguments, window=(None, 2, 2))
     windows.set_weights(plain.get_weights())
     assert np.abs(predict(windows, inputs) - expected).max() > 1e-3
+
+
+def test_it_is_saved_whole(tmp_path):
+    model = awaken(
+        LatentTransformer(
+            *(8, 32, 1, 2), num_labels=3, window=(None, 2, 2), dtype="mixed_bfloat16"
+        )
+    )
+    model.save(tmp_path / "transformer.keras")
+    loaded = keras.saving.load_model(tmp_path / "transformer.keras")
+    assert loaded.get_config() == model.get_config()
+    inputs = make_inputs(label=np.array([1, 3], "int32"))
+    np.testing.assert_array_equal(predict(loaded, inputs), predict(model, inputs))
 
 
 def test_architectures():

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import keras_regen
-from keras_regen.models import Regen
+from keras_regen.generation import LatentDiffusion
+from keras_regen.models import Regen, preset_directory
+from tests.generation.conftest import make_generator
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
 
@@ -144,6 +146,22 @@ def test_what_is_uploaded_is_loaded(server, model, tmp_path):
     loaded = Regen.from_preset("hf://user/toy")
     video = random(1, 5, 16, 16, 3)
     np.testing.assert_array_equal(loaded.reconstruct(video), model.reconstruct(video))
+
+
+def test_a_generator_and_its_captions(server, tmp_path):
+    generator = make_generator()
+    generator.save_to_preset(tmp_path / "preset", {"codec": "hf://user/codec"})
+    # What else the preset of a generator may have.
+    (tmp_path / "preset" / "text.h5").write_bytes(b"captions")
+    keras_regen.upload_preset(tmp_path / "preset", "hf://user/toy")
+    [(_, files)] = server.commits["user/toy"]
+    assert files["text.h5"] == b"captions"
+    loaded = LatentDiffusion.from_preset("hf://user/toy")
+    assert loaded.get_config() == generator.get_config()
+    directory = preset_directory("hf://user/toy")
+    assert (directory / "text.h5").read_bytes() == b"captions"
+    with pytest.raises(ValueError, match="of a `LatentDiffusion`"):
+        Regen.from_preset("hf://user/toy")
 
 
 def test_a_revision_is_pinned(server, model, tmp_path):
