@@ -14,7 +14,11 @@ from keras_regen.layers import (
     TextTokens,
     TimestepEmbedding,
 )
-from keras_regen.models import FunctionalModel, check_latent_transformer
+from keras_regen.models import (
+    FunctionalModel,
+    check_latent_transformer,
+    latent_layout_map,
+)
 
 TransformerSize: TypeAlias = Literal["nano", "tiny", "small", "base", "paper"]
 
@@ -196,3 +200,28 @@ class LatentTransformer(FunctionalModel):
                 f"The sizes are {', '.join(TRANSFORMERS)}. Received: name={name!r}"
             )
         return cls(**{**TRANSFORMERS[name], **kwargs})
+
+    @staticmethod
+    def get_layout_map(
+        device_mesh: keras.distribution.DeviceMesh,
+        model_parallel_dim_name: str = "model",
+        data_parallel_dim_name: str = "batch",
+    ) -> keras.distribution.LayoutMap:
+        """Lays out the weights for `keras.distribution.ModelParallel` (JAX).
+
+        The weights of a `LatentDiffusion` are those of its transformer.
+
+        Args:
+            device_mesh: as for `Regen.get_layout_map`.
+            model_parallel_dim_name: as for `Regen.get_layout_map`.
+            data_parallel_dim_name: as for `Regen.get_layout_map`.
+
+        Returns:
+            A `keras.distribution.LayoutMap`.
+
+        Raises:
+            ValueError: if `device_mesh` is not a `DeviceMesh` or lacks these axes.
+        """
+        return latent_layout_map(
+            device_mesh, model_parallel_dim_name, data_parallel_dim_name
+        )

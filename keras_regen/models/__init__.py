@@ -23,6 +23,7 @@ from keras_regen.models.input_checks import (
     check_finite,
     check_latent_values,
 )
+from keras_regen.models.layout_map import latent_layout_map
 from keras_regen.models.presets import (
     METADATA,
     load_model,
@@ -63,6 +64,7 @@ __all__ = [
     "encoder_operations",
     "finish",
     "generate",
+    "latent_layout_map",
     "load_model",
     "preset_card",
     "preset_directory",

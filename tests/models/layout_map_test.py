@@ -5,6 +5,7 @@ import re
 import keras
 import pytest
 
+from keras_regen.generation import TRANSFORMERS, LatentTransformer
 from keras_regen.models import ARCHITECTURES, Regen
 
 pytestmark = pytest.mark.skipif(
@@ -21,25 +22,50 @@ def device_mesh(names=("batch", "model")):
     return keras.distribution.DeviceMesh((1,) * len(names), names, devices)
 
 
-def weights_without_values(name):
+def weights_without_values(model, name):
     with keras.StatelessScope(initialize_variables=False):
-        return Regen.from_architecture(name, 32).weights
+        if model is Regen:
+            return Regen.from_architecture(name, 32).weights
+        # As many channels as MiniLM has, and 1,001 labels.
+        conditions = {"text_channels": 384}, {"num_labels": 1000}
+        found = {
+            weight.path: weight
+            for condition in conditions
+            for weight in model.from_architecture(name, **condition).weights
+        }
+        return list(found.values())
 
 
-@pytest.fixture(scope="module", params=ARCHITECTURES)
-def weights(request):
+@pytest.fixture(
+    scope="module",
+    params=[
+        *((Regen, name) for name in ARCHITECTURES),
+        *((LatentTransformer, name) for name in TRANSFORMERS),
+    ],
+)
+def model_and_weights(request):
     # Keras keeps uninitialised variables by thread.
     with concurrent.futures.ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(weights_without_values, request.param).result()
+        weights = thread.submit(weights_without_values, *request.param).result()
+    return request.param[0], weights
 
 
-def test_every_pattern_matches(weights):
-    for pattern in Regen.get_layout_map(device_mesh()):
+@pytest.fixture
+def weights(model_and_weights):
+    return model_and_weights[1]
+
+
+@pytest.fixture
+def layout(model_and_weights):
+    return model_and_weights[0].get_layout_map(device_mesh())
+
+
+def test_every_pattern_matches(layout, weights):
+    for pattern in layout:
         assert any(re.fullmatch(pattern, v.path) for v in weights), pattern
 
 
-def test_large_weights_are_shared_out(weights):
-    layout = Regen.get_layout_map(device_mesh())
+def test_large_weights_are_shared_out(layout, weights):
     # Keras raises an error if two patterns match.
     missed = {v.path for v in weights if layout[v.path] is None}
     large = {v.path for v in weights if math.prod(v.shape) >= LARGE}
@@ -49,8 +75,7 @@ def test_large_weights_are_shared_out(weights):
             assert layout[variable.path].axes.count("model") == 1
 
 
-def test_eight_devices_share_every_axis(weights):
-    layout = Regen.get_layout_map(device_mesh())
+def test_eight_devices_share_every_axis(layout, weights):
     for variable in weights:
         found = layout[variable.path]
         if found is not None:
