@@ -5,7 +5,6 @@ import enum
 import logging
 import math
 import pathlib
-import re
 import time
 from typing import Annotated
 
@@ -19,6 +18,7 @@ from keras_regen.cli.common import (
     make_console,
     make_table,
 )
+from keras_regen.cli.latent_dataset import encode_dataset
 from keras_regen.cli.options import (
     MaxMemoryOption,
     NoiseScaleOption,
@@ -165,11 +165,31 @@ def encode(
     ] = None,
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="Folders, patterns or files to encode, instead of IN."),
+        typer.Option(
+            help="Folders, patterns or files to encode, instead of IN; or a .csv, of "
+            "which columns `text` and `label` go to the index."
+        ),
     ] = None,
     shard: Annotated[
-        str, typer.Option(help="The part of a dataset: 0/4 is the first of four.")
+        str,
+        typer.Option(
+            help="The part of a dataset: 0/4 is the first of four. The last one to end "
+            "writes the index."
+        ),
     ] = "0/1",
+    text_encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRESET",
+            help="Embeds the texts of a dataset: a preset of KerasHub, or a directory.",
+        ),
+    ] = None,
+    index: Annotated[
+        bool,
+        typer.Option(
+            "--index", help="Encode nothing: only write the index of a dataset."
+        ),
+    ] = False,
     preset: PresetOption = DEFAULT_PRESET,
     chunking: Annotated[
         Chunking, typer.Option(help="Whether neighbouring chunks share a frame.")
@@ -194,10 +214,23 @@ def encode(
                 "--input-fps, --partial nor --overwrite. "
                 f"Received: IN={video}, OUT={output}"
             )
-        _encode_dataset(
-            dataset, output, preset, str(dtype), shard, max_memory, str(chunking)
+        encode_dataset(
+            dataset,
+            output,
+            preset,
+            str(dtype),
+            shard,
+            max_memory,
+            str(chunking),
+            text_encoder,
+            index,
         )
         return
+    if text_encoder is not None or index:
+        raise ValueError(
+            "--text-encoder and --index are for a --dataset. "
+            f"Received: text_encoder={text_encoder}, index={index}"
+        )
     if video is None:
         raise ValueError("There must be a video or --dataset DIR. Received: neither")
     output = pathlib.Path(f"{video.stem}.h5") if output is None else output
@@ -304,42 +337,6 @@ def decode(
     summary = make_table()
     _add_end(summary, progress.done, seconds, output)
     console.print(summary)
-
-
-def _encode_dataset(source, output, preset, dtype, shard, max_memory, chunking):
-    """Encodes a set of videos into a directory; see `latents.LatentDataset`."""
-    console = make_console()
-    shard = _parse_shard(shard)
-    load_keras(console)
-    from keras_regen.latents import LatentDataset
-
-    codec = load_codec(preset, max_memory, chunking=chunking)
-    dataset = LatentDataset(codec, source, output, dtype, shard)
-    output.mkdir(parents=True, exist_ok=True)
-    start, frames, encoded = time.perf_counter(), 0, 0
-    total = len(dataset.videos)
-    for _, count in tracked(dataset.encode(), "Encoding", total, console, "videos"):
-        frames += count
-        encoded += count > 0
-    seconds = time.perf_counter() - start
-    index = dataset.write_index()
-    skipped = len(dataset.skipped)
-    summary = make_table()
-    summary.add_row("videos", f"{encoded} encoded, {total - encoded - skipped} there")
-    if skipped:
-        summary.add_row("skipped", f"{skipped}, which cannot be read")
-    chunks = index["latent_statistics"]["chunks"]
-    summary.add_row("latents", f"{len(index['files'])} files, {chunks} chunks")
-    _add_end(summary, frames, seconds, output)
-    console.print(summary)
-
-
-def _parse_shard(text):
-    """Returns `(i, n)` for a str such as `"0/4"`, or raises ValueError."""
-    match = re.fullmatch(r"(\d+)/(\d+)", text)
-    if not match or not int(match[1]) < int(match[2]):
-        raise ValueError(f"--shard must be i/n with i below n. Received: shard={text}")
-    return int(match[1]), int(match[2])
 
 
 def _warn_of_generated(fps, own_fps):

@@ -1,14 +1,13 @@
 """Batches of stored latents, to train a latent model on."""
 
 import pathlib
-import reprlib
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
-from keras_regen.checks import check_whole, parse_json, read_small
-from keras_regen.latents.latent_dataset import INDEX
+from keras_regen.latents.chunk_layout import ChunkLayout
+from keras_regen.latents.dataset_index import INDEX, TEXT, read_index
 from keras_regen.latents.latents_file import (
     DAMAGE,
     open_latents,
@@ -16,6 +15,7 @@ from keras_regen.latents.latents_file import (
     unreadable,
 )
 from keras_regen.pixels import latent_size
+from keras_regen.text import TextEmbeddings
 from keras_regen.types import StrPath
 
 
@@ -36,19 +36,35 @@ class LatentClips(keras.utils.PyDataset):
         normalize: bool. Whether to subtract each channel's mean and divide by its
             standard deviation, as listed in the index. Defaults to `True`.
         seed: int. Defaults to `0`.
+        condition: `"text"`, `"label"`, or None for latents alone. Defaults to `"auto"`:
+            what the directory has, texts first, and None if it has neither.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `PyDataset`.
 
     Attributes:
         epoch: int. The current epoch; `fit` increments it.
+        condition: `"text"`, `"label"` or None.
+        text: the `TextEmbeddings` of the directory, or None without texts.
+        labels: list of str. The names of labels.
+        mean: float32 array of shape `(2, C)`: the mean of every channel, of the content
+            and of the motion latents.
+        std: float32 array of shape `(2, C)`.
+        codec: dict of `temporal_compression`, `chunking`, `encoder_id` and `preset`.
 
     Returns:
         Batches `(latents,)`: float32 of shape `(B, 2 * num_chunks, rows, columns, C)`,
-        content and motion in turns.
+        content and motion in turns. With a condition, batches of a dict, as
+        `LatentDiffusion` is trained on:
+        `latents`;
+        `times`, float32 of shape `(B, 2 * num_chunks)`: where latent frames are, in
+        frames from the first one of the window;
+        `text` and `text_mask`, of shapes `(B, L, E)` and `(B, L)`, with the L of the
+        longest of all texts: one of the texts of a video, at random;
+        or `label`, int32 of shape `(B,)`; the number of labels stands for none.
 
     Raises:
-        ValueError: if there is no index, it is not one that `LatentDataset` writes, or
-            no video is long and large enough; in a batch, if a file does not hold the
-            latents in the index.
+        ValueError: if there is no index, it is not one that `LatentDataset` writes, no
+            video is long and large enough, or there is no such condition; in a batch,
+            if a file does not hold the latents in the index.
     """
 
     def __init__(
@@ -60,6 +76,7 @@ class LatentClips(keras.utils.PyDataset):
         steps_per_epoch: int | None = None,
         normalize: bool = True,
         seed: int = 0,
+        condition: Literal["auto", "text", "label"] | None = "auto",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -70,12 +87,14 @@ class LatentClips(keras.utils.PyDataset):
         self.normalize = normalize
         self.seed = seed
         self.epoch = 0
-        files, mean, std = _read_index(self.directory / INDEX)
+        index = read_index(self.directory)
+        self.codec, self.labels = index.codec, index.labels
         # A channel with one value has no scale.
-        std = np.where(std > 0, std, 1)
+        self.mean, self.std = index.mean, np.where(index.std > 0, index.std, 1)
         # Content and motion take turns along the axis of frames.
         self._mean, self._std = (
-            np.tile(values, (num_chunks, 1))[:, None, None] for values in (mean, std)
+            np.tile(values, (num_chunks, 1))[:, None, None]
+            for values in (self.mean, self.std)
         )
         rows, columns = self.size
 
@@ -85,7 +104,7 @@ class LatentClips(keras.utils.PyDataset):
                 file["num_chunks"] >= num_chunks and height >= rows and width >= columns
             )
 
-        self._files = [file for file in files if is_large_enough(file)]
+        self._files = [file for file in index.files if is_large_enough(file)]
         if not self._files:
             raise ValueError(
                 f"No video has {num_chunks} chunks of {rows}x{columns} latents. "
@@ -94,6 +113,36 @@ class LatentClips(keras.utils.PyDataset):
         windows = [file["num_chunks"] - num_chunks + 1 for file in self._files]
         self._ends = np.cumsum(windows)
         self.steps_per_epoch = steps_per_epoch or max(1, self._ends[-1] // batch_size)
+        self.text: TextEmbeddings | None = None
+        self.condition = self._find_condition(condition)
+
+    def _find_condition(self, condition):
+        """Checks the condition, and loads texts; returns the one that is meant."""
+        has_text = (self.directory / TEXT).is_file()
+        if condition == "auto":
+            condition = "text" if has_text else "label" if self.labels else None
+        if condition == "text":
+            if not has_text:
+                raise ValueError(
+                    f"The texts are not embedded: there is no {TEXT}, which `encode "
+                    f"--dataset` writes with --text-encoder. Received: {self.directory}"
+                )
+            self.text = TextEmbeddings.load(self.directory / TEXT)
+            known = {text for file in self._files for text in file.get("texts", [])}
+            if unknown := sorted(text for text in known if text not in self.text):
+                raise ValueError(
+                    f"A text in {INDEX} is not in {TEXT}: write both again. "
+                    f"Received: {unknown[0]!r}"
+                )
+        elif condition == "label":
+            if not self.labels:
+                raise ValueError(f"{INDEX} has no labels. Received: {self.directory}")
+        elif condition is not None:
+            raise ValueError(
+                '`condition` must be "auto", "text", "label" or None. '
+                f"Received: condition={condition!r}"
+            )
+        return condition
 
     def __len__(self) -> int:
         return int(self.steps_per_epoch)
@@ -101,22 +150,52 @@ class LatentClips(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         self.epoch += 1
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[Any]:
         if not 0 <= index < len(self):
             raise IndexError(f"There are {len(self)} batches. Received: index={index}")
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        batch = np.stack([self._window(rng) for _ in range(self.batch_size)])
-        return ((batch - self._mean) / self._std if self.normalize else batch,)
+        windows = [self._window(rng) for _ in range(self.batch_size)]
+        batch = np.stack([window for window, _ in windows])
+        batch = (batch - self._mean) / self._std if self.normalize else batch
+        if self.condition is None:
+            return (batch,)
+        files = [file for _, file in windows]
+        if self.text is None:
+            conditions = self._labels(files)
+        else:
+            conditions = self._texts(rng, files, self.text)
+        return ({"latents": batch, "times": self._times(), **conditions},)
+
+    def _times(self):
+        """Returns the first frame of contents, and the middle of what motion is of."""
+        k = self.codec["temporal_compression"]
+        stride = ChunkLayout(k, self.codec["chunking"]).stride
+        starts = stride * np.arange(self.num_chunks)
+        times = np.stack([starts, starts + (k + 1) / 2], axis=1).reshape(-1)
+        return np.tile(times.astype("float32"), (self.batch_size, 1))
+
+    def _labels(self, files):
+        labels = [file.get("label", len(self.labels)) for file in files]
+        return {"label": np.array(labels, "int32")}
+
+    def _texts(self, rng, files, known):
+        # Any text, of which no token counts, for a video that has none.
+        texts = [file.get("texts") or known.texts[:1] for file in files]
+        chosen = [options[rng.integers(len(options))] for options in texts]
+        text, mask = known.encode(chosen, known.max_length)
+        mask &= np.array([bool(file.get("texts")) for file in files])[:, None]
+        return {"text": text, "text_mask": mask}
 
     def _window(self, rng):
-        """Reads a random window, as a float32 array."""
+        """Reads a random window, a float32 array; returns it and the file's entry."""
         number = rng.integers(self._ends[-1])
         which = int(np.searchsorted(self._ends, number, side="right"))
         first = number - (self._ends[which - 1] if which else 0)
         path = self.directory / self._files[which]["latents"]
         with open_latents(path) as file:
             try:
-                return self._crop(rng, stored_values(file), first)
+                window = self._crop(rng, stored_values(file), first)
+                return window, self._files[which]
             except ValueError as error:
                 raise unreadable(path, str(error)) from error
             except DAMAGE as error:
@@ -143,45 +222,3 @@ class LatentClips(keras.utils.PyDataset):
         if not np.all(np.isfinite(window)):
             raise ValueError("a value is not finite")
         return window
-
-
-def _read_index(path):
-    """Reads an index; returns its files, and means and standard deviations.
-
-    Returns:
-        List of dict, and two float32 arrays of shape `(2, C)`.
-
-    Raises:
-        ValueError: if there is no index, or it is not one that `LatentDataset` writes.
-    """
-    if not path.is_file():
-        raise ValueError(
-            f"A directory of latents has an {INDEX}. Received: {path.parent}"
-        )
-    try:
-        index = parse_json(read_small(path))
-        files, statistics = index["files"], index["latent_statistics"]
-        for file in files:
-            _check_file(file)
-        mean, std = (np.array(statistics[name], "float32") for name in ("mean", "std"))
-        if mean.ndim != 2 or len(mean) != 2 or mean.shape != std.shape:
-            raise ValueError("`mean` and `std` must be of shape (2, C)")
-        if not (np.all(np.isfinite(mean)) and np.all(np.isfinite(std))):
-            raise ValueError("`mean` and `std` must be finite")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"It is not an index of latents: {error!r}. Received: {path}"
-        ) from error
-    return files, mean, std
-
-
-def _check_file(file):
-    """Raises ValueError unless an entry of the index is one of a file below it."""
-    place = pathlib.PurePath(file["latents"])
-    if place.is_absolute() or ".." in place.parts:
-        raise ValueError(
-            "Latents must be in the directory of their index. "
-            f"Received: latents={reprlib.repr(file['latents'])}"
-        )
-    names = ("num_chunks", "height", "width")
-    check_whole(1, 2**31, **{name: file[name] for name in names})

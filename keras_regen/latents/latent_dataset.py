@@ -1,24 +1,26 @@
 """The latents of a set of videos, in a directory of files."""
 
-import json
 import logging
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from keras_regen.atomic_output import AtomicOutput, OutputError
-from keras_regen.latents.latent_statistics import LatentStatistics
+from keras_regen.atomic_output import OutputError
+from keras_regen.latents.dataset_index import (
+    TEXT,
+    FilesPart,
+    part_key,
+    write_index,
+)
 from keras_regen.latents.latents import Latents
+from keras_regen.text import TextEmbeddings, TextEncoder
 from keras_regen.types import StrPath
-from keras_regen.video import find_videos
+from keras_regen.video import find_conditions, find_videos
 
 if TYPE_CHECKING:
     from keras_regen.codec import VideoCodec
 
-INDEX = "index.json"
 logger = logging.getLogger("keras_regen")
 
 
@@ -30,9 +32,13 @@ class LatentDataset:
     lists the files and holds the mean and standard deviation of every latent channel
     over all files, to normalise the input of a latent diffusion model.
 
+    The columns `text` and `label` of a `.csv` of videos go to the index too. A video
+    may have several rows, of a text each. Labels are names, or whole numbers below
+    100,000, which stay what they are.
+
     Args:
-        codec: a `VideoCodec`.
-        source: a folder, a pattern or a list of them, as for `VideoClips`.
+        codec: a `VideoCodec`; None if nothing is encoded.
+        source: a folder, a pattern, a `.csv` or a list of them, as for `VideoClips`.
         directory: path of the directory to write.
         dtype: `"float16"` or `"float32"`. How latents are stored. Defaults to
             `"float16"`.
@@ -41,16 +47,17 @@ class LatentDataset:
 
     Attributes:
         videos: list of str. Paths of the shard's videos.
+        texts: list of str. All texts of all videos, each once.
         skipped: dict from the path of a video to the reason why it was not encoded.
 
     Raises:
         ValueError: if there are no videos, some of their paths are absolute and others
-            relative, or the shard is not as above.
+            relative, a video has two labels, or the shard is not as above.
     """
 
     def __init__(
         self,
-        codec: "VideoCodec",
+        codec: "VideoCodec | None",
         source: StrPath | Sequence[StrPath],
         directory: StrPath,
         dtype: Literal["float16", "float32"] = "float16",
@@ -64,10 +71,21 @@ class LatentDataset:
             raise ValueError(
                 f"`shard` must be (i, n) with 0 <= i < n. Received: shard={shard}"
             )
-        every = list(find_videos(source))
-        self.videos = every[index::count]
-        _check_one_kind(every)
-        self._root = os.path.commonpath([_folder(video) for video in every])
+        self.shard = shard
+        self._every = list(find_videos(source))
+        self.videos = self._every[index::count]
+        _check_one_kind(self._every)
+        self._root = os.path.commonpath([_folder(video) for video in self._every])
+        self._conditions = find_conditions(source)
+        _check_one_label(self._conditions)
+        rows = self._conditions.values()
+        self.texts = sorted({text for row in rows for text in row.get("text", [])})
+        self._text = self.directory / TEXT
+        if clash := [video for video in self._every if self.path(video) == self._text]:
+            raise ValueError(
+                f"A video's latents would be in {TEXT}, which holds the embeddings of "
+                f"texts: give it another name. Received: {clash[0]}"
+            )
         self.skipped: dict[str, str] = {}
 
     def path(self, video: str) -> pathlib.Path:
@@ -90,15 +108,16 @@ class LatentDataset:
             ValueError: if another encoder made the latents that exist.
             OutputError: if a file cannot be written.
         """
+        codec = self._codec()
         for video in self.videos:
             path = self.path(video)
             if path.exists():
-                self._check(path)
+                _check(codec, path)
                 yield video, 0
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                frames = len(self.codec.encode(video, path, dtype=self.dtype))
+                frames = len(codec.encode(video, path, dtype=self.dtype))
             except OutputError:
                 # Nor could those of the next video be written.
                 raise
@@ -108,14 +127,32 @@ class LatentDataset:
                 frames = 0
             yield video, frames
 
-    def _check(self, path):
-        found = Latents.load(path, lazy=True).encoder_id
-        if found != self.codec.encoder_id:
+    def _codec(self):
+        if self.codec is None:
+            raise ValueError("To encode, give a codec. Received: codec=None")
+        return self.codec
+
+    def embed_texts(
+        self,
+        encoder: TextEncoder,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> TextEmbeddings:
+        """Embeds all texts of the CSV, each once, to `text.h5` in the directory.
+
+        Args:
+            encoder: a `TextEncoder`.
+            progress: as for `TextEmbeddings.create`.
+
+        Raises:
+            ValueError: if there are no texts, or another encoder made the embeddings
+                that exist.
+        """
+        if not self.texts:
             raise ValueError(
-                "The directory holds another encoder's latents: give its preset, or "
-                f"another directory. Received: encoder_id={self.codec.encoder_id}, "
-                f"but {found} in {path}"
+                "Texts are in the column `text` of a .csv of videos. Received: none"
             )
+        self.directory.mkdir(parents=True, exist_ok=True)
+        return TextEmbeddings.create(encoder, self.texts, self._text, progress)
 
     def write_index(self) -> dict[str, Any]:
         """Writes `index.json` for all files of latents, of other shards too.
@@ -124,35 +161,68 @@ class LatentDataset:
             The dict in the index.
 
         Raises:
-            ValueError: if there are no files, or one cannot be read.
+            ValueError: if there are no files, one cannot be read, or they are of
+                different codecs.
         """
-        rows, statistics = [], LatentStatistics()
-        for path in sorted(self.directory.rglob("*.h5")):
-            # Hidden files are not complete.
-            if path.name.startswith("."):
-                continue
-            latents = Latents.load(path, lazy=True)
-            for i in range(latents.num_chunks):
-                statistics.update(np.asarray(latents.chunks(i, i + 1))[None])
-            rows.append(
-                {
-                    "latents": path.relative_to(self.directory).as_posix(),
-                    "num_chunks": latents.num_chunks,
-                    "num_frames": latents.num_frames,
-                    "height": latents.height,
-                    "width": latents.width,
-                    "fps": latents.fps,
-                }
-            )
-        if not rows:
+        paths = self.directory.rglob("*.h5")
+        # Hidden files are not complete.
+        files = [p for p in paths if not p.name.startswith(".") and p != self._text]
+        return self._write(FilesPart.read(self.directory, files))
+
+    def finish(self) -> dict[str, Any] | None:
+        """Writes the index once: when no other shard is still at work.
+
+        Every shard leaves its part of the index in a hidden file, so that the last one
+        reads no latents of the others. Shards can end at the same time.
+
+        Returns:
+            The dict in the index, or None if another shard is to write it.
+
+        Raises:
+            ValueError: as for `write_index`.
+        """
+        index, count = self.shard
+        if count == 1:
+            return self.write_index()
+        files = [path for path in map(self.path, self.videos) if path.exists()]
+        own = FilesPart.read(self.directory, files)
+        own.save(self._part_path(index), self._part_key(index))
+        parts = [
+            FilesPart.load(self._part_path(i), self._part_key(i)) for i in range(count)
+        ]
+        complete = [part for part in parts if part is not None]
+        # Whoever sees all parts writes the same.
+        return (
+            self._write(FilesPart.merged(complete)) if len(complete) == count else None
+        )
+
+    def _part_path(self, index):
+        return self.directory / f".index-{index}-of-{self.shard[1]}.json"
+
+    def _part_key(self, index):
+        return part_key(self._every[index :: self.shard[1]], self._codec().encoder_id)
+
+    def _write(self, part):
+        if not part.files:
             reasons = "; ".join(self.skipped.values()) or "nothing was encoded"
             raise ValueError(
                 f"There are no latents: {reasons}. Received: {self.directory}"
             )
-        index = {"files": rows, "latent_statistics": statistics.result()}
-        with AtomicOutput(self.directory / INDEX, "index") as output:
-            output.temporary.write_text(json.dumps(index, indent=1) + "\n")
-        return index
+        conditions = {
+            self.path(video).relative_to(self.directory).as_posix(): values
+            for video, values in self._conditions.items()
+        }
+        return write_index(self.directory, part, conditions)
+
+
+def _check(codec, path):
+    found = Latents.load(path, lazy=True).encoder_id
+    if found != codec.encoder_id:
+        raise ValueError(
+            "The directory holds another encoder's latents: give its preset, or "
+            f"another directory. Received: encoder_id={codec.encoder_id}, "
+            f"but {found} in {path}"
+        )
 
 
 def _folder(video):
@@ -168,3 +238,12 @@ def _check_one_kind(videos):
             "The paths of a dataset's videos must all be absolute, or all relative. "
             f"Received: {kinds[True]} and {kinds[False]}"
         )
+
+
+def _check_one_label(conditions):
+    for video, values in conditions.items():
+        if len(values.get("label", [])) > 1:
+            raise ValueError(
+                "A video must have one label. "
+                f"Received: label={values['label']} for {video}"
+            )

@@ -1,5 +1,6 @@
 """The statistics that normalise the input of a latent diffusion model."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ class LatentStatistics:
 
     def __init__(self) -> None:
         self._chunks = self._count = 0
-        self._sum = self._squares = np.float64(0.0)
+        self._sum: Any = np.float64(0.0)
+        self._squares: Any = np.float64(0.0)
 
     def update(self, latents: np.ndarray) -> None:
         """Adds latents of shape `(B, 2, h, w, C)`."""
@@ -31,6 +33,23 @@ class LatentStatistics:
         self._count += latents[:, 0, ..., 0].size
         self._sum = self._sum + latents.sum(axis=(0, 2, 3))
         self._squares = self._squares + np.square(latents).sum(axis=(0, 2, 3))
+
+    @property
+    def sums(self) -> dict[str, Any]:
+        """The sums so far, in a form that can be written as JSON; see `add`."""
+        return {
+            "chunks": self._chunks,
+            "count": self._count,
+            "sum": self._sum.tolist(),
+            "squares": self._squares.tolist(),
+        }
+
+    def add(self, sums: Mapping[str, Any]) -> None:
+        """Adds the `sums` of other statistics."""
+        self._chunks += sums["chunks"]
+        self._count += sums["count"]
+        self._sum = self._sum + np.array(sums["sum"])
+        self._squares = self._squares + np.array(sums["squares"])
 
     def result(self) -> dict[str, Any]:
         """Returns the statistics, in a form that can be written as JSON.

@@ -193,7 +193,7 @@ def _follow_hugging_face(directory, backbone, tokenizer):
         tokenizer.strip_accents = tokenizer.lowercase if strip is None else strip
     if read_json(directory / "config.json").get("hidden_act") == "gelu":
         for layer in backbone.layers:
-            dense = getattr(layer, "_feedforward_intermediate_dense", None)
+            dense: Any = getattr(layer, "_feedforward_intermediate_dense", None)
             activation = getattr(dense, "activation", None)
             # The first BERT's was an approximation.
             if getattr(activation, "__name__", None) == "gelu_approximate":

@@ -4,7 +4,7 @@ from keras_regen.video.colour import RgbConverter, h264_pixel_format, tag_bt709
 from keras_regen.video.container import is_on_its_side, turn_upright
 from keras_regen.video.frame_access import open_access
 from keras_regen.video.image_directory import IMAGE_SUFFIXES
-from keras_regen.video.listing import bundled_clip, find_videos
+from keras_regen.video.listing import bundled_clip, find_conditions, find_videos
 from keras_regen.video.raw_video import RAW_SUFFIX
 from keras_regen.video.sound import Sound, tell_without_sound
 from keras_regen.video.source import UnreadableError
@@ -21,6 +21,7 @@ __all__ = [
     "VideoReader",
     "VideoWriter",
     "bundled_clip",
+    "find_conditions",
     "find_videos",
     "h264_pixel_format",
     "is_on_its_side",

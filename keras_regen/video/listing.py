@@ -48,6 +48,39 @@ def find_videos(source: StrPath | Sequence[StrPath]) -> dict[str, float]:
     return dict(sorted(found.items()))
 
 
+def find_conditions(
+    source: StrPath | Sequence[StrPath],
+) -> dict[str, dict[str, list[str]]]:
+    """Finds the texts and labels of videos: the columns `text` and `label` of CSVs.
+
+    Args:
+        source: as for `find_videos`. A video may have several rows, of a text each.
+
+    Returns:
+        Dict from path, str, to a dict from the columns that are there to the values
+        that are not empty, each once.
+
+    Raises:
+        ValueError: if a CSV cannot be read.
+    """
+    sources = [source] if isinstance(source, (str, os.PathLike)) else source
+    found: dict[str, dict[str, list[str]]] = {}
+    for path in map(pathlib.Path, sources):
+        if path.suffix.lower() != ".csv":
+            continue
+        for video, row, _ in _rows(path):
+            for name in ("text", "label"):
+                value = " ".join((row.get(name) or "").split())
+                values = found.setdefault(video, {}).setdefault(name, [])
+                if value and value not in values:
+                    values.append(value)
+    return {
+        video: {name: values for name, values in conditions.items() if values}
+        for video, conditions in found.items()
+        if any(conditions.values())
+    }
+
+
 def bundled_clip(name: str = "bunny") -> pathlib.Path:
     """Returns the path of a clip in the package.
 
@@ -75,7 +108,9 @@ def bundled_clip(name: str = "bunny") -> pathlib.Path:
 def _expand(source):
     path = pathlib.Path(source)
     if path.suffix.lower() == ".csv":
-        return _read_csv(path)
+        return [
+            (video, _weight(row.get("weight"), at)) for video, row, at in _rows(path)
+        ]
     if path.is_dir():
         return [(video, 1.0) for video in _walk(path)]
     if path.exists() or not glob.has_magic(source):
@@ -114,7 +149,8 @@ def _walk(folder):
             yield directory
 
 
-def _read_csv(path):
+def _rows(path):
+    """Returns the path, the columns and the place of every video in a CSV."""
     try:
         check_is_file(path)
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -127,7 +163,8 @@ def _read_csv(path):
             return [
                 (
                     str(path.parent / row["path"]),
-                    _weight(row.get("weight"), f"{path}, line {reader.line_num}"),
+                    row,
+                    f"{path}, line {reader.line_num}",
                 )
                 for row in reader
                 if row["path"]

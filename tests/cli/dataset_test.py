@@ -5,9 +5,11 @@ import pytest
 
 from keras_regen import Latents, Regen, VideoCodec
 from keras_regen.latents import LatentDataset, LatentsWriter
+from keras_regen.text import KerasHubTextEncoder, TextEmbeddings
 from keras_regen.video import VideoReader
 from tests.cli.conftest import assert_user_error
 from tests.models.conftest import awaken, make_regen
+from tests.text.encoders import LettersEncoder
 from tests.video.videos import moving_ramp, write
 
 K = 4
@@ -70,6 +72,84 @@ def test_existing_latents_stay(run, preset, videos, tmp_path):
     assert {"a.mp4.h5", "more/b.mp4.h5"} <= set(after)
 
 
+def test_the_last_shard_writes_the_index(run, preset, videos, tmp_path):
+    codec = VideoCodec(Regen.from_preset(preset))
+    (videos / "broken.mp4").write_bytes(b"no video")
+    index = tmp_path / "z" / "index.json"
+
+    def encode(directory, shard):
+        dataset = LatentDataset(codec, videos, tmp_path / directory, shard=shard)
+        list(dataset.encode())
+        return dataset.finish()
+
+    # A shard of other videos is none of these.
+    for shard in ((2, 3), (0, 3), (1, 4)):
+        assert encode("z", shard) is None
+        assert not index.exists()
+    last, whole = encode("z", (1, 3)), encode("whole", (0, 1))
+    assert last["temporal_compression"] == K and len(last["files"]) == 3
+    for name in ("mean", "std"):
+        np.testing.assert_allclose(
+            last["latent_statistics"].pop(name),
+            whole["latent_statistics"].pop(name),
+            rtol=1e-9,
+        )
+    assert last == whole
+    # Every shard that sees all the others writes the same.
+    before = index.read_bytes()
+    encode("z", (2, 3))
+    assert index.read_bytes() == before
+    index.unlink()
+    status, stdout, _ = run("encode", "--dataset", videos, "-o", "z", "--index")
+    assert status == 0 and "3 files, 6 chunks" in stdout and "encoded" not in stdout
+    assert json.loads(index.read_text())["files"] == whole["files"]
+
+
+def test_texts_and_labels(run, preset, videos, tmp_path, monkeypatch):
+    rows = ["path,text,label", "a.mp4,a red  seven,up", "a.mp4,a seven,", "", ""]
+    rows[3:] = ["more/a.mkv,two,down", "more/b.mp4,,up"]
+    (videos / "list.csv").write_text("\n".join(rows))
+    encoder = LettersEncoder()
+    monkeypatch.setattr(KerasHubTextEncoder, "from_preset", lambda preset: encoder)
+    arguments = ("encode", "--dataset", videos / "list.csv", "--preset", preset)
+    for i in (1, 0):
+        shard = (*arguments, "--shard", f"{i}/2", "--text-encoder", "letters")
+        status, stdout, _ = run(*shard, "-o", "z")
+        assert status == 0 and ("the last shard will write it" in stdout) == (i == 1)
+        # By one shard alone.
+        assert len(encoder.embedded) == 3 * (i == 0)
+    with open("z/index.json") as file:
+        index = json.load(file)
+    assert index["labels"] == ["down", "up"]
+    found = [(f["latents"], f.get("texts"), f["label"]) for f in index["files"]]
+    assert found == [
+        ("a.mp4.h5", ["a red seven", "a seven"], 1),
+        ("more/a.mkv.h5", ["two"], 0),
+        ("more/b.mp4.h5", None, 1),
+    ]
+    assert TextEmbeddings.load("z/text.h5").texts == ["a red seven", "a seven", "two"]
+    # The same videos without a CSV keep them.
+    again = LatentDataset(None, videos, tmp_path / "z").write_index()
+    assert again["labels"] == index["labels"] and again["files"] == index["files"]
+    encoder.encoder_id = "other"
+    result = run(*arguments, "-o", "z", "--index", "--text-encoder", "other")
+    assert_user_error(result, "Another text encoder")
+    with pytest.raises(ValueError, match="in the column `text`"):
+        LatentDataset(None, videos, tmp_path / "z").embed_texts(encoder)
+
+
+def test_one_label_and_a_name_that_is_taken(videos, tmp_path):
+    (videos / "list.csv").write_text("path,label\na.mp4,up\na.mp4,down\n")
+    with pytest.raises(ValueError, match=r"one label. .*\['up', 'down'\] for .*a.mp4"):
+        LatentDataset(None, videos / "list.csv", tmp_path / "z")
+    with pytest.raises(ValueError, match="codec=None"):
+        next(LatentDataset(None, videos, tmp_path / "z").encode())
+    (videos / "text").mkdir()
+    (videos / "text" / "0.png").touch()
+    with pytest.raises(ValueError, match="another name. Received: .*text"):
+        LatentDataset(None, videos, tmp_path / "z")
+
+
 def test_unreadable_videos_are_skipped(run, preset, videos, caplog):
     (videos / "broken.mp4").write_bytes(b"no video")
     status, stdout, _ = run(
@@ -118,6 +198,7 @@ def test_another_encoder(run, preset, videos, tmp_path):
         (["encode", "--dataset", "d", "-o", "z", "--shard", "2/2"], "shard=2/2"),
         (["encode", "--dataset", "d", "-o", "z", "--shard", "x"], "shard=x"),
         (["encode", "--dataset", "nothing", "-o", "z"], "nothing"),
+        (["encode", "a.mp4", "--index"], "are for a --dataset"),
     ],
 )
 def test_errors(run, arguments, message):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from keras_regen import Latents
+from keras_regen.generation import LatentDiffusion, LatentTransformer
 from keras_regen.latents import LatentClips, LatentDataset
+from tests.text.encoders import LettersEncoder
 
 SHAPES = {"a": (3, 4, 6), "b": (1, 4, 4), "c": (2, 2, 2)}
 
@@ -24,9 +26,7 @@ def directory(tmp_path):
         Latents(values.astype("float32"), *shape, 25.0, 4).save(
             tmp_path / f"{name}.h5", dtype="float32"
         )
-    dataset = object.__new__(LatentDataset)
-    dataset.directory, dataset.skipped = tmp_path, {}
-    dataset.write_index()
+    LatentDataset(None, [f"{name}" for name in SHAPES], tmp_path).write_index()
     return tmp_path
 
 
@@ -61,6 +61,108 @@ def test_normalized(directory):
     for frame in range(4):
         expected = (raw[:, frame] - mean[frame % 2]) / std[frame % 2]
         np.testing.assert_allclose(batch[:, frame], expected, rtol=1e-5)
+
+
+@pytest.fixture
+def conditioned(directory):
+    """Texts and labels: of `a` two texts, of `b` one, of `c` no text and no label."""
+    (directory / "list.csv").write_text(
+        "path,text,label\na,one two,3\na,one,3\nb,four five six,0\nc,,\n"
+    )
+    dataset = LatentDataset(None, directory / "list.csv", directory)
+    dataset.write_index()
+    dataset.embed_texts(LettersEncoder())
+    return directory
+
+
+def test_texts_of_the_videos(conditioned):
+    # Texts come first.
+    clips = LatentClips(conditioned, 60, (2, 2), normalize=False)
+    (batch,) = clips[0]
+    assert batch["text"].shape == (60, 3, 4) and batch["text_mask"].shape == (60, 3)
+    lengths = {"a": {1, 2}, "b": {3}, "c": {0}}
+    encoder = LettersEncoder()
+    texts = ["", "one", "one two", "four five six"]
+    for i, name in enumerate(lengths):
+        of_file = batch["latents"][:, 0, 0, 0, 0] // 100 == i
+        masks, embeddings = batch["text_mask"][of_file], batch["text"][of_file]
+        assert set(masks.sum(axis=1)) == lengths[name]
+        for mask, text in zip(masks, embeddings, strict=True):
+            expected, _ = encoder.encode([texts[mask.sum()]])
+            np.testing.assert_array_equal(text[mask], expected[0][: mask.sum()])
+    # The choice among texts repeats.
+    np.testing.assert_array_equal(
+        LatentClips(conditioned, 60, (2, 2), normalize=False)[0][0]["text"],
+        batch["text"],
+    )
+
+
+def test_labels_of_the_videos(conditioned):
+    clips = LatentClips(conditioned, 60, (2, 2), condition="label", normalize=False)
+    (batch,) = clips[0]
+    assert clips.labels == ["0", "1", "2", "3"] and batch["label"].dtype == "int32"
+    files = (batch["latents"][:, 0, 0, 0, 0] // 100).astype(int)
+    # The number of labels stands for none.
+    np.testing.assert_array_equal(batch["label"], np.array([3, 0, 4])[files])
+    (conditioned / "text.h5").unlink()
+    assert LatentClips(conditioned, 1, (2, 2)).condition == "label"
+    with pytest.raises(ValueError, match="texts are not embedded"):
+        LatentClips(conditioned, 1, (2, 2), condition="text")
+
+
+@pytest.mark.parametrize(
+    ("chunking", "expected"),
+    [("disjoint", [0, 2.5, 5, 7.5]), ("shared", [0, 2.5, 4, 6.5])],
+)
+def test_times_are_where_latent_frames_are(conditioned, chunking, expected):
+    index = json.loads((conditioned / "index.json").read_text())
+    (conditioned / "index.json").write_text(json.dumps({**index, "chunking": chunking}))
+    (batch,) = LatentClips(conditioned, 2, (2, 2), num_chunks=2)[0]
+    assert batch["times"].tolist() == [expected, expected]
+
+
+def test_a_generator_is_fitted(conditioned):
+    transformer = LatentTransformer(
+        units=16, depth=1, num_heads=1, text_channels=4, mlp_ratio=1
+    )
+    clips = LatentClips(conditioned, 2, (2, 2), num_chunks=2, normalize=False)
+    k = clips.codec["temporal_compression"]
+    model = LatentDiffusion(transformer, k, clips.mean, clips.std)
+    model.compile("sgd")
+    history = model.fit(clips, shuffle=False, verbose=0)
+    assert np.all(np.isfinite(history.history["loss"]))
+
+
+def test_without_a_condition(conditioned, directory):
+    (batch,) = LatentClips(conditioned, 2, (2, 2), condition=None)[0]
+    assert batch.shape == (2, 2, 2, 2, 8)
+    with pytest.raises(ValueError, match="condition='caption'"):
+        LatentClips(conditioned, 2, (2, 2), condition="caption")
+    index = json.loads((conditioned / "index.json").read_text())
+    index["files"][0]["texts"] = ["seven"]
+    (conditioned / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="not in text.h5.*Received: 'seven'"):
+        LatentClips(conditioned, 2, (2, 2))
+    del index["labels"]
+    for file in index["files"]:
+        file.pop("label", None)
+    (conditioned / "index.json").write_text(json.dumps(index))
+    with pytest.raises(ValueError, match="has no labels"):
+        LatentClips(conditioned, 2, (2, 2), condition="label")
+
+
+def test_an_index_that_was_written_before(directory):
+    index = json.loads((directory / "index.json").read_text())
+    old = {name: index[name] for name in ("files", "latent_statistics")}
+    (directory / "index.json").write_text(json.dumps(old))
+    clips = LatentClips(directory, 2, (2, 2))
+    assert clips.codec["temporal_compression"] == 4 and clips[0][0].shape[0] == 2
+
+
+def test_latents_of_two_codecs(directory):
+    Latents(np.zeros((2, 2, 2, 8)), 3, 16, 16, 25.0, 2).save(directory / "d.h5")
+    with pytest.raises(ValueError, match=r"temporal_compression=2 in .*d\.h5"):
+        LatentDataset(None, "a", directory).write_index()
 
 
 def test_repeats_by_seed_epoch_and_batch(directory):
@@ -114,6 +216,11 @@ def test_a_channel_of_one_value_stays_finite(directory):
         (["files", 0, "num_chunks"], "3"),
         (["files", 0, "num_chunks"], -1),
         (["files", 0, "height"], 1.5),
+        (["files", 0, "texts"], "a text"),
+        (["files", 0, "label"], 0),
+        (["labels"], [1]),
+        (["chunking"], "x"),
+        (["encoder_id"], 5),
         (["latent_statistics"], []),
         (["latent_statistics", "mean"], "x"),
         (["latent_statistics", "std"], [[1.0], [float("nan")]]),

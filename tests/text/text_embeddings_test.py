@@ -1,39 +1,16 @@
-import hashlib
-
 import h5py
 import numpy as np
 import pytest
 
 from keras_regen.text import TextEmbeddings
+from tests.text.encoders import LettersEncoder
 
 # Nothing here depends on the backend.
 TEXTS = ["a red seven moves left", "a blue two", "US"]
 
 
-class Encoder:
-    """Embeds a word as one token, by its letters."""
-
-    encoder_id = "letters"
-
-    def __init__(self):
-        self.embedded = []
-
-    def encode(self, texts):
-        self.embedded += texts
-        words = [text.split() for text in texts]
-        shape = len(texts), max(map(len, words))
-        embeddings = np.full((*shape, 4), np.nan, "float32")
-        mask = np.zeros(shape, bool)
-        for i, row in enumerate(words):
-            for j, word in enumerate(row):
-                digest = hashlib.sha256(word.encode()).digest()
-                embeddings[i, j] = np.frombuffer(digest[:4], "uint8")
-            mask[i, : len(row)] = True
-        return embeddings, mask
-
-
 def test_texts_are_looked_up():
-    known = TextEmbeddings.create(Encoder(), [*TEXTS, "us"])
+    known = TextEmbeddings.create(LettersEncoder(), [*TEXTS, "us"])
     assert (known.channels, known.max_length, len(known)) == (4, 5, 4)
     embeddings, mask = known.encode(["A  Blue\ttwo ", "US", "us"])
     assert embeddings.dtype == "float32" and mask.tolist() == [
@@ -42,7 +19,7 @@ def test_texts_are_looked_up():
         [True, False, False],
     ]
     assert not np.any(embeddings[~mask])
-    expected, _ = Encoder().encode(["a blue two"])
+    expected, _ = LettersEncoder().encode(["a blue two"])
     np.testing.assert_array_equal(embeddings[0], expected[0])
     # Case counts where it tells texts apart.
     assert np.any(embeddings[1] != embeddings[2])
@@ -51,7 +28,7 @@ def test_texts_are_looked_up():
 
 
 def test_each_text_is_embedded_once(tmp_path):
-    path, encoder = tmp_path / "text.h5", Encoder()
+    path, encoder = tmp_path / "text.h5", LettersEncoder()
     first = TextEmbeddings.create(encoder, [TEXTS[0], *TEXTS[:2], " ".join(TEXTS[:1])])
     assert encoder.embedded == TEXTS[:2]
     first.save(path)
@@ -64,7 +41,7 @@ def test_each_text_is_embedded_once(tmp_path):
     assert loaded.texts == TEXTS and loaded.encoder_id == "letters"
     for one, other in zip(
         loaded.encode(TEXTS),
-        TextEmbeddings.create(Encoder(), TEXTS).encode(TEXTS),
+        TextEmbeddings.create(LettersEncoder(), TEXTS).encode(TEXTS),
         strict=True,
     ):
         np.testing.assert_array_equal(one, other)
@@ -74,7 +51,7 @@ def test_each_text_is_embedded_once(tmp_path):
 
 
 def test_an_unknown_text_names_the_closest():
-    known = TextEmbeddings.create(Encoder(), TEXTS)
+    known = TextEmbeddings.create(LettersEncoder(), TEXTS)
     message = r"among them: 'a blue two'; .*KerasHubTextEncoder.*Received: 'a blue ten'"
     with pytest.raises(ValueError, match=message):
         known.encode(["US", "a blue ten"])
@@ -123,7 +100,7 @@ def replace(name, array):
 )
 def test_other_files_are_refused(tmp_path, change, message):
     path = tmp_path / "text.h5"
-    TextEmbeddings.create(Encoder(), TEXTS, path)
+    TextEmbeddings.create(LettersEncoder(), TEXTS, path)
     with h5py.File(path, "a") as file:
         change(file)
     with pytest.raises(ValueError, match=f"(?s)Cannot read.*{message}.*path="):
@@ -134,7 +111,7 @@ def test_files_that_are_none_and_too_large(tmp_path):
     path = tmp_path / "text.h5"
     with pytest.raises(ValueError, match="no such file"):
         TextEmbeddings.load(path)
-    TextEmbeddings.create(Encoder(), TEXTS, path)
+    TextEmbeddings.create(LettersEncoder(), TEXTS, path)
     with pytest.raises(ValueError, match="more memory than `max_memory`"):
         TextEmbeddings.load(path, max_memory=60)
     data = path.read_bytes()
@@ -143,4 +120,4 @@ def test_files_that_are_none_and_too_large(tmp_path):
         with pytest.raises(ValueError, match="damaged, or not HDF5"):
             TextEmbeddings.load(path)
     with pytest.raises(ValueError, match="Cannot write the embeddings"):
-        TextEmbeddings.create(Encoder(), TEXTS, tmp_path)
+        TextEmbeddings.create(LettersEncoder(), TEXTS, tmp_path)

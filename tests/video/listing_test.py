@@ -3,7 +3,7 @@ import os
 import numpy as np
 import pytest
 
-from keras_regen.video import VideoReader, bundled_clip, find_videos
+from keras_regen.video import VideoReader, bundled_clip, find_conditions, find_videos
 from tests.video.videos import read
 
 
@@ -65,6 +65,18 @@ def test_csv(tmp_path):
     }
     (tmp_path / "list.csv").write_text("\ufeffpath\nb.mp4\n", encoding="utf-8")
     assert list(find_videos(tmp_path / "list.csv").values()) == [1.0]
+
+
+def test_texts_and_labels(tmp_path):
+    (tmp_path / "list.csv").write_text(
+        "label,path,text\n1,a.mp4,a red  seven\n1,a.mp4,a seven\n,b.mp4,\n2,/c.mp4,\n"
+    )
+    assert find_conditions([tmp_path, str(tmp_path / "list.csv")]) == {
+        str(tmp_path / "a.mp4"): {"text": ["a red seven", "a seven"], "label": ["1"]},
+        "/c.mp4": {"label": ["2"]},
+    }
+    (tmp_path / "list.csv").write_text("path\na.mp4\n")
+    assert find_conditions(tmp_path / "list.csv") == {}
 
 
 @pytest.mark.parametrize(

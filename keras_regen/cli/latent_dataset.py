@@ -1,0 +1,91 @@
+"""What `encode --dataset` does."""
+
+import pathlib
+import re
+import time
+from typing import Any
+
+from keras_regen.cli.common import load_codec, load_keras, make_console, make_table
+from keras_regen.cli.progress import ProgressBar, tracked
+
+
+def encode_dataset(
+    source: list[str],
+    output: pathlib.Path,
+    preset: str,
+    dtype: Any,
+    shard: str,
+    max_memory: str | None,
+    chunking: str,
+    text_encoder: str | None,
+    only_index: bool,
+) -> None:
+    """Encodes a set of videos into a directory; see `latents.LatentDataset`.
+
+    Args:
+        source: as for `LatentDataset`.
+        output: path of the directory.
+        preset: str. The preset of the codec.
+        dtype: as for `LatentDataset`.
+        shard: str such as `"0/4"`.
+        max_memory: as for `VideoCodec`.
+        chunking: as for `VideoCodec`.
+        text_encoder: str or None. The preset of a `KerasHubTextEncoder`.
+        only_index: bool. Whether to encode no video.
+
+    Raises:
+        ValueError: if an argument is not as above.
+    """
+    console = make_console()
+    part, count = _parse_shard(shard)
+    load_keras(console)
+    from keras_regen.latents import LatentDataset
+
+    codec = None if only_index else load_codec(preset, max_memory, chunking=chunking)
+    dataset = LatentDataset(codec, source, output, dtype, (part, count))
+    output.mkdir(parents=True, exist_ok=True)
+    # One shard embeds the texts of all, so that each is embedded once.
+    if text_encoder is not None and (part == 0 or only_index):
+        _embed_texts(dataset, text_encoder, console)
+    start, frames, encoded = time.perf_counter(), 0, 0
+    total = len(dataset.videos)
+    if not only_index:
+        items = tracked(dataset.encode(), "Encoding", total, console, "videos")
+        for _, new in items:
+            frames += new
+            encoded += new > 0
+    seconds = time.perf_counter() - start
+    index = dataset.write_index() if only_index else dataset.finish()
+    skipped = len(dataset.skipped)
+    summary = make_table()
+    if not only_index:
+        there = total - encoded - skipped
+        summary.add_row("videos", f"{encoded} encoded, {there} there")
+    if skipped:
+        summary.add_row("skipped", f"{skipped}, which cannot be read")
+    if index is None:
+        summary.add_row("index", "the last shard will write it, or --index")
+    else:
+        chunks = index["latent_statistics"]["chunks"]
+        summary.add_row("latents", f"{len(index['files'])} files, {chunks} chunks")
+    if not only_index:
+        rate = f"{frames / seconds:.1f} frames/s"
+        summary.add_row("time", f"{seconds:.1f} s, {rate}")
+    summary.add_row("output", str(output))
+    console.print(summary)
+
+
+def _embed_texts(dataset, preset, console):
+    from keras_regen.text import KerasHubTextEncoder
+
+    encoder = KerasHubTextEncoder.from_preset(preset)
+    with ProgressBar("Embedding", console, unit="texts") as progress:
+        dataset.embed_texts(encoder, progress)
+
+
+def _parse_shard(text):
+    """Returns `(i, n)` for a str such as `"0/4"`, or raises ValueError."""
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not int(match[1]) < int(match[2]):
+        raise ValueError(f"--shard must be i/n with i below n. Received: shard={text}")
+    return int(match[1]), int(match[2])
