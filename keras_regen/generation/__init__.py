@@ -3,5 +3,13 @@
 from keras_regen.generation.given_frames import GivenFrames
 from keras_regen.generation.latent_diffusion import LatentDiffusion
 from keras_regen.generation.latent_transformer import TRANSFORMERS, LatentTransformer
+from keras_regen.generation.video_generator import GenerationDefaults, VideoGenerator
 
-__all__ = ["TRANSFORMERS", "GivenFrames", "LatentDiffusion", "LatentTransformer"]
+__all__ = [
+    "TRANSFORMERS",
+    "GenerationDefaults",
+    "GivenFrames",
+    "LatentDiffusion",
+    "LatentTransformer",
+    "VideoGenerator",
+]

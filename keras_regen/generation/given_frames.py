@@ -79,6 +79,32 @@ class GivenFrames:
         num_chunks = latents.shape[1]
         return cls._at(latents, 2 * np.arange(num_chunks), num_chunks)
 
+    def window(self, first_chunk: int, num_chunks: int) -> Self:
+        """Returns what is given in some chunks; nothing after the last that is known.
+
+        Args:
+            first_chunk: int.
+            num_chunks: int.
+        """
+        latents, mask = (
+            x[:, 2 * first_chunk : 2 * (first_chunk + num_chunks)]
+            for x in (self.latents, self.mask)
+        )
+        missing = 2 * num_chunks - mask.shape[1]
+        latents = np.pad(latents, ((0, 0), (0, missing), (0, 0), (0, 0), (0, 0)))
+        return type(self)(latents, np.pad(mask, ((0, 0), (0, missing))))
+
+    def over(self, other: Self) -> Self:
+        """Returns what either gives, this one's where both do.
+
+        Args:
+            other: `GivenFrames` of as many chunks.
+        """
+        latents = np.where(
+            self.mask[..., None, None, None], self.latents, other.latents
+        )
+        return type(self)(latents, self.mask | other.mask)
+
     @classmethod
     def _at(cls, latents, frames, num_chunks):
         batch, _, *size = latents.shape

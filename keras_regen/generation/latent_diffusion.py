@@ -333,7 +333,7 @@ class LatentDiffusion(TrainedModel):
             window_chunks: int. Chunks that are generated at once.
             context_chunks: int, at least 1 and below `window_chunks`. Chunks that are
                 given to the next window. Defaults to `1`.
-            given: a `GivenFrames` of the first window, or None.
+            given: a `GivenFrames` of the whole video or of its first chunks, or None.
             **kwargs: arguments of `generate`.
 
         Yields:
@@ -345,21 +345,25 @@ class LatentDiffusion(TrainedModel):
         """
         check_whole(1, 2**30, num_chunks=num_chunks)
         check_whole(1, window_chunks - 1, context_chunks=context_chunks)
-        done = 0
+        done, context = 0, None
         while done < num_chunks:
-            window = self.generate(
-                window_chunks,
-                size,
-                seeds,
-                given=given,
-                first_chunk=done - context_chunks if done else 0,
-                **kwargs,
-            )
-            new = window[:, 2 * context_chunks :] if done else window
-            new = new[:, : 2 * (num_chunks - done)]
+            first = done - context_chunks if done else 0
+            window_given = _window_of(given, context, first, window_chunks)
+            if window_given is not None and window_given.mask.all():
+                window = window_given.latents
+            else:
+                window = self.generate(
+                    window_chunks,
+                    size,
+                    seeds,
+                    given=window_given,
+                    first_chunk=first,
+                    **kwargs,
+                )
+            new = window[:, 2 * (done - first) :][:, : 2 * (num_chunks - done)]
             yield new
             done += new.shape[1] // 2
-            given = GivenFrames.first(window[:, -2 * context_chunks :], window_chunks)
+            context = window[:, -2 * context_chunks :]
 
     def _noise(self, seed, frames, size):
         """Draws noise from the canvas: of every frame, row and column its own."""
@@ -377,6 +381,15 @@ class LatentDiffusion(TrainedModel):
 
 def _as_dict(inputs):
     return inputs if isinstance(inputs, Mapping) else {"latents": inputs}
+
+
+def _window_of(given, context, first_chunk, num_chunks):
+    """Returns the given frames of a window that starts with a context, or None."""
+    here = None if given is None else given.window(first_chunk, num_chunks)
+    if context is None:
+        return here
+    before = GivenFrames.first(context, num_chunks)
+    return before if here is None else before.over(here)
 
 
 def _statistics(name, values, shape, default):

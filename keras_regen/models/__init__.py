@@ -26,6 +26,7 @@ from keras_regen.models.input_checks import (
 from keras_regen.models.layout_map import latent_layout_map
 from keras_regen.models.presets import (
     METADATA,
+    TEXT,
     load_model,
     preset_card,
     preset_directory,
@@ -42,6 +43,7 @@ __all__ = [
     "ARCHITECTURES",
     "MAX_LATENT",
     "METADATA",
+    "TEXT",
     "CompiledModel",
     "ConvAutoencoder",
     "ConvDecoder",

@@ -1,0 +1,510 @@
+"""Texts, images and videos in, videos out."""
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import pathlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from keras_regen.checks import check_real, check_whole, suggest_arguments
+from keras_regen.codec import VideoCodec
+from keras_regen.generation.given_frames import GivenFrames
+from keras_regen.generation.latent_diffusion import LatentDiffusion
+from keras_regen.latents import Latents
+from keras_regen.models import TEXT, load_model, preset_directory, preset_metadata
+from keras_regen.pixels import latent_size
+from keras_regen.text import TextEmbeddings, TextEncoder
+from keras_regen.types import StrPath
+from keras_regen.video import VideoReader
+
+# Keys of a preset's metadata: the codec's preset, and what `GenerationDefaults` holds.
+CODEC, DEFAULTS = "codec", "generation"
+# Texts are padded to a multiple of as many tokens.
+_TEXT_BLOCK = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class GenerationDefaults:
+    """What a `VideoGenerator` does unless it is told otherwise.
+
+    Args:
+        height: int. Rows of a video, in pixels. Defaults to `64`.
+        width: int. Columns of a video, in pixels. Defaults to `64`.
+        num_frames: int. Defaults to `36`.
+        fps: float. Frames per second. Defaults to `25`.
+        window_chunks: int. Chunks generated at once, as many as the model was trained
+            with. Defaults to `4`.
+        context_chunks: int. Chunks given from a window to the next; see
+            `LatentDiffusion.generate_stream`. Defaults to `1`.
+        num_steps: int. Sampling steps. Defaults to `30`.
+        guidance: float. See `LatentDiffusion.generate`. Defaults to `1`.
+        labels: sequence of str, or None. Names of the labels, if the model has some.
+
+    Raises:
+        ValueError: if a value is not as above.
+    """
+
+    height: int = 64
+    width: int = 64
+    num_frames: int = 36
+    fps: float = 25.0
+    window_chunks: int = 4
+    context_chunks: int = 1
+    num_steps: int = 30
+    guidance: float = 1.0
+    labels: Sequence[str] | None = None
+
+    def __post_init__(self) -> None:
+        names = ("height", "width", "num_frames", "num_steps")
+        check_whole(1, 2**30, **{name: getattr(self, name) for name in names})
+        check_whole(2, 2**20, window_chunks=self.window_chunks)
+        check_whole(1, self.window_chunks - 1, context_chunks=self.context_chunks)
+        check_real(1e-6, 1e6, fps=self.fps)
+        check_real(0, 1e6, guidance=self.guidance)
+        labels = self.labels
+        if labels is not None and not all(isinstance(x, str) for x in labels):
+            raise ValueError(f"`labels` must be texts. Received: labels={labels!r}")
+
+
+class VideoGenerator:
+    """Generates videos: from a text or a label, an image, a video or keyframes.
+
+    A `LatentDiffusion` generates latents, and a `VideoCodec` decodes them, both some
+    chunks at a time, so memory does not grow with the length of a video.
+
+    Args:
+        diffusion: a `LatentDiffusion`.
+        codec: a `VideoCodec` of the encoder whose latents it was trained on.
+        text_encoder: a `TextEncoder`, if the model has a text. Defaults to `None`.
+        defaults: a `GenerationDefaults`. Defaults to its own defaults.
+
+    Raises:
+        ValueError: if the codec or the text encoder is another than the model's.
+
+    Example:
+
+    >>> generator = VideoGenerator.from_preset("digits_nano_8x8x8")
+    >>> video = generator.generate("a red seven moves left", seed=2)
+    >>> video.shape, video.dtype
+    ((36, 64, 64, 3), dtype('uint8'))
+    """
+
+    def __init__(
+        self,
+        diffusion: LatentDiffusion,
+        codec: VideoCodec,
+        text_encoder: TextEncoder | None = None,
+        defaults: GenerationDefaults | None = None,
+    ) -> None:
+        k = codec.model.temporal_compression
+        if diffusion.temporal_compression != k:
+            raise ValueError(
+                f"The codec must have k = {diffusion.temporal_compression}. "
+                f"Received: one of k = {k}, {codec!r}"
+            )
+        if diffusion.encoder_id not in (None, codec.encoder_id):
+            raise ValueError(
+                "The model generates latents of another codec, whose encoder_id is "
+                f"{diffusion.encoder_id}. Received: encoder_id={codec.encoder_id}, "
+                f"{codec!r}"
+            )
+        if codec.chunking != "disjoint":
+            raise ValueError(
+                "The codec of a generator must have disjoint chunks. "
+                f"Received: chunking={codec.chunking!r}"
+            )
+        self.diffusion = diffusion
+        self.codec = codec
+        self.text_encoder = text_encoder
+        self.defaults = defaults or GenerationDefaults()
+
+    # === Presets ===
+
+    @classmethod
+    @suggest_arguments
+    def from_preset(
+        cls,
+        preset: StrPath,
+        codec: VideoCodec | StrPath | None = None,
+        text_encoder: TextEncoder | None = None,
+        dtype: Any = None,
+        max_memory: str | float | None = None,
+    ) -> Self:
+        """Loads a generator and its codec.
+
+        Args:
+            preset: the name of a bundled generator, a directory, `hf://user/name` or
+                `hf://user/name@revision`.
+            codec: a `VideoCodec`, or the preset of one. Defaults to the one that the
+                preset names.
+            text_encoder: a `TextEncoder`, which reads any text. Defaults to the
+                embeddings of known texts in the preset, if it has some.
+            dtype: dtype policy to run under. Defaults to the global policy.
+            max_memory: as for `VideoCodec`.
+
+        Raises:
+            ValueError: if there is no such preset, it is damaged or names no codec.
+        """
+        diffusion = LatentDiffusion.from_preset(preset, dtype=dtype)
+        metadata = preset_metadata(preset)
+        if not isinstance(codec, VideoCodec):
+            codec = metadata.get(CODEC) if codec is None else codec
+            if not isinstance(codec, str | pathlib.Path):
+                raise ValueError(
+                    f"The preset {str(preset)!r} names no codec: give one. "
+                    f"Received: codec={codec!r}"
+                )
+            codec = VideoCodec(load_model(codec, dtype=dtype), max_memory=max_memory)
+        texts = preset_directory(preset) / TEXT
+        if text_encoder is None and texts.is_file():
+            text_encoder = TextEmbeddings.load(texts)
+        values = metadata.get(DEFAULTS, {})
+        try:
+            defaults = GenerationDefaults(**values)
+        except TypeError as error:
+            raise ValueError(
+                f"The preset {str(preset)!r} has unknown defaults: {error}. "
+                f"Received: {DEFAULTS}={values!r}"
+            ) from error
+        return cls(diffusion, codec, text_encoder, defaults)
+
+    @suggest_arguments
+    def save_to_preset(
+        self,
+        directory: StrPath,
+        metadata: Mapping[str, Any] | None = None,
+        dtype: Literal["float32", "float16", "int8"] = "float32",
+        overwrite: bool = True,
+    ) -> None:
+        """Writes the generator, the name of its codec and the embeddings of its texts.
+
+        Args:
+            directory: as for `LatentDiffusion.save_to_preset`.
+            metadata: as for `LatentDiffusion.save_to_preset`.
+            dtype: as for `LatentDiffusion.save_to_preset`.
+            overwrite: as for `LatentDiffusion.save_to_preset`.
+
+        Raises:
+            ValueError: as `LatentDiffusion.save_to_preset`.
+        """
+        values = dataclasses.asdict(self.defaults)
+        named = {CODEC: self.codec.model.preset, DEFAULTS: values}
+        self.diffusion.save_to_preset(
+            directory, {**(metadata or {}), **named}, dtype, overwrite
+        )
+        if isinstance(self.text_encoder, TextEmbeddings):
+            self.text_encoder.save(pathlib.Path(directory) / TEXT)
+
+    # === Generation ===
+
+    @suggest_arguments
+    def generate(
+        self,
+        prompt: str | None = None,
+        output: StrPath | None = None,
+        *,
+        label: str | int | None = None,
+        image: StrPath | np.ndarray | None = None,
+        video: StrPath | np.ndarray | None = None,
+        keyframes: StrPath | np.ndarray | None = None,
+        num_frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        fps: float | None = None,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        time_shift: float = 1.0,
+        seed: int = 0,
+        decoding_steps: int = 1,
+        progress: Callable[[int, int | None], object] | None = None,
+        callback: Callable[[int, int], object] | None = None,
+    ) -> np.ndarray | pathlib.Path:
+        """Generates a video.
+
+        Args:
+            prompt: str or None. A text, if the model has one. Defaults to `None`: the
+                model without a text, which needs `guidance=1`.
+            output: path or None. Where to write the video, see `video.VideoWriter`.
+                Defaults to keeping it in memory.
+            label: the name or number of a label, if the model has labels.
+            image: path, or array of shape `(H, W, 3)`: the first frame, uint8 or float
+                in [-1, 1].
+            video: path, or array of shape `(T, H, W, 3)`: the video starts with its
+                whole chunks of k + 1 frames, and goes on.
+            keyframes: path of a directory of numbered images, or array of shape
+                `(n, H, W, 3)`: the first frames of n chunks of k + 1 frames.
+            num_frames: int or None. Frames of the video, those of `video` included.
+                Defaults to the preset's, n chunks for keyframes, and for a video its
+                own and the preset's.
+            height: int or None. Rows, in pixels. Defaults to those of the image, video
+                or keyframes, or to the preset's.
+            width: int or None. Columns, in pixels. Defaults as `height`.
+            fps: float or None. Frames per second. Defaults to the video's, or the
+                preset's.
+            num_steps: int or None. Sampling steps. Defaults to the preset's.
+            guidance: float or None. See `LatentDiffusion.generate`. Defaults to the
+                preset's.
+            time_shift: float. See `LatentDiffusion.generate`. Defaults to `1`.
+            seed: int. Defaults to `0`.
+            decoding_steps: int. Sampling steps of the codec. Defaults to `1`.
+            progress: callable or None. Called as `progress(done, total)` with numbers
+                of frames.
+            callback: callable or None. Called after each sampling step of a window with
+                the steps done and their number.
+
+        Returns:
+            uint8 array of shape `(num_frames, height, width, 3)`, or the path of the
+            output.
+
+        Raises:
+            ValueError: if an argument is not as above, or does not fit the model.
+        """
+        pieces = self.generate_latents(
+            prompt,
+            label=label,
+            image=image,
+            video=video,
+            keyframes=keyframes,
+            num_frames=num_frames,
+            height=height,
+            width=width,
+            fps=fps,
+            num_steps=num_steps,
+            guidance=guidance,
+            time_shift=time_shift,
+            seed=seed,
+            callback=callback,
+        )
+        with contextlib.closing(pieces):
+            return self.codec.decode(
+                pieces,
+                output,
+                num_steps=decoding_steps,
+                seed=seed,
+                progress=progress,
+            )
+
+    def generate_latents(
+        self,
+        prompt: str | None = None,
+        *,
+        label: str | int | None = None,
+        image: StrPath | np.ndarray | None = None,
+        video: StrPath | np.ndarray | None = None,
+        keyframes: StrPath | np.ndarray | None = None,
+        num_frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        fps: float | None = None,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        time_shift: float = 1.0,
+        seed: int = 0,
+        callback: Callable[[int, int], object] | None = None,
+    ) -> Iterator[Latents]:
+        """Generates the latents of a video, some chunks at a time.
+
+        Args:
+            prompt: as for `generate`, and so are the others.
+
+        Yields:
+            `Latents` of new chunks, for `VideoCodec.decode_stream`, or for
+            `Latents.join`.
+
+        Raises:
+            ValueError: as `generate`.
+        """
+        defaults = self.defaults
+        given = self._given(fps, image=image, video=video, keyframes=keyframes)
+        height, width = (
+            _agreed(name, value, given and getattr(given, name), default)
+            for name, value, default in (
+                ("height", height, defaults.height),
+                ("width", width, defaults.width),
+            )
+        )
+        if fps is None:
+            fps = given.fps if given and given.fps else defaults.fps
+        if num_frames is None:
+            num_frames = given.whole_frames if given else 0
+            if keyframes is None:
+                num_frames += defaults.num_frames
+        check_whole(1, 2**30, num_frames=num_frames, height=height, width=width)
+        if given and num_frames <= given.num_frames:
+            raise ValueError(
+                f"The video must be longer than the {given.num_frames} frames up to the "
+                f"last one given. Received: num_frames={num_frames}"
+            )
+        condition = self._condition(prompt, label)
+        if guidance is None:
+            # Without a text there is nothing to go towards.
+            guidance = defaults.guidance if prompt or label is not None else 1.0
+        stream = self.diffusion.generate_stream(
+            -(-num_frames // self._chunk),
+            latent_size(height, width),
+            [seed],
+            window_chunks=defaults.window_chunks,
+            context_chunks=defaults.context_chunks,
+            given=given and given.frames,
+            num_steps=defaults.num_steps if num_steps is None else num_steps,
+            guidance=guidance,
+            time_shift=time_shift,
+            callback=callback,
+            **condition,
+        )
+        return self._pieces(stream, num_frames, height, width, fps)
+
+    @property
+    def _chunk(self):
+        """Frames of a chunk."""
+        return self.diffusion.temporal_compression + 1
+
+    def _condition(self, prompt, label):
+        """Returns the condition of a batch of one, as `LatentDiffusion` takes it."""
+        channels = self.diffusion.transformer.text_channels
+        if label is not None:
+            return {"label": np.array([self._label_number(label)])}
+        if prompt is None and channels is not None:
+            # No token counts.
+            return {
+                "text": np.zeros((1, _TEXT_BLOCK, channels), "float32"),
+                "text_mask": np.zeros((1, _TEXT_BLOCK), bool),
+            }
+        if prompt is None:
+            return {}
+        if channels is None:
+            raise ValueError(
+                "The model was not trained on texts, but on "
+                f"{self._label_names() or 'no condition'}. Received: prompt={prompt!r}"
+            )
+        if self.text_encoder is None:
+            raise ValueError(
+                "To read a text, give `text_encoder`: the preset has no embeddings. "
+                f"Received: prompt={prompt!r}"
+            )
+        text, mask = self.text_encoder.encode([prompt])
+        # Few shapes, each of which is compiled.
+        missing = -mask.shape[1] % _TEXT_BLOCK
+        return {
+            "text": np.pad(text, ((0, 0), (0, missing), (0, 0))),
+            "text_mask": np.pad(mask, ((0, 0), (0, missing))),
+        }
+
+    def _label_number(self, label):
+        names = self.defaults.labels
+        if not isinstance(label, str):
+            return label
+        if not names or label not in names:
+            raise ValueError(
+                f"The labels are {self._label_names() or 'none'}. "
+                f"Received: label={label!r}"
+            )
+        return list(names).index(label)
+
+    def _label_names(self):
+        count = self.diffusion.transformer.num_labels
+        return ", ".join(self.defaults.labels or ()) or (
+            count and f"labels from 0 to {count - 1}"
+        )
+
+    def _given(self, fps, **sources):
+        """Encodes what is given; returns a `_Given`, or None."""
+        sources = {name: x for name, x in sources.items() if x is not None}
+        if not sources:
+            return None
+        if len(sources) > 1:
+            raise ValueError(
+                "Give an image, a video or keyframes, not several. "
+                f"Received: {', '.join(sources)}"
+            )
+        ((name, source),) = sources.items()
+        chunk, codec = self._chunk, self.codec
+        if name == "video":
+            latents = codec.encode(source, fps=fps)
+            chunks = len(latents) // chunk
+            if not chunks:
+                raise ValueError(
+                    f"A video to go on from needs at least {chunk} frames. "
+                    f"Received: {len(latents)}"
+                )
+            first = latents.array[None, : 2 * chunks]
+            frames = GivenFrames.first(first, chunks)
+            return _Given(frames, latents, chunks * chunk, chunks * chunk, latents.fps)
+        with contextlib.ExitStack() as stack:
+            if isinstance(source, str | os.PathLike):
+                images = iter(stack.enter_context(VideoReader(source)))
+            else:
+                images = iter([source] if name == "image" else source)
+            if name == "image":
+                images = itertools.islice(images, 1)
+            encoded = [codec.encode(np.asarray(image)[None]) for image in images]
+        # Of a chunk of one frame, only the content is of the frame alone.
+        contents = np.stack([latents.array[0] for latents in encoded])[None]
+        if name == "image":
+            return _Given(GivenFrames.first(contents, 1), encoded[0], 1, 0, None)
+        count = len(encoded)
+        frames = GivenFrames.contents(contents)
+        last = (count - 1) * chunk + 1
+        return _Given(frames, encoded[0], last, count * chunk, None)
+
+    def _pieces(self, stream, num_frames, height, width, fps):
+        """Yields the `Latents` of each window."""
+        start = 0
+        for window in stream:
+            array = window[0]
+            stop = min(num_frames, start + len(array) // 2 * self._chunk)
+            yield Latents(
+                array,
+                num_frames=stop - start,
+                height=height,
+                width=width,
+                fps=fps,
+                temporal_compression=self.diffusion.temporal_compression,
+                preset=self.codec.model.preset,
+                encoder_id=self.codec.encoder_id,
+                start=start,
+                first_chunk=start // self._chunk,
+            )
+            start = stop
+
+
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """What a video is generated from.
+
+    Args:
+        frames: `GivenFrames`.
+        latents: `Latents` of one of the sources, for the size.
+        num_frames: int. Frames up to the last one that is given.
+        whole_frames: int. Frames of the chunks that something is given of.
+        fps: float or None.
+    """
+
+    frames: GivenFrames
+    latents: Latents
+    num_frames: int
+    whole_frames: int
+    fps: float | None
+
+    @property
+    def height(self):
+        return self.latents.height
+
+    @property
+    def width(self):
+        return self.latents.width
+
+
+def _agreed(name, value, given, default):
+    """Returns a size in pixels, which what is given decides."""
+    if value is None:
+        return given or default
+    if given not in (None, value):
+        raise ValueError(
+            f"What is given decides the {name}, {given}. Received: {name}={value}"
+        )
+    return value
