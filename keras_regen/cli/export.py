@@ -10,7 +10,12 @@ import typer
 
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras, load_preset, make_console, make_table
-from keras_regen.cli.options import check_preset, complete_preset
+from keras_regen.cli.options import (
+    Schedule,
+    ScheduleOption,
+    check_preset,
+    complete_preset,
+)
 from keras_regen.export import FORMATS, STORED_AS, find_format
 
 FormatName = enum.StrEnum(  # type: ignore[misc]
@@ -74,6 +79,7 @@ def export(
     steps: Annotated[
         int | None, typer.Option(help="Other formats: sampling steps of decoding.")
     ] = None,
+    schedule: ScheduleOption = Schedule.log_snr,
 ) -> None:
     """Export a preset for TF Serving or another runtime."""
     console = make_console()
@@ -83,6 +89,7 @@ def export(
         "max_pixels": max_pixels,
         "warmup": warmup and _sizes(warmup),
         "num_steps": steps,
+        "schedule": str(schedule),
     }
     options = {name: value for name, value in options.items() if value is not None}
     chosen = find_format(str(format), options)

@@ -3,6 +3,7 @@
 None imports Keras, so wrong options are told at once.
 """
 
+import enum
 import itertools
 import os
 from typing import Annotated
@@ -26,6 +27,16 @@ PresetOption = Annotated[
         help="A bundled name, a directory or hf://user/name.",
         autocompletion=complete_preset,
     ),
+]
+
+
+class Schedule(enum.StrEnum):
+    log_snr = "log_snr"
+    uniform = "uniform"
+
+
+ScheduleOption = Annotated[
+    Schedule, typer.Option(help="The times of the sampling steps.")
 ]
 StepsOption = Annotated[int, typer.Option(min=1, help="Sampling steps.")]
 SeedOption = Annotated[

@@ -24,6 +24,8 @@ from keras_regen.cli.options import (
     NoiseScaleOption,
     OverwriteOption,
     PresetOption,
+    Schedule,
+    ScheduleOption,
     SeedOption,
     StepsOption,
     check_output,
@@ -92,6 +94,7 @@ def reconstruct(
     steps: StepsOption = 1,
     seed: SeedOption = 0,
     noise_scale: NoiseScaleOption = 1.0,
+    schedule: ScheduleOption = Schedule.log_snr,
     input_fps: InputFpsOption = None,
     partial: PartialOption = False,
     max_memory: MaxMemoryOption = None,
@@ -120,7 +123,11 @@ def reconstruct(
         codec = load_codec(preset, max_memory)
         start = time.perf_counter()
         pairs = codec.reconstruct_stream(
-            reader, num_steps=steps, seed=seed, noise_scale=noise_scale
+            reader,
+            num_steps=steps,
+            seed=seed,
+            noise_scale=noise_scale,
+            schedule=str(schedule),
         )
 
         def write(numbered):
@@ -294,6 +301,7 @@ def decode(
     steps: StepsOption = 1,
     seed: SeedOption = 0,
     noise_scale: NoiseScaleOption = 1.0,
+    schedule: ScheduleOption = Schedule.log_snr,
     audio_from: Annotated[
         pathlib.Path | None,
         typer.Option(
@@ -330,6 +338,7 @@ def decode(
             num_steps=steps,
             seed=seed,
             noise_scale=noise_scale,
+            schedule=str(schedule),
             progress=progress,
             audio_from=audio_from,
         )

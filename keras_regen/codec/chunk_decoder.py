@@ -258,7 +258,11 @@ class ChunkDecoder:
         times, starts = np.stack(times), group.starts[[item[0] for item in items]]
         area = self._sampling.area(times + starts[:, None], corners)
         return self._model.generate(
-            np.stack(latents), times, area, self._sampling.num_steps
+            np.stack(latents),
+            times,
+            area,
+            self._sampling.num_steps,
+            schedule=self._sampling.schedule,
         )
 
     def _mix(self, batch, outputs):

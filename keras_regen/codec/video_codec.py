@@ -24,7 +24,7 @@ from keras_regen.codec.pipeline import (
 )
 from keras_regen.codec.stitcher import decoded_frames
 from keras_regen.codec.timeline import LatentsLike, Timeline
-from keras_regen.diffusion import Sampling
+from keras_regen.diffusion import DEFAULT_SCHEDULE, Sampling, ScheduleName
 from keras_regen.latents import ChunkLayout, Latents, LatentsWriter
 from keras_regen.models import ConvAutoencoder, Regen
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
@@ -234,6 +234,7 @@ class VideoCodec:
         noise_scale: float = 1.0,
         progress: Progress | None = None,
         audio_from: StrPath | None = None,
+        schedule: ScheduleName = DEFAULT_SCHEDULE,
     ) -> np.ndarray: ...
 
     @overload
@@ -249,6 +250,7 @@ class VideoCodec:
         noise_scale: float = 1.0,
         progress: Progress | None = None,
         audio_from: StrPath | None = None,
+        schedule: ScheduleName = DEFAULT_SCHEDULE,
     ) -> pathlib.Path: ...
 
     @suggest_arguments
@@ -264,6 +266,7 @@ class VideoCodec:
         noise_scale: float = 1.0,
         progress: Progress | None = None,
         audio_from: StrPath | None = None,
+        schedule: ScheduleName = DEFAULT_SCHEDULE,
     ) -> np.ndarray | pathlib.Path:
         """Decodes the latents of a video.
 
@@ -290,6 +293,8 @@ class VideoCodec:
                 which the sound is copied into the output: the part that `latents`
                 cover. At another speed, or with `times`, the sound is left out, and one
                 line is logged. Defaults to None.
+            schedule: `"uniform"` or `"log_snr"`. The times of the sampling steps, see
+                `diffusion.sampling_time`. Defaults to `"log_snr"`.
 
         Returns:
             Array of shape `(T, H, W, 3)` and the dtype of the video, or the path of the
@@ -305,7 +310,9 @@ class VideoCodec:
                 f"Received: audio_from={audio_from}"
             )
         timeline = Timeline(latents, fps, speed, times, keeps_times=output is not None)
-        frames = self._decoded(timeline, Sampling(num_steps, seed, noise_scale))
+        frames = self._decoded(
+            timeline, Sampling(num_steps, seed, noise_scale, schedule)
+        )
         frames = counted(frames, progress, timeline)
         if output is None:
             return np.stack([*frames])
@@ -332,6 +339,7 @@ class VideoCodec:
         num_steps: int = 1,
         seed: int = 0,
         noise_scale: float = 1.0,
+        schedule: ScheduleName = DEFAULT_SCHEDULE,
     ) -> Iterator[np.ndarray]:
         """Decodes the latents of a video while they arrive.
 
@@ -348,6 +356,7 @@ class VideoCodec:
             num_steps: as for `decode`.
             seed: as for `decode`.
             noise_scale: as for `decode`.
+            schedule: as for `decode`.
 
         Returns:
             Iterator of frames, arrays of shape `(H, W, 3)` and the dtype of the video.
@@ -356,7 +365,7 @@ class VideoCodec:
             ValueError: as `decode`.
         """
         timeline = Timeline(latents, fps, speed, times)
-        return self._decoded(timeline, Sampling(num_steps, seed, noise_scale))
+        return self._decoded(timeline, Sampling(num_steps, seed, noise_scale, schedule))
 
     def _plan_decoding(self, timeline):
         first = timeline.first
@@ -394,6 +403,7 @@ class VideoCodec:
         num_steps: int = 1,
         seed: int = 0,
         noise_scale: float = 1.0,
+        schedule: ScheduleName = DEFAULT_SCHEDULE,
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Encodes and decodes a video while its frames arrive.
 
@@ -407,6 +417,7 @@ class VideoCodec:
             num_steps: as for `decode`.
             seed: as for `decode`.
             noise_scale: as for `decode`.
+            schedule: as for `decode`.
 
         Yields:
             Pairs `(original, decoded)` of frames.
@@ -415,7 +426,7 @@ class VideoCodec:
             ValueError: as `encode` and `decode`, while iterating.
         """
         originals: collections.deque[np.ndarray] = collections.deque()
-        sampling = Sampling(num_steps, seed, noise_scale)
+        sampling = Sampling(num_steps, seed, noise_scale, schedule)
         with open_frames(video, fps, on_read=originals.append) as frames:
             encoding = self._plan_encoding(frames)
             pieces = Prefetcher(self._encoded(frames, encoding))

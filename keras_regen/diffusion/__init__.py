@@ -1,8 +1,9 @@
-"""Diffusion: paths, predictions, loss weights, times, noise and the sampler."""
+"""Diffusion: paths, predictions, loss weights, times, noise and the samplers."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from keras_regen.diffusion.inversion import invert
 from keras_regen.diffusion.noise import (
     MAX_NOISE_TIME,
     NOISE_TIME_RESOLUTION,
@@ -18,11 +19,13 @@ from keras_regen.diffusion.prediction import (
     V,
     Velocity,
 )
-from keras_regen.diffusion.sampler import (
-    Sampling,
-    sample,
-    sample_in_loop,
-    sampling_times,
+from keras_regen.diffusion.sampler import Sampling, sample, sample_in_loop
+from keras_regen.diffusion.schedule import (
+    DEFAULT_SCHEDULE,
+    SCHEDULES,
+    ScheduleName,
+    check_schedule,
+    sampling_time,
 )
 from keras_regen.diffusion.time_distribution import (
     LogitNormalTimes,
@@ -37,8 +40,10 @@ from keras_regen.diffusion.weighting import (
 )
 
 __all__ = [
+    "DEFAULT_SCHEDULE",
     "MAX_NOISE_TIME",
     "NOISE_TIME_RESOLUTION",
+    "SCHEDULES",
     "CanvasArea",
     "CosinePath",
     "Epsilon",
@@ -50,18 +55,21 @@ __all__ = [
     "Sample",
     "SampleWeighting",
     "Sampling",
+    "ScheduleName",
     "TimeDistribution",
     "UniformTimes",
     "V",
     "Velocity",
     "VelocityWeighting",
     "Weighting",
+    "check_schedule",
     "draw_noise",
     "get",
+    "invert",
     "noise_canvas",
     "sample",
     "sample_in_loop",
-    "sampling_times",
+    "sampling_time",
 ]
 
 _BY_NAME: dict[type, dict[str, Callable[[], Any]]] = {

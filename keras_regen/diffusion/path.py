@@ -9,6 +9,9 @@ from keras import ops
 from keras_regen.configurable import Configurable
 from keras_regen.types import Tensor
 
+# Halvings of [0, 1], to the precision of float32.
+_BISECTIONS = 26
+
 
 class Path(Configurable, abc.ABC):
     """`x_t = alpha(t) * x_0 + sigma(t) * noise`, t in [0, 1] from data to noise.
@@ -31,6 +34,21 @@ class Path(Configurable, abc.ABC):
     @abc.abstractmethod
     def sigma_derivative(self, t: Tensor) -> Tensor:
         """Returns the derivative of `sigma` in t."""
+
+    def log_snr(self, t: Tensor) -> Tensor:
+        """Returns the logarithm of the signal-to-noise ratio, finite for any t."""
+        alpha, sigma = (ops.maximum(f(t), 1e-12) for f in (self.alpha, self.sigma))
+        return 2.0 * ops.log(alpha / sigma)
+
+    def time_at_log_snr(self, log_snr: Tensor) -> Tensor:
+        """Inverts `log_snr`, which falls from data to noise, by bisection."""
+        low, high = ops.zeros_like(log_snr), ops.ones_like(log_snr)
+        for _ in range(_BISECTIONS):
+            middle = 0.5 * (low + high)
+            is_cleaner = self.log_snr(middle) > log_snr
+            low = ops.where(is_cleaner, middle, low)
+            high = ops.where(is_cleaner, high, middle)
+        return 0.5 * (low + high)
 
     def interpolate(self, sample: Tensor, noise: Tensor, t: Tensor) -> Tensor:
         """Computes x_t, for `t` broadcastable to `sample`."""
@@ -57,6 +75,9 @@ class LinearPath(Path):
     def sigma_derivative(self, t: Tensor) -> Tensor:
         return ops.ones_like(t)
 
+    def time_at_log_snr(self, log_snr: Tensor) -> Tensor:
+        return ops.sigmoid(-0.5 * log_snr)
+
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class CosinePath(Path):
@@ -78,3 +99,6 @@ class CosinePath(Path):
 
     def sigma_derivative(self, t: Tensor) -> Tensor:
         return math.pi / 2 * ops.cos(math.pi / 2 * t)
+
+    def time_at_log_snr(self, log_snr: Tensor) -> Tensor:
+        return 2.0 / math.pi * ops.arctan(ops.exp(-0.5 * log_snr))

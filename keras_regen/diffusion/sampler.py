@@ -12,6 +12,12 @@ from numpy.typing import ArrayLike
 from keras_regen.diffusion.noise import MAX_NOISE_PIXEL, CanvasArea, canvas_words
 from keras_regen.diffusion.path import Path
 from keras_regen.diffusion.prediction import Prediction
+from keras_regen.diffusion.schedule import (
+    DEFAULT_SCHEDULE,
+    check_schedule,
+    last_time,
+    sampling_time,
+)
 from keras_regen.types import Tensor
 
 _MAX_FLOAT32 = float(np.finfo("float32").max)
@@ -26,15 +32,19 @@ class Sampling:
         seed: int. Seed of the noise canvas. Defaults to `0`.
         noise_scale: float. Standard deviation of the noise, 0 or more; models are
             trained with 1. Defaults to `1`.
+        schedule: `"uniform"` or `"log_snr"`. The times of the steps, see
+            `sampling_time`. Defaults to `DEFAULT_SCHEDULE`.
 
     Raises:
         ValueError: if `num_steps` or `seed` is not an int, `num_steps` is less than 1,
-            or `noise_scale` is negative or not finite in float32.
+            `noise_scale` is negative or not finite in float32, or there is no such
+            schedule.
     """
 
     num_steps: int = 1
     seed: int = 0
     noise_scale: float = 1.0
+    schedule: str = DEFAULT_SCHEDULE
 
     def __post_init__(self) -> None:
         for name in ("num_steps", "seed"):
@@ -50,6 +60,7 @@ class Sampling:
                 "`noise_scale` must be finite, 0 or more. "
                 f"Received: noise_scale={self.noise_scale}"
             )
+        check_schedule(self.schedule)
 
     def area(self, times: ArrayLike, corners: ArrayLike) -> CanvasArea:
         """Returns the noise to start from, as an area of the canvas.
@@ -79,17 +90,14 @@ class Sampling:
         )
 
 
-def sampling_times(num_steps: int, max_time: float = 1.0) -> np.ndarray:
-    """Returns `num_steps + 1` float32 times, evenly spaced from `max_time` to 0."""
-    return np.linspace(max_time, 0.0, num_steps + 1, dtype="float32")
-
-
 def sample(
     predict: Callable[[Tensor, Tensor], Tensor],
     noise: Tensor,
     path: Path,
     prediction: Prediction,
     num_steps: int = 1,
+    schedule: str = DEFAULT_SCHEDULE,
+    invertible: bool = False,
 ) -> Tensor:
     """Integrates the probability flow from noise to data.
 
@@ -103,6 +111,11 @@ def sample(
         path: a `Path`.
         prediction: a `Prediction`.
         num_steps: int, at least 1. Calls of `predict`. Defaults to `1`.
+        schedule: `"uniform"` or `"log_snr"`; see `sampling_time`. Defaults to
+            `DEFAULT_SCHEDULE`.
+        invertible: bool. Whether to end half-way, where noise and data have equal
+            parts, with `x_t / alpha`, so that `invert` can go back. Defaults to
+            `False`.
 
     Returns:
         float32 tensor of the shape of `noise`.
@@ -120,11 +133,14 @@ def sample(
         )
     # Sums, since Keras may copy a number to the device.
     zero = ops.zeros((), "float32")
-    times = [zero + t for t in sampling_times(num_steps, prediction.max_time).tolist()]
+    times = [
+        sampling_time(zero + step / num_steps, path, prediction, schedule, invertible)
+        for step in range(num_steps + 1)
+    ]
     x = ops.convert_to_tensor(noise)
     for t, next_t in itertools.pairwise(times):
         x = _step(predict(x, t), x, path, prediction, t, next_t)
-    return x
+    return x / path.alpha(times[-1]) if invertible else x
 
 
 def sample_in_loop(
@@ -133,6 +149,8 @@ def sample_in_loop(
     path: Path,
     prediction: Prediction,
     num_steps: Tensor,
+    schedule: str = DEFAULT_SCHEDULE,
+    invertible: bool = False,
 ) -> Tensor:
     """Computes `sample` as a loop in the graph, for any number of steps.
 
@@ -142,6 +160,8 @@ def sample_in_loop(
         path: a `Path`.
         prediction: a `Prediction`.
         num_steps: int tensor of shape `(B,)`, at least 1: the steps of each sample.
+        schedule: as for `sample`.
+        invertible: as for `sample`.
 
     Returns:
         float32 tensor of the shape of `noise`.
@@ -151,17 +171,19 @@ def sample_in_loop(
     steps = ops.cast(num_steps, "float32")
 
     def body(i, x):
-        done = ops.cast(i, "float32")
+        taken = ops.cast(i, "float32")
         t, next_t = (
-            prediction.max_time * ops.maximum(1.0 - n / steps, 0.0)
-            for n in (done, done + 1.0)
+            sampling_time(done, path, prediction, schedule, invertible)
+            for done in (taken / steps, (taken + 1.0) / steps)
         )
         output = predict(x, t)
+        is_due = ops.reshape(taken < steps, per_sample)
         t, next_t = ops.reshape(t, per_sample), ops.reshape(next_t, per_sample)
         # Samples that have taken all their steps stay as they are.
-        return ops.where(t > 0.0, _step(output, x, path, prediction, t, next_t), x)
+        return ops.where(is_due, _step(output, x, path, prediction, t, next_t), x)
 
-    return ops.fori_loop(0, ops.max(num_steps), body, noise)
+    x = ops.fori_loop(0, ops.max(num_steps), body, noise)
+    return x / path.alpha(last_time(path)) if invertible else x
 
 
 def _step(output, x, path, prediction, t, next_t):

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+# As `diffusion.SCHEDULES`, which needs Keras.
+SCHEDULES = ("log_snr", "uniform")
 # The dtypes in which a SavedModel can store its weights.
 STORED_AS = ("float32", "bfloat16", "int8")
 
@@ -44,13 +46,13 @@ FORMATS = {
         "saved_model:export_saved_model",
         ("tensorflow", "jax"),
         {"tensorflow": "tensorflow"},
-        ("weights", "max_steps", "max_pixels", "warmup"),
+        ("weights", "max_steps", "max_pixels", "warmup", "schedule"),
     ),
     "onnx": Format(
         "onnx_model:export_onnx",
         ("torch",),
         {"torch": "torch", "onnx": "onnx", "onnxscript": "onnxscript"},
-        ("num_steps",),
+        ("num_steps", "schedule"),
     ),
     "openvino": Format(
         "onnx_model:export_openvino",
@@ -61,15 +63,19 @@ FORMATS = {
             "onnxscript": "onnxscript",
             "openvino": "openvino",
         },
-        ("num_steps",),
+        ("num_steps", "schedule"),
     ),
     "torch": Format(
-        "torch_program:export_torch", ("torch",), {"torch": "torch"}, ("num_steps",)
+        "torch_program:export_torch",
+        ("torch",),
+        {"torch": "torch"},
+        ("num_steps", "schedule"),
     ),
     "stablehlo": Format(
         "stablehlo:export_stablehlo",
         ("jax",),
         {"jax": "jax", "flatbuffers": "flatbuffers"},
+        ("schedule",),
     ),
 }
 
@@ -113,6 +119,12 @@ def _check_values(options):
         raise ValueError(
             f"`weights` must be one of {', '.join(STORED_AS)}. "
             f"Received: weights={weights!r}"
+        )
+    schedule = options.get("schedule", SCHEDULES[0])
+    if schedule not in SCHEDULES:
+        raise ValueError(
+            f"`schedule` must be one of {', '.join(SCHEDULES)}. "
+            f"Received: schedule={schedule!r}"
         )
     for name in ("max_steps", "max_pixels", "num_steps"):
         value = options.get(name, 1)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_regen.diffusion import CanvasArea, draw_noise
+from keras_regen.diffusion import DEFAULT_SCHEDULE, CanvasArea, draw_noise
 from keras_regen.models import Regen, finish, generate
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.types import Tensor
@@ -18,10 +18,12 @@ class ModelFunctions:
 
     Args:
         regen: a `Regen`.
+        schedule: as for `Regen.decode`.
     """
 
-    def __init__(self, regen: Regen) -> None:
+    def __init__(self, regen: Regen, schedule: str = DEFAULT_SCHEDULE) -> None:
         self.model = regen
+        self.schedule = schedule
         self.encoder_variables = regen.encoder.variables
         self.decoder_variables = regen.decoder.variables
 
@@ -99,6 +101,7 @@ class ModelFunctions:
                 times,
                 noise,
                 num_steps,
+                self.schedule,
             )
         return finish(video)
 

@@ -7,6 +7,7 @@ import warnings
 import onnx_ir
 import torch
 
+from keras_regen.diffusion import DEFAULT_SCHEDULE
 from keras_regen.export.torch_program import trace, without_stack_traces
 
 # The first opset with GELU as one operation.
@@ -24,7 +25,7 @@ NAMES = {
 }
 
 
-def export_onnx(regen, directory, num_steps=1):
+def export_onnx(regen, directory, num_steps=1, schedule=DEFAULT_SCHEDULE):
     """Writes `encode.onnx` and `decode.onnx`, which take inputs of any size.
 
     Weights that exceed the 2 GB limit of such a file go to a second file.
@@ -33,6 +34,7 @@ def export_onnx(regen, directory, num_steps=1):
         regen: a float32 `Regen`, under the PyTorch backend.
         directory: path of an empty directory.
         num_steps: int. Sampling steps of `decode`, fixed in the file. Defaults to `1`.
+        schedule: as for `Regen.decode`, fixed in the file.
 
     Raises:
         ValueError: if the model computes in another precision.
@@ -43,7 +45,7 @@ def export_onnx(regen, directory, num_steps=1):
             "ONNX and OpenVINO models are exported in float32, which their runtimes "
             f"can lower. Received: dtype={policy.name}"
         )
-    for name, program in trace(regen, num_steps).items():
+    for name, program in trace(regen, num_steps, schedule).items():
         inputs, output = NAMES[name]
         with warnings.catch_warnings(), without_stack_traces():
             # The exporter uses what PyTorch deprecates.
@@ -59,13 +61,14 @@ def export_onnx(regen, directory, num_steps=1):
         exported.save(directory / f"{name}.onnx")
 
 
-def export_openvino(regen, directory, num_steps=1):
+def export_openvino(regen, directory, num_steps=1, schedule=DEFAULT_SCHEDULE):
     """Writes `encode` and `decode`, each an `.xml` and a `.bin`, converted from ONNX.
 
     Args:
         regen: as for `export_onnx`.
         directory: path of an empty directory.
         num_steps: int. As for `export_onnx`. Defaults to `1`.
+        schedule: as for `export_onnx`.
 
     Raises:
         ValueError: as for `export_onnx`.
@@ -74,7 +77,7 @@ def export_openvino(regen, directory, num_steps=1):
 
     with tempfile.TemporaryDirectory() as onnx_directory:
         onnx_directory = pathlib.Path(onnx_directory)
-        export_onnx(regen, onnx_directory, num_steps)
+        export_onnx(regen, onnx_directory, num_steps, schedule)
         for name in NAMES:
             model = openvino.convert_model(onnx_directory / f"{name}.onnx")
             # float16 would round the weights.

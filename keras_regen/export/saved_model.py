@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_regen.diffusion import NOISE_TIME_RESOLUTION
+from keras_regen.diffusion import DEFAULT_SCHEDULE, NOISE_TIME_RESOLUTION
 from keras_regen.export.model_functions import ModelFunctions
 from keras_regen.export.request_checks import RequestChecks, checked
 from keras_regen.export.video_formats import VIDEO_FORMATS
@@ -71,11 +71,14 @@ class ServedRegen(tf.Module):
         weights: `"float32"`, `"bfloat16"` or `"int8"`. See `StoredWeights`.
         max_steps: int. See `RequestChecks`.
         max_pixels: int. See `RequestChecks`.
+        schedule: as for `Regen.decode`.
     """
 
-    def __init__(self, regen, weights, max_steps, max_pixels):
+    def __init__(
+        self, regen, weights, max_steps, max_pixels, schedule=DEFAULT_SCHEDULE
+    ):
         super().__init__(name="regen")
-        functions = ModelFunctions(regen)
+        functions = ModelFunctions(regen, schedule)
         channels = regen.encoder.latent_channels
         self.temporal_compression = regen.temporal_compression
         self.checks = RequestChecks(
@@ -191,12 +194,13 @@ def export_saved_model(
     max_steps=32,
     max_pixels=2**22,
     warmup=((128, 128),),
+    schedule=DEFAULT_SCHEDULE,
 ):
     """Writes a SavedModel into an empty directory; see `Regen.export`."""
     requests = None
     if warmup:
         requests = WarmupRequests(warmup, max_pixels, regen.temporal_compression + 1)
-    served = ServedRegen(regen, weights, max_steps, max_pixels)
+    served = ServedRegen(regen, weights, max_steps, max_pixels, schedule)
     signatures = served.signatures()
     tf.saved_model.save(served, str(directory), signatures=signatures)
     if requests:

@@ -4,13 +4,14 @@ import contextlib
 
 import jax
 
+from keras_regen.diffusion import DEFAULT_SCHEDULE
 from keras_regen.export.model_functions import ModelFunctions
 
 # One file serves all three.
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 
-def export_stablehlo(regen, directory):
+def export_stablehlo(regen, directory, schedule=DEFAULT_SCHEDULE):
     """Writes `encode.jax_export` and `decode.jax_export`, which take any sizes.
 
     `jax.export.deserialize` loads them. The weights are inside. Unlike in other
@@ -20,8 +21,9 @@ def export_stablehlo(regen, directory):
     Args:
         regen: a `Regen`, under the JAX backend.
         directory: path of an empty directory.
+        schedule: as for `Regen.decode`, fixed in the file.
     """
-    functions = ModelFunctions(regen)
+    functions = ModelFunctions(regen, schedule)
     channels = regen.encoder.latent_channels
     encoder_weights = [v.value for v in functions.encoder_variables]
     decoder_weights = [v.value for v in functions.decoder_variables]

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 import keras
 import torch
 
+from keras_regen.diffusion import DEFAULT_SCHEDULE
 from keras_regen.export.model_functions import ModelFunctions
 from keras_regen.pixels import SPATIAL_COMPRESSION
 
 HEIGHT, WIDTH = 2, 3
 
 
-def export_torch(regen, directory, num_steps=1):
+def export_torch(regen, directory, num_steps=1, schedule=DEFAULT_SCHEDULE):
     """Writes `encode.pt2` and `decode.pt2`, for `torch.export.load`.
 
     Their modules take inputs by name, in any batch size, height, width and number of
@@ -23,22 +24,24 @@ def export_torch(regen, directory, num_steps=1):
         regen: a `Regen`, under the PyTorch backend.
         directory: path of an empty directory.
         num_steps: int. Sampling steps of `decode`, fixed in the file. Defaults to `1`.
+        schedule: as for `Regen.decode`, fixed in the file.
     """
-    for name, program in trace(regen, num_steps).items():
+    for name, program in trace(regen, num_steps, schedule).items():
         torch.export.save(program, directory / f"{name}.pt2")
 
 
-def trace(regen, num_steps):
+def trace(regen, num_steps, schedule):
     """Traces the encoder and the decoder to graphs of PyTorch operations.
 
     Args:
         regen: a `Regen`, under the PyTorch backend.
         num_steps: int. See `export_torch`.
+        schedule: str. See `export_torch`.
 
     Returns:
         Dict of `torch.export.ExportedProgram`, `"encode"` and `"decode"`, on the CPU.
     """
-    functions, k = ModelFunctions(regen), regen.temporal_compression
+    functions, k = ModelFunctions(regen, schedule), regen.temporal_compression
     channels, side = regen.encoder.latent_channels, SPATIAL_COMPRESSION
     batch, frames = (torch.export.Dim(name, min=1) for name in ("batch", "frames"))
     rows, columns = (torch.export.Dim(name, min=1) for name in ("rows", "columns"))

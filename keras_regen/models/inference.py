@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.models.compiled_model import CompiledModel
-from keras_regen.models.input_checks import MAX_LATENT
+from keras_regen.models.input_checks import MAX_LATENT, check_finite
 from keras_regen.models.video_encoder import VideoEncoder
 from keras_regen.pixels import to_uint8, to_unit_range
 from keras_regen.types import Tensor
@@ -27,6 +27,8 @@ def generate(
     times: Tensor,
     noise: Tensor,
     num_steps: int | Tensor,
+    schedule: str = diffusion.DEFAULT_SCHEDULE,
+    invertible: bool = False,
 ) -> Tensor:
     """Samples chunks, in a form that every backend can trace.
 
@@ -39,10 +41,53 @@ def generate(
         noise: float32 tensor of shape `(B, F, 8h, 8w, 3)`.
         num_steps: sampling steps. An int writes out as many calls of the decoder; an
             int tensor of shape `(B,)` makes a loop.
+        schedule: as for `diffusion.sample`.
+        invertible: as for `diffusion.sample`.
 
     Returns:
         float32 tensor of shape `(B, F, 8h, 8w, 3)`. `finish` clips it.
     """
+    predict = _predictor(decoder, latents, times)
+    written_out = isinstance(num_steps, int)
+    sample = diffusion.sample if written_out else diffusion.sample_in_loop
+    return sample(predict, noise, path, prediction, num_steps, schedule, invertible)
+
+
+def invert(
+    decoder: keras.Model,
+    path: diffusion.Path,
+    prediction: diffusion.Prediction,
+    latents: Tensor,
+    times: Tensor,
+    video: Tensor,
+    num_steps: int | Tensor,
+    refinements: int | Tensor,
+    schedule: str = diffusion.DEFAULT_SCHEDULE,
+) -> Tensor:
+    """Finds the noise of chunks, in a form that every backend can trace.
+
+    Args:
+        decoder: a `DiTDecoder`.
+        path: a `diffusion.Path`.
+        prediction: a `diffusion.Prediction`.
+        latents: float32 tensor of shape `(B, 2, h, w, C)` or `(B, 1, h, w, C)`.
+        times: float32 tensor of shape `(B, F)`, in frames.
+        video: float32 tensor of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
+        num_steps: as for `diffusion.invert`.
+        refinements: as for `diffusion.invert`.
+        schedule: as for `diffusion.invert`.
+
+    Returns:
+        float32 tensor of the shape of `video`, for `generate(..., invertible=True)`.
+    """
+    predict = _predictor(decoder, latents, times)
+    return diffusion.invert(
+        predict, video, path, prediction, num_steps, refinements, schedule
+    )
+
+
+def _predictor(decoder, latents, times):
+    """Returns the decoder as a function of x_t and t."""
     batch = ops.shape(latents)[0]
 
     def predict(x, t):
@@ -54,9 +99,7 @@ def generate(
         }
         return decoder(inputs, training=False)
 
-    written_out = isinstance(num_steps, int)
-    sample = diffusion.sample if written_out else diffusion.sample_in_loop
-    return sample(predict, noise, path, prediction, num_steps)
+    return predict
 
 
 def finish(video: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,37 +118,34 @@ def finish(video: Tensor) -> tuple[Tensor, Tensor]:
 class Inference:
     """Runs an encoder and a decoder by functions that are compiled if Keras compiles.
 
-    One function encodes, one decodes, and one does both, so that latents stay on the
-    device. Each includes what is done to pixels: scaling, clipping and rounding. It is
-    compiled once for each shape and dtype; PyTorch on CUDA, where Keras does not
-    compile, records its kernels once for each.
+    One function encodes, one decodes, one does both, so that latents stay on the
+    device, and one finds the noise of a video. Each includes what is done to pixels:
+    scaling, clipping and rounding. It is compiled once for each shape and dtype;
+    PyTorch on CUDA, where Keras does not compile, records its kernels once for each.
 
     Args:
         encoder: a `VideoEncoder`.
         decoder: its decoder.
         decode: callable `(latents, inputs)` that returns a float32 video, in a form
             that every backend can trace. `inputs` is the dict of tensors that
-            `Inference.decode` is given.
+            `Inference.decode` is given, and of one str, `schedule`.
+        invert: callable `(inputs)` that returns the noise, float32, for the dict that
+            `Inference.invert` is given and `schedule`; or None for models without.
     """
 
     def __init__(
         self,
         encoder: VideoEncoder,
         decoder: keras.Model,
-        decode: Callable[[Tensor, dict[str, Tensor]], Tensor],
+        decode: Callable[[Tensor, dict[str, Any]], Tensor],
+        invert: Callable[[dict[str, Any]], Tensor] | None = None,
     ) -> None:
+        self._encoder, self._decoder = encoder, decoder
+        self._decode, self._invert = decode, invert
         # Plain Python objects: as layers of the model they would be saved with it.
         self._encoding = CompiledModel(_EncodingModel(encoder))
-        self._decoding = {
-            (source, dtype): CompiledModel(
-                _DecodingModel(
-                    encoder if source == "video" else None, decoder, decode, dtype
-                ),
-                constants=("num_steps",),
-            )
-            for source in ("latents", "video")
-            for dtype in ("float32", "uint8")
-        }
+        # The others are made when they are first called: few are.
+        self._compiled: dict[tuple[str, ...], CompiledModel] = {}
 
     def encode(self, video: np.ndarray) -> np.ndarray:
         """Encodes chunks.
@@ -120,13 +160,19 @@ class Inference:
         # Under `tf.distribute` every replica returns the whole batch.
         return latents[: len(video)]
 
-    def decode(self, inputs: dict[str, Any], dtype: str = "float32") -> np.ndarray:
+    def decode(
+        self,
+        inputs: dict[str, Any],
+        dtype: str = "float32",
+        schedule: str = diffusion.DEFAULT_SCHEDULE,
+    ) -> np.ndarray:
         """Decodes chunks from latents, or encodes and decodes them.
 
         Args:
             inputs: dict of arrays, all with a batch axis: `latents`, as `encode`
                 returns them, or `video`, as it takes it, and what `decode` needs.
             dtype: `"float32"` or `"uint8"`. Defaults to `"float32"`.
+            schedule: as for `generate`. One step is the same with any.
 
         Returns:
             NumPy array of shape `(B, F, 8h, 8w, 3)`.
@@ -136,7 +182,9 @@ class Inference:
         """
         source = "video" if "video" in inputs else "latents"
         batch = len(inputs[source])
-        video, finite = self._decoding[source, dtype](inputs)
+        if "num_steps" not in inputs:
+            schedule = diffusion.DEFAULT_SCHEDULE
+        video, finite = self._decoding(source, dtype, schedule)(inputs)
         if not np.all(finite[:batch]):
             raise ValueError(
                 "Decoded frames must be finite; half precision can overflow. "
@@ -144,6 +192,45 @@ class Inference:
                 "NaN or infinite values"
             )
         return video[:batch]
+
+    def invert(
+        self,
+        inputs: dict[str, Any],
+        schedule: str = diffusion.DEFAULT_SCHEDULE,
+    ) -> np.ndarray:
+        """Finds the noise of chunks.
+
+        Args:
+            inputs: dict of arrays, all with a batch axis: `latents` and `times` as for
+                `decode`; `video`, uint8 or float32 in [-1, 1]; and int32 `num_steps`
+                and `refinements`, each equal for all samples.
+            schedule: as for `generate`.
+
+        Returns:
+            float32 NumPy array of the shape of `video`.
+
+        Raises:
+            ValueError: if a value is not finite.
+        """
+        noise = self._inverting(schedule)(inputs)[: len(inputs["video"])]
+        check_finite(noise, "Noise must be finite; half precision can overflow.")
+        return noise
+
+    def _decoding(self, source, dtype, schedule):
+        key = source, dtype, schedule
+        if key not in self._compiled:
+            encoder = self._encoder if source == "video" else None
+            parts = encoder, self._decoder, self._decode
+            model = _DecodingModel(*parts, dtype, schedule)
+            self._compiled[key] = CompiledModel(model, ("num_steps",))
+        return self._compiled[key]
+
+    def _inverting(self, schedule):
+        key = "inversion", schedule
+        if key not in self._compiled:
+            model = _InvertingModel(self._decoder, self._invert, schedule)
+            self._compiled[key] = CompiledModel(model, ("num_steps", "refinements"))
+        return self._compiled[key]
 
 
 class _EncodingModel(keras.Model):
@@ -167,15 +254,17 @@ class _DecodingModel(keras.Model):
         decoder: its decoder.
         decode: as for `Inference`.
         output_dtype: `"float32"` or `"uint8"`.
+        schedule: str.
     """
 
-    def __init__(self, encoder, decoder, decode, output_dtype):
+    def __init__(self, encoder, decoder, decode, output_dtype, schedule):
         super().__init__(name="decoding", dtype="float32")
         if encoder is not None:
             self.encoder = encoder
         self.decoder = decoder
         self.decode = decode
         self.output_dtype = output_dtype
+        self.schedule = schedule
         # The weights exist already. Times must stay float32.
         self.built = True
         self.autocast = False
@@ -186,8 +275,32 @@ class _DecodingModel(keras.Model):
             latents = self.encoder(video, training=False)
         else:
             latents = inputs["latents"]
-        video, finite = finish(self.decode(latents, inputs))
+        video, finite = finish(
+            self.decode(latents, {**inputs, "schedule": self.schedule})
+        )
         bounded = ops.all(ops.abs(latents) <= MAX_LATENT, axis=_AXES)
         if self.output_dtype == "uint8":
             video = to_uint8(video)
         return video, ops.logical_and(finite, bounded)
+
+
+class _InvertingModel(keras.Model):
+    """A model around the decoder that finds noise.
+
+    Args:
+        decoder: a `DiTDecoder`.
+        invert: as for `Inference`.
+        schedule: str.
+    """
+
+    def __init__(self, decoder, invert, schedule):
+        super().__init__(name="inversion", dtype="float32")
+        self.decoder = decoder
+        self.invert = invert
+        self.schedule = schedule
+        self.built = True
+        self.autocast = False
+
+    def call(self, inputs):
+        video = to_unit_range(inputs["video"])
+        return self.invert({**inputs, "video": video, "schedule": self.schedule})

@@ -1,5 +1,7 @@
 """Checks of chunks, latents and times, before any work is done."""
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 from keras import ops
@@ -169,3 +171,58 @@ def check_finite(array: np.ndarray, message: str) -> None:
         raise ValueError(
             f"{message} Received: {np.count_nonzero(~finite)} NaN or infinite values"
         )
+
+
+def check_noise(
+    noise: ArrayLike, latents_shape: Sequence[int], times_shape: Sequence[int]
+) -> np.ndarray:
+    """Returns noise to decode from as a float32 array.
+
+    Args:
+        noise: array.
+        latents_shape: the shape of the latents, `(B, 2, h, w, C)`.
+        times_shape: the shape of the times, `(B, F)`.
+
+    Raises:
+        ValueError: if it is not float, has not a value for each pixel, or one that is
+            not finite.
+    """
+    noise = np.asarray(noise)
+    expected = _frames_shape(latents_shape, times_shape)
+    if noise.shape != expected or not np.issubdtype(noise.dtype, np.floating):
+        raise ValueError(
+            f"The noise of these latents must be float of shape {expected}, a value "
+            "for each that is decoded. "
+            f"Received: noise.shape={noise.shape}, noise.dtype={noise.dtype}"
+        )
+    check_finite(noise, "Noise must be finite.")
+    return noise.astype("float32", copy=False)
+
+
+def check_frames(
+    video: np.ndarray, latents_shape: Sequence[int], times_shape: Sequence[int]
+) -> None:
+    """Checks that frames could be decoded from latents of a shape.
+
+    Args:
+        video: NumPy array.
+        latents_shape: as for `check_noise`.
+        times_shape: as for `check_noise`.
+
+    Raises:
+        ValueError: if the shape, the dtype or a value is wrong.
+    """
+    expected, dtype = _frames_shape(latents_shape, times_shape), video.dtype
+    is_float = np.issubdtype(dtype, np.floating)
+    if video.shape != expected or not (dtype == "uint8" or is_float):
+        raise ValueError(
+            f"The frames of these latents must have shape {expected}, uint8 or float. "
+            f"Received: video.shape={video.shape}, video.dtype={dtype}"
+        )
+    if is_float:
+        _check_range(video)
+
+
+def _frames_shape(latents_shape, times_shape):
+    rows, columns = (SPATIAL_COMPRESSION * n for n in latents_shape[2:4])
+    return (*times_shape, rows, columns, 3)

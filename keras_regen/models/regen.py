@@ -12,15 +12,25 @@ from keras_regen import diffusion
 from keras_regen.checks import check_whole, suggest_arguments
 from keras_regen.models.architectures import Architecture, architecture
 from keras_regen.models.dit_decoder import Conditioning, DiTDecoder
-from keras_regen.models.inference import generate
+from keras_regen.models.inference import generate, invert
+from keras_regen.models.input_checks import (
+    check_frames,
+    check_latents,
+    chunk_array,
+)
 from keras_regen.models.layout_map import layout_map
-from keras_regen.models.video_autoencoder import VideoAutoencoder
+from keras_regen.models.video_autoencoder import (
+    INVERSION_STEPS,
+    VideoAutoencoder,
+)
 from keras_regen.models.video_encoder import Regularization, VideoEncoder
 from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
 from keras_regen.types import StrPath, Tensor
 
 # Seed of the noise in `evaluate`, fixed so that it repeats.
 EVALUATION_SEED = 2503
+# Calls of the decoder that nobody means to ask for.
+MAX_STEPS = 10**4
 # The state of Keras's random generators is 32 bits wide.
 MAX_SEED = 2**32 - 1
 
@@ -223,18 +233,25 @@ class Regen(VideoAutoencoder):
 
     # === Inference ===
 
-    def _decoding_inputs(self, num_latents, times, area, num_steps):
-        inputs = {"times": np.asarray(times, "float32"), **area._asdict()}
-        if num_steps > 1:
+    def _decoding_inputs(self, num_latents, times, noise, num_steps):
+        inputs = {"times": np.asarray(times, "float32")}
+        # Sampling that starts from given noise ends elsewhere, also after one step.
+        if num_steps > 1 or not isinstance(noise, diffusion.CanvasArea):
             inputs["num_steps"] = np.full((len(times),), num_steps, "int32")
-        return inputs
+        if isinstance(noise, diffusion.CanvasArea):
+            return inputs | noise._asdict()
+        return inputs | {"noise": noise}
 
     def _decode_tensors(self, latents, inputs):
         _, _, rows, columns, _ = ops.shape(latents)
-        area = diffusion.CanvasArea(*(inputs[x] for x in diffusion.CanvasArea._fields))
-        noise = diffusion.draw_noise(
-            area, rows * SPATIAL_COMPRESSION, columns * SPATIAL_COMPRESSION
-        )
+        noise = inputs.get("noise")
+        if noise is None:
+            words = (inputs[name] for name in diffusion.CanvasArea._fields)
+            noise = diffusion.draw_noise(
+                diffusion.CanvasArea(*words),
+                rows * SPATIAL_COMPRESSION,
+                columns * SPATIAL_COMPRESSION,
+            )
         return generate(
             self.decoder,
             self.diffusion_path,
@@ -243,6 +260,131 @@ class Regen(VideoAutoencoder):
             inputs["times"],
             noise,
             inputs.get("num_steps", 1),
+            inputs["schedule"],
+            invertible="noise" in inputs,
+        )
+
+    @suggest_arguments
+    def invert(
+        self,
+        video: ArrayLike,
+        latents: ArrayLike | None = None,
+        num_steps: int = INVERSION_STEPS,
+        refinements: int = 2,
+        times: ArrayLike | None = None,
+        schedule: diffusion.ScheduleName = diffusion.DEFAULT_SCHEDULE,
+    ) -> np.ndarray:
+        """Finds the noise from which the decoder re-generates a video.
+
+        `decode(latents, noise=noise, num_steps=num_steps)` returns the video, nearly
+        exactly. The noise has as many values as the video: it holds what the latents
+        do not, and serves to edit, not to compress. It takes `num_steps * (1 +
+        refinements)` calls of the decoder, and decoding takes `num_steps` more.
+
+        Args:
+            video: as for `encode`; or, with `times`, of one frame for each.
+            latents: array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)` for images,
+                or None. Defaults to `encode(video)`.
+            num_steps: int. Sampling steps, as many as `decode` will take. Defaults to
+                `20`.
+            refinements: int, 0 or more. Iterations to make each step exact. Defaults to
+                `2`.
+            times: float array of shape `(F,)`, or None. The times of the frames, as for
+                `decode`; it needs `latents`. Defaults to those of the chunk.
+            schedule: as for `decode`, which must be given the same.
+
+        Returns:
+            float32 NumPy array of the shape of `video`.
+
+        Raises:
+            ValueError: if an argument is not as above, or a value is not finite.
+
+        Example:
+
+        >>> regen = Regen.from_architecture("tiny", temporal_compression=4)
+        >>> video = np.zeros((1, 5, 16, 24, 3), "uint8")
+        >>> noise = regen.invert(video, num_steps=4)
+        >>> noise.shape
+        (1, 5, 16, 24, 3)
+        >>> same = regen.decode(regen.encode(video), noise=noise, num_steps=4)
+
+        Reference:
+            Preechakul et al. 2022, *Diffusion Autoencoders*, section 3.2.
+        """
+        if times is None:
+            video = self._checked_video(video)
+            if latents is None:
+                latents = self.encode(video)
+        elif latents is None:
+            raise ValueError(f"`times` need `latents`. Received: times={times}")
+        latents = chunk_array(latents, "latents")
+        check_latents(latents, self.encoder.latent_channels)
+        frame_times = np.tile(
+            self._decoding_times(latents.shape[1], times=times), (len(latents), 1)
+        )
+        return self.invert_chunks(
+            latents,
+            frame_times,
+            chunk_array(video, "video"),
+            num_steps,
+            refinements,
+            schedule,
+        )
+
+    def invert_chunks(
+        self,
+        latents: np.ndarray,
+        times: np.ndarray,
+        video: np.ndarray,
+        num_steps: int = INVERSION_STEPS,
+        refinements: int = 2,
+        schedule: str = diffusion.DEFAULT_SCHEDULE,
+    ) -> np.ndarray:
+        """Finds the noise of chunks, each with its own times.
+
+        Args:
+            latents: float array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
+            times: float array of shape `(B, F)`, in frames from each chunk's first.
+            video: array of shape `(B, F, 8h, 8w, 3)`: uint8, or float in [-1, 1].
+            num_steps: as for `invert`.
+            refinements: as for `invert`.
+            schedule: as for `invert`.
+
+        Returns:
+            float32 NumPy array of the shape of `video`.
+
+        Raises:
+            ValueError: if an argument is not as above, or a value is not finite.
+        """
+        check_whole(1, MAX_STEPS, num_steps=num_steps)
+        check_whole(0, MAX_STEPS, refinements=refinements)
+        diffusion.check_schedule(schedule)
+        check_frames(video, latents.shape, times.shape)
+        counts = {"num_steps": num_steps, "refinements": refinements}
+        inputs = {
+            "latents": np.asarray(latents, "float32"),
+            "times": np.asarray(times, "float32"),
+            "video": video if video.dtype == "uint8" else video.astype("float32"),
+            **{name: np.full((len(times),), n, "int32") for name, n in counts.items()},
+        }
+        return self._inference.invert(inputs, schedule)
+
+    def _invert_tensors(self, inputs):
+        # Equal for all samples; an int where the call is recorded.
+        num_steps, refinements = (
+            n if isinstance(n, int) else ops.max(n)
+            for n in (inputs["num_steps"], inputs["refinements"])
+        )
+        return invert(
+            self.decoder,
+            self.diffusion_path,
+            self.prediction,
+            inputs["latents"],
+            inputs["times"],
+            inputs["video"],
+            num_steps,
+            refinements,
+            inputs["schedule"],
         )
 
     def denoising_losses(
@@ -333,6 +475,7 @@ class Regen(VideoAutoencoder):
                 up with. Defaults to `((128, 128),)`.
                 For `"onnx"`, `"openvino"` and `"torch"`: `num_steps`, the sampling
                 steps of `decode`. Defaults to `1`.
+                For all: `schedule`, as for `decode`. Defaults to `"log_snr"`.
 
         Raises:
             ValueError: if an option is not as above or the directory is not empty.

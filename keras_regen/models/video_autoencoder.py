@@ -1,6 +1,7 @@
 """Base of the models that users hold."""
 
 import warnings
+from collections.abc import Callable
 from typing import Any, Literal
 
 import keras
@@ -17,6 +18,7 @@ from keras_regen.models.input_checks import (
     check_chunk,
     check_finite,
     check_latents,
+    check_noise,
     check_times,
     chunk_array,
 )
@@ -25,13 +27,16 @@ from keras_regen.models.video_encoder import VideoEncoder
 from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
 from keras_regen.types import Tensor
 
+# Steps in which `Regen.invert` finds noise, and `decode` starts from it.
+INVERSION_STEPS = 20
+
 
 class VideoAutoencoder(TrainedModel):
     """An encoder that maps a chunk to two latent frames, and a decoder for them.
 
     `call(video)` returns the latents. Subclasses define `compute_loss`, which `fit`
     minimises; `_decode_tensors(latents, inputs)`, which decodes chunks in a form that
-    every backend can trace; and `_decoding_inputs(num_latents, times, area,
+    every backend can trace; and `_decoding_inputs(num_latents, times, noise,
     num_steps)`, which checks the arguments of `generate` and returns `inputs`, a dict
     of NumPy arrays with a batch axis.
 
@@ -41,6 +46,8 @@ class VideoAutoencoder(TrainedModel):
     """
 
     preset_kind = "codec"
+    # Finds noise in a form that every backend can trace, in models that have it.
+    _invert_tensors: Callable[[dict[str, Any]], Tensor] | None = None
     # Whether the decoder starts from noise and decodes in any number of steps and at
     # any times.
     is_generative = False
@@ -62,7 +69,9 @@ class VideoAutoencoder(TrainedModel):
                 )
         self.encoder = encoder
         self.decoder = decoder
-        self._inference = Inference(encoder, decoder, self._decode_tensors)
+        self._inference = Inference(
+            encoder, decoder, self._decode_tensors, self._invert_tensors
+        )
         # Whether the user has given a float video that is evidently in [-1, 1], or has
         # been warned.
         self._knows_range = False
@@ -164,11 +173,13 @@ class VideoAutoencoder(TrainedModel):
         latents: ArrayLike,
         num_frames: int | None = None,
         times: ArrayLike | None = None,
-        num_steps: int = 1,
+        num_steps: int | None = None,
         seed: int = 0,
         noise_scale: float = 1.0,
         origin: tuple[int, int, int] = (0, 0, 0),
         dtype: Literal["float32", "uint8"] = "float32",
+        schedule: diffusion.ScheduleName = diffusion.DEFAULT_SCHEDULE,
+        noise: ArrayLike | None = None,
     ) -> np.ndarray:
         """Decodes one chunk from its latents.
 
@@ -182,7 +193,8 @@ class VideoAutoencoder(TrainedModel):
             times: float array of shape `(F,)`, or None. Instead of `num_frames`: the
                 times to decode, in frames from the chunk's first. Times from 0 to k are
                 inside the chunk, fractions interpolate, others extrapolate.
-            num_steps: int. Sampling steps. Defaults to `1`.
+            num_steps: int or None. Sampling steps. Defaults to `1`, or with `noise` to
+                the 20 that `invert` takes.
             seed: int. Seed of the noise canvas. Defaults to `0`.
             noise_scale: float. Standard deviation of the noise, 0 or more; the model
                 was trained with 1. Defaults to `1`.
@@ -190,6 +202,13 @@ class VideoAutoencoder(TrainedModel):
                 whole video, and so on the noise canvas; in frames and pixels. Defaults
                 to `(0, 0, 0)`.
             dtype: `"float32"` for [-1, 1] or `"uint8"`. Defaults to `"float32"`.
+            schedule: `"uniform"` or `"log_snr"`. The times of the steps, see
+                `diffusion.sampling_time`. One step is the same with both. Defaults to
+                `"log_snr"`.
+            noise: float array of shape `(B, F, 8h, 8w, 3)`, or None. What to start
+                from, instead of the canvas, as `Regen.invert` returns it. With it,
+                sampling ends where noise and data have equal parts, so that what the
+                noise holds is kept: other noise would be seen. Defaults to `None`.
 
         Returns:
             NumPy array of shape `(B, F, 8h, 8w, 3)`.
@@ -204,20 +223,24 @@ class VideoAutoencoder(TrainedModel):
             raise ValueError(
                 f'`dtype` must be "float32" or "uint8". Received: dtype={dtype}'
             )
-        sampling = diffusion.Sampling(num_steps, seed, noise_scale)
+        if num_steps is None:
+            num_steps = 1 if noise is None else INVERSION_STEPS
+        sampling = diffusion.Sampling(num_steps, seed, noise_scale, schedule)
         chunk_times = self._decoding_times(latents.shape[1], num_frames, times)
         all_times, area = self._times_and_area(
             len(latents), chunk_times, sampling, origin
         )
-        return self.generate(latents, all_times, area, num_steps, dtype)
+        start = area if noise is None else chunk_array(noise, "noise")
+        return self.generate(latents, all_times, start, num_steps, dtype, schedule)
 
     def generate(
         self,
         latents: np.ndarray,
         times: np.ndarray,
-        area: diffusion.CanvasArea,
+        noise: diffusion.CanvasArea | np.ndarray,
         num_steps: int = 1,
         dtype: str = "float32",
+        schedule: str = diffusion.DEFAULT_SCHEDULE,
     ) -> np.ndarray:
         """Decodes chunks, each with its own times and noise.
 
@@ -226,10 +249,12 @@ class VideoAutoencoder(TrainedModel):
         Args:
             latents: float array of shape `(B, 2, h, w, C)`, or `(B, 1, h, w, C)`.
             times: float array of shape `(B, F)`, in frames from each chunk's first.
-            area: a `diffusion.CanvasArea` of NumPy arrays: the noise to start from. A
-                `ConvAutoencoder` does not use it, nor `num_steps`.
+            noise: what to start from: a `diffusion.CanvasArea` of NumPy arrays, or
+                values as for `decode`. A `ConvAutoencoder` does not use it, nor
+                `num_steps` and `schedule`.
             num_steps: int. Sampling steps. Defaults to `1`.
             dtype: `"float32"` or `"uint8"`. Defaults to `"float32"`.
+            schedule: as for `decode`.
 
         Returns:
             NumPy array of shape `(B, F, 8h, 8w, 3)`: float32 in [-1, 1], or uint8.
@@ -237,9 +262,11 @@ class VideoAutoencoder(TrainedModel):
         Raises:
             ValueError: if a decoded value is not finite.
         """
-        inputs = self._decoding_inputs(latents.shape[1], times, area, num_steps)
         latents = np.asarray(latents, "float32")
-        return self._inference.decode({"latents": latents, **inputs}, dtype)
+        if not isinstance(noise, diffusion.CanvasArea):
+            noise = check_noise(noise, latents.shape, np.shape(times))
+        inputs = self._decoding_inputs(latents.shape[1], times, noise, num_steps)
+        return self._inference.decode({"latents": latents, **inputs}, dtype, schedule)
 
     @suggest_arguments
     def reconstruct(
@@ -248,6 +275,7 @@ class VideoAutoencoder(TrainedModel):
         num_steps: int = 1,
         seed: int = 0,
         origin: tuple[int, int, int] = (0, 0, 0),
+        schedule: diffusion.ScheduleName = diffusion.DEFAULT_SCHEDULE,
     ) -> np.ndarray:
         """Encodes one chunk and decodes it again.
 
@@ -256,19 +284,21 @@ class VideoAutoencoder(TrainedModel):
             num_steps: int. Sampling steps. Defaults to `1`.
             seed: int. Seed of the noise canvas. Defaults to `0`.
             origin: as for `decode`.
+            schedule: as for `decode`.
 
         Returns:
             NumPy array of the video's shape: uint8 if the video is uint8, else float32
             in [-1, 1].
         """
         video = self._checked_video(video)
-        sampling = diffusion.Sampling(num_steps, seed)
+        sampling = diffusion.Sampling(num_steps, seed, schedule=schedule)
         num_latents = min(video.shape[1], 2)
         times, area = self._times_and_area(
             len(video), self._decoding_times(num_latents), sampling, origin
         )
         inputs = self._decoding_inputs(num_latents, times, area, num_steps)
-        return self._inference.decode({"video": video, **inputs}, str(video.dtype))
+        inputs["video"] = video
+        return self._inference.decode(inputs, str(video.dtype), schedule)
 
     def _times_and_area(self, batch, times, sampling, origin):
         """Returns times and the area of the canvas for a batch of equal chunks."""

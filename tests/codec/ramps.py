@@ -4,6 +4,8 @@ import types
 
 import numpy as np
 
+from keras_regen.pixels import to_unit_range
+
 PER_FRAME, PER_PIXEL = 0.01, 0.004
 
 
@@ -47,13 +49,25 @@ class RampModel:
         corners = chunks[:, :1, ::8, ::8, :1]
         return np.tile(corners, (1, 2, 1, 1, 8)).astype("float32")
 
-    def generate(self, latents, times, area, num_steps):
+    def generate(self, latents, times, noise, num_steps, schedule):
         batch, _, rows, columns, _ = latents.shape
         shape = (batch, times.shape[1], 8 * rows, 8 * columns, 3)
-        assert area.words.shape == (*shape[:2], 4) and area.corners.shape == (batch, 2)
+        if isinstance(noise, np.ndarray):
+            assert noise.shape == shape
+        else:
+            assert noise.words.shape == (*shape[:2], 4)
+            assert noise.corners.shape == (batch, 2)
+            noise = 0.0
         self.decoded.append((shape, np.array(times)))
         y, x = np.meshgrid(np.arange(8), np.arange(8), indexing="ij")
         within = np.tile(PER_PIXEL * (y + x), latents.shape[2:4])
         corners = latents[:, 0, :, :, 0].repeat(8, axis=1).repeat(8, axis=2)
         frames = corners[:, None] + within + PER_FRAME * times[:, :, None, None]
-        return np.repeat(frames[..., None], 3, axis=-1).astype("float32")
+        return np.repeat(frames[..., None], 3, axis=-1).astype("float32") + noise
+
+    def invert_chunks(
+        self, latents, times, video, num_steps, refinements, schedule="log_snr"
+    ):
+        zero = np.zeros(video.shape, "float32")
+        decoded = self.generate(latents, times, zero, num_steps, schedule)
+        return to_unit_range(video) - decoded

@@ -1,5 +1,7 @@
 """The maths of paths, predictions, weights, times and sampling."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -94,7 +96,10 @@ class TestPrediction:
                 ops.convert_to_numpy(video), ops.convert_to_numpy(sample), atol=2e-3
             )
 
-    def test_the_loop_takes_the_same_steps(self, path, prediction):
+    @pytest.mark.parametrize(
+        "options", [{"schedule": "uniform"}, {"invertible": True}], ids=str
+    )
+    def test_the_loop_takes_the_same_steps(self, path, prediction, options):
         noise = tensor(random(3, 5))
         num_steps = [4, 1, 2]
 
@@ -103,11 +108,16 @@ class TestPrediction:
             return 0.5 * x_t + ops.sin(3.0 * ops.reshape(t, (-1, 1)))
 
         loop = diffusion.sample_in_loop(
-            predict, noise, path, prediction, ops.convert_to_tensor(num_steps, "int32")
+            predict,
+            noise,
+            path,
+            prediction,
+            ops.convert_to_tensor(num_steps, "int32"),
+            **options,
         )
         for i, steps in enumerate(num_steps):
             expected = diffusion.sample(
-                predict, noise[i : i + 1], path, prediction, steps
+                predict, noise[i : i + 1], path, prediction, steps, **options
             )
             np.testing.assert_allclose(
                 ops.convert_to_numpy(loop)[i : i + 1],
@@ -204,6 +214,86 @@ def test_unknown_names():
         diffusion.sample(None, np.zeros(1), PATHS[0], PREDICTIONS[0], num_steps=0)
 
 
-def test_times_run_from_noise_to_data():
-    np.testing.assert_allclose(diffusion.sampling_times(4), [1, 0.75, 0.5, 0.25, 0])
-    np.testing.assert_allclose(diffusion.sampling_times(2, 0.96), [0.96, 0.48, 0])
+def steps(num_steps, path=PATHS[1], prediction=PREDICTIONS[1], **options):
+    done = tensor(np.arange(num_steps + 1) / num_steps)
+    times = diffusion.sampling_time(done, path, prediction, **options)
+    return ops.convert_to_numpy(times)
+
+
+def test_uniform_times_run_from_noise_to_data():
+    uniform = functools.partial(steps, schedule="uniform")
+    np.testing.assert_allclose(uniform(4), [1, 0.75, 0.5, 0.25, 0], atol=1e-6)
+    epsilon = uniform(2, prediction=diffusion.Epsilon())
+    np.testing.assert_allclose(epsilon, [0.96, 0.48, 0], atol=1e-6)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=name)
+@pytest.mark.parametrize("prediction", PREDICTIONS[:2], ids=name)
+def test_the_log_snr_changes_evenly(path, prediction):
+    times = steps(6, path, prediction)
+    assert (times[0], times[-1]) == (np.float32(prediction.max_time), 0)
+    log_snr = ops.convert_to_numpy(path.log_snr(tensor(times[1:-1])))
+    start = max(-5.0, float(path.log_snr(tensor(prediction.max_time))))
+    expected = np.linspace(start, 5, 7)[1:-1]
+    np.testing.assert_allclose(log_snr, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("path", PATHS, ids=name)
+def test_the_time_of_a_log_snr_is_its_inverse(path):
+    log_snr = tensor([-6.0, -1.0, 0.0, 0.5, 6.0])
+    times = path.time_at_log_snr(log_snr)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(path.log_snr(times)),
+        ops.convert_to_numpy(log_snr),
+        atol=1e-3,
+    )
+    # A path of one's own needs no closed form.
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(diffusion.Path.time_at_log_snr(path, log_snr)),
+        ops.convert_to_numpy(times),
+        atol=1e-5,
+    )
+
+
+@pytest.mark.parametrize("path", PATHS, ids=name)
+@pytest.mark.parametrize("prediction", PREDICTIONS, ids=name)
+@pytest.mark.parametrize("schedule", diffusion.SCHEDULES)
+def test_one_step_is_the_same_with_every_schedule(path, prediction, schedule):
+    noise = tensor(random(3, 5))
+    one, other = (
+        diffusion.sample(lambda x, t: ops.sin(x) + t, noise, path, prediction, 1, s)
+        for s in ("uniform", schedule)
+    )
+    assert np.all(ops.convert_to_numpy(one) == ops.convert_to_numpy(other))
+
+
+@pytest.mark.parametrize("path", PATHS, ids=name)
+@pytest.mark.parametrize("prediction", PREDICTIONS, ids=name)
+@pytest.mark.parametrize("schedule", diffusion.SCHEDULES)
+class TestInversion:
+    def error(self, path, prediction, schedule, num_steps, refinements):
+        def predict(x_t, t):
+            clean = 0.3 * ops.tanh(x_t)
+            residual = (x_t - path.alpha(t) * clean) / path.sigma(t)
+            return prediction.target(path, clean, residual, t)
+
+        sample = random(2, 5)
+        noise = diffusion.invert(
+            predict, sample, path, prediction, num_steps, refinements, schedule
+        )
+        again = diffusion.sample(
+            predict, noise, path, prediction, 6, schedule, invertible=True
+        )
+        return np.abs(ops.convert_to_numpy(again) - sample).max()
+
+    def test_refinements_make_it_exact(self, path, prediction, schedule):
+        rough, exact = (
+            self.error(path, prediction, schedule, 6, refinements)
+            for refinements in (0, 8)
+        )
+        assert exact < 1e-3
+        assert exact < rough
+
+    def test_the_loops_do_the_same(self, path, prediction, schedule):
+        counts = (ops.convert_to_tensor(n, "int32") for n in (6, 8))
+        assert self.error(path, prediction, schedule, *counts) < 1e-3

@@ -91,8 +91,15 @@ def test_overflow_is_an_error(on_cuda):
             regen.decode(random(1, 2, 2, 3, 8))
 
 
-@pytest.mark.parametrize("source, num_steps", [("latents", 3), ("video", 1)])
-def test_nothing_waits_for_the_gpu(source, num_steps):
+@pytest.mark.parametrize(
+    "source, constants",
+    [
+        ("latents", {"num_steps": 3}),
+        ("video", {"num_steps": 1}),
+        ("both", {"num_steps": 2, "refinements": 1}),
+    ],
+)
+def test_nothing_waits_for_the_gpu(source, constants):
     """On the device `meta`, values that Python needs are an error."""
     import torch
 
@@ -100,14 +107,19 @@ def test_nothing_waits_for_the_gpu(source, num_steps):
     with torch.no_grad(), keras.device("meta"):
         for weight in regen.weights:
             weight._value = weight._value.to("meta")
-        shape = {"latents": (1, 2, 8, 9, 8), "video": (1, 5, 64, 72, 3)}[source]
+        shapes = {"latents": (1, 2, 8, 9, 8), "video": (1, 5, 64, 72, 3)}
         times = np.arange(5, dtype="float32")[None]
         area = diffusion.Sampling().area(times, [[0, 0]])
         inputs = regen._decoding_inputs(2, times, area, 1)
         inputs = {name: torch.as_tensor(x).to("meta") for name, x in inputs.items()}
-        inputs[source] = torch.empty(shape, device="meta")
-        model = regen._inference._decoding[source, "uint8"]._model
-        program = trace(model.call, inputs, {"num_steps": num_steps})
+        inference = regen._inference
+        if source == "both":
+            compiled = inference._inverting("log_snr")
+        else:
+            shapes = {source: shapes[source]}
+            compiled = inference._decoding(source, "uint8", "log_snr")
+        inputs |= {x: torch.empty(shapes[x], device="meta") for x in shapes}
+        program = trace(compiled._model.call, inputs, constants)
     copies = [
         node
         for node in program.graph.nodes

@@ -116,3 +116,74 @@ def test_it_adds_nothing_to_what_is_saved():
     regen = awaken(make_regen())
     regen.decode(random(1, 2, 2, 3, 8))
     assert {layer.name for layer in regen.layers} == {"encoder", "decoder"}
+
+
+INVERTED = {"num_steps": 5, "refinements": 4}
+
+
+def mild(regen):
+    """Small random values in all weights: a decoder that inversion can follow."""
+    for i, weight in enumerate(regen.trainable_variables):
+        noise = keras.random.normal(weight.shape, stddev=0.02, seed=i)
+        weight.assign(weight + noise)
+    return regen
+
+
+@pytest.mark.parametrize("schedule", diffusion.SCHEDULES)
+def test_the_noise_that_is_found_gives_the_video_back(schedule):
+    regen = mild(make_regen())
+    video = np.tanh(random(2, 5, 16, 24, 3))
+    latents = regen.encode(video)
+    noise = regen.invert(video, schedule=schedule, **INVERTED)
+    assert noise.shape == video.shape and noise.dtype == "float32"
+    again = regen.decode(latents, noise=noise, num_steps=5, schedule=schedule)
+    assert np.abs(again - video).max() < 0.01
+    # One sample alone has the same noise.
+    alone = regen.invert(video[1:], latents[1:], schedule=schedule, **INVERTED)
+    np.testing.assert_allclose(alone, noise[1:], atol=1e-3)
+
+
+def test_inversion_at_other_times_and_of_images():
+    regen = mild(make_regen())
+    video, times = np.tanh(random(1, 3, 16, 24, 3)), [-1.0, 0.5, 6.0]
+    latents = random(1, 2, 2, 3, 8)
+    noise = regen.invert(video, latents, times=times, **INVERTED)
+    again = regen.decode(latents, times=times, noise=noise, num_steps=5)
+    assert np.abs(again - video).max() < 0.01
+    image = video[:, :1]
+    noise = regen.invert(image, **INVERTED)
+    again = regen.decode(regen.encode(image), noise=noise, num_steps=5)
+    assert np.abs(again - image).max() < 0.01
+
+
+@compiles
+def test_a_second_inversion_traces_nothing(traces):
+    regen = mild(make_regen())
+    video = random(1, 5, 16, 24, 3)
+    regen.invert(video, num_steps=2)
+    count = len(traces)
+    assert count > 0
+    regen.invert(0.5 * video, num_steps=3, refinements=1)
+    assert len(traces) == count
+
+
+def test_wrong_inversions():
+    regen = make_regen()
+    video, latents = np.zeros((1, 5, 16, 24, 3)), np.zeros((1, 2, 2, 3, 8))
+    for arguments, message in (
+        ({"refinements": -1}, "refinements=-1"),
+        ({"num_steps": 0}, "num_steps=0"),
+        ({"schedule": "even"}, "uniform, log_snr. Received: schedule='even'"),
+        ({"times": [0.0]}, "`times` need `latents`"),
+        ({"times": [0.0], "latents": latents}, r"\(1, 1, 16, 24, 3\), uint8 or float"),
+        ({"latents": latents[:, :, :1]}, r"\(1, 5, 8, 24, 3\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            regen.invert(video, **arguments)
+    for noise, message in (
+        (np.zeros((1, 4, 16, 24, 3)), r"\(1, 5, 16, 24, 3\).*noise.shape=\(1, 4"),
+        (np.zeros(video.shape, int), "noise.dtype=int"),
+        (np.full(video.shape, np.nan), "Noise must be finite"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            regen.decode(latents, noise=noise)
