@@ -19,6 +19,7 @@ from keras_regen.cli import (
     demo,
     evaluate,
     export,
+    generate,
     info,
     metric_weights,
     train,
@@ -36,6 +37,7 @@ app = typer.Typer(
 app.command()(video.reconstruct)
 app.command()(video.encode)
 app.command()(video.decode)
+app.command()(generate.generate)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(export.export)
