@@ -19,6 +19,7 @@ def encode_dataset(
     chunking: str,
     text_encoder: str | None,
     only_index: bool,
+    ray_actors: int | None,
 ) -> None:
     """Encodes a set of videos into a directory; see `latents.LatentDataset`.
 
@@ -32,6 +33,7 @@ def encode_dataset(
         chunking: as for `VideoCodec`.
         text_encoder: str or None. The preset of a `KerasHubTextEncoder`.
         only_index: bool. Whether to encode no video.
+        ray_actors: int or None. Actors of Ray that encode, instead of this process.
 
     Raises:
         ValueError: if an argument is not as above.
@@ -39,9 +41,12 @@ def encode_dataset(
     console = make_console()
     part, count = _parse_shard(shard)
     load_keras(console)
-    from keras_regen.latents import LatentDataset
+    from keras_regen.latents import LatentDataset, encode_with_ray
 
-    codec = None if only_index else load_codec(preset, max_memory, chunking=chunking)
+    def make_codec():
+        return load_codec(preset, max_memory, chunking=chunking)
+
+    codec = None if only_index or ray_actors else make_codec()
     dataset = LatentDataset(codec, source, output, dtype, (part, count))
     output.mkdir(parents=True, exist_ok=True)
     # One shard embeds the texts of all, so that each is embedded once.
@@ -50,8 +55,12 @@ def encode_dataset(
     start, frames, encoded = time.perf_counter(), 0, 0
     total = len(dataset.videos)
     if not only_index:
-        items = tracked(dataset.encode(), "Encoding", total, console, "videos")
-        for _, new in items:
+        items = (
+            encode_with_ray(dataset, make_codec, ray_actors)
+            if ray_actors
+            else dataset.encode()
+        )
+        for _, new in tracked(items, "Encoding", total, console, "videos"):
             frames += new
             encoded += new > 0
     seconds = time.perf_counter() - start

@@ -197,6 +197,15 @@ def encode(
             "--index", help="Encode nothing: only write the index of a dataset."
         ),
     ] = False,
+    ray: Annotated[
+        int | None,
+        typer.Option(
+            metavar="ACTORS",
+            min=1,
+            help="Encode a dataset with so many actors of Ray, each with a GPU if Ray "
+            "knows of any.",
+        ),
+    ] = None,
     preset: PresetOption = DEFAULT_PRESET,
     chunking: Annotated[
         Chunking, typer.Option(help="Whether neighbouring chunks share a frame.")
@@ -231,12 +240,13 @@ def encode(
             str(chunking),
             text_encoder,
             index,
+            ray,
         )
         return
-    if text_encoder is not None or index:
+    if text_encoder is not None or index or ray:
         raise ValueError(
-            "--text-encoder and --index are for a --dataset. "
-            f"Received: text_encoder={text_encoder}, index={index}"
+            "--text-encoder, --index and --ray are for a --dataset. "
+            f"Received: text_encoder={text_encoder}, index={index}, ray={ray}"
         )
     if video is None:
         raise ValueError("There must be a video or --dataset DIR. Received: neither")

@@ -7,6 +7,7 @@ from keras_regen.latents.latent_dataset import LatentDataset
 from keras_regen.latents.latent_statistics import LatentStatistics
 from keras_regen.latents.latents import Latents
 from keras_regen.latents.latents_file import LatentsWriter
+from keras_regen.latents.ray_encoding import encode_with_ray
 from keras_regen.lazy import lazy_exports
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ __all__ = [
     "LatentStatistics",
     "Latents",
     "LatentsWriter",
+    "encode_with_ray",
 ]
 
 # Importing these imports Keras, which importing the package does not.

@@ -83,34 +83,37 @@ class FilesPart:
                     f"Received: {name}={codec[name]} in {path}"
                 )
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """What `from_values` takes, in a form that can be written as JSON."""
+        sums = self.statistics.sums
+        return {"files": self.files, "sums": sums, "codec": self.codec}
+
+    @classmethod
+    def from_values(cls, values: Mapping[str, Any]) -> Self:
+        """Returns the part that has these `values`."""
+        statistics = LatentStatistics()
+        statistics.add(values["sums"])
+        return cls(values["files"], statistics, values["codec"])
+
     def save(self, path: pathlib.Path, key: str) -> None:
         """Writes a file that `load` reads, if it is given the same key."""
-        values = {
-            "key": key,
-            "files": self.files,
-            "sums": self.statistics.sums,
-            "codec": self.codec,
-        }
         with AtomicOutput(path, "part of the index") as output:
-            output.temporary.write_text(json.dumps(values))
+            output.temporary.write_text(json.dumps({"key": key, **self.values}))
 
     @classmethod
     def load(cls, path: pathlib.Path, key: str) -> Self | None:
         """Reads a file that `save` wrote; None if there is none with this key."""
         try:
             values = parse_json(path.read_bytes())
-            if values["key"] != key:
-                return None
-            statistics = LatentStatistics()
-            statistics.add(values["sums"])
-            return cls(values["files"], statistics, values["codec"])
+            return cls.from_values(values) if values["key"] == key else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
 
-def part_key(videos: Sequence[str], encoder_id: str | None) -> str:
-    """Returns the key of a part: what it would be useless without."""
-    return hashlib.sha256(json.dumps([*videos, encoder_id]).encode()).hexdigest()
+def part_key(videos: Sequence[str]) -> str:
+    """Returns the key of the part of some videos."""
+    return hashlib.sha256(json.dumps(list(videos)).encode()).hexdigest()
 
 
 # === The index ===

@@ -49,6 +49,7 @@ class LatentDataset:
         videos: list of str. Paths of the shard's videos.
         texts: list of str. All texts of all videos, each once.
         skipped: dict from the path of a video to the reason why it was not encoded.
+        part: what `finish` need not read again, after `encode_with_ray`, or None.
 
     Raises:
         ValueError: if there are no videos, some of their paths are absolute and others
@@ -87,6 +88,7 @@ class LatentDataset:
                 f"texts: give it another name. Received: {clash[0]}"
             )
         self.skipped: dict[str, str] = {}
+        self.part: FilesPart | None = None
 
     def path(self, video: str) -> pathlib.Path:
         """Returns the path of a video's latents: its own, below the common folder."""
@@ -105,32 +107,35 @@ class LatentDataset:
             encoded: 0 if its latents existed, or if it was skipped.
 
         Raises:
-            ValueError: if another encoder made the latents that exist.
+            ValueError: if there is no codec, or another encoder made the latents that
+                exist.
             OutputError: if a file cannot be written.
         """
-        codec = self._codec()
         for video in self.videos:
-            path = self.path(video)
-            if path.exists():
-                _check(codec, path)
-                yield video, 0
-                continue
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                frames = len(codec.encode(video, path, dtype=self.dtype))
-            except OutputError:
-                # Nor could those of the next video be written.
-                raise
-            except ValueError as error:
-                self.skipped[video] = str(error)
-                logger.warning("%s", error)
-                frames = 0
-            yield video, frames
+            yield video, self.encode_video(video)
 
-    def _codec(self):
+    def encode_video(self, video: str) -> int:
+        """Encodes one video; see `encode`.
+
+        Returns:
+            The number of frames that were encoded.
+        """
         if self.codec is None:
             raise ValueError("To encode, give a codec. Received: codec=None")
-        return self.codec
+        path = self.path(video)
+        if path.exists():
+            _check(self.codec, path)
+            return 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return len(self.codec.encode(video, path, dtype=self.dtype))
+        except OutputError:
+            # Nor could those of the next video be written.
+            raise
+        except ValueError as error:
+            self.skipped[video] = str(error)
+            logger.warning("%s", error)
+            return 0
 
     def embed_texts(
         self,
@@ -182,10 +187,12 @@ class LatentDataset:
             ValueError: as for `write_index`.
         """
         index, count = self.shard
+        own = self.part
         if count == 1:
-            return self.write_index()
-        files = [path for path in map(self.path, self.videos) if path.exists()]
-        own = FilesPart.read(self.directory, files)
+            return self.write_index() if own is None else self._write(own)
+        if own is None:
+            files = [path for path in map(self.path, self.videos) if path.exists()]
+            own = FilesPart.read(self.directory, files)
         own.save(self._part_path(index), self._part_key(index))
         parts = [
             FilesPart.load(self._part_path(i), self._part_key(i)) for i in range(count)
@@ -200,7 +207,7 @@ class LatentDataset:
         return self.directory / f".index-{index}-of-{self.shard[1]}.json"
 
     def _part_key(self, index):
-        return part_key(self._every[index :: self.shard[1]], self._codec().encoder_id)
+        return part_key(self._every[index :: self.shard[1]])
 
     def _write(self, part):
         if not part.files:

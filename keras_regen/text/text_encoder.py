@@ -13,12 +13,15 @@ class TextEncoder(Protocol):
     `KerasHubTextEncoder` reads any text, and `TextEmbeddings` holds those of known
     texts. Any other object with this method and attribute does too.
 
-    Attributes:
-        encoder_id: str. The digest of the encoder's weights and vocabulary: equal for
-            encoders that embed texts alike.
     """
 
-    encoder_id: str
+    @property
+    def encoder_id(self) -> str:
+        """The digest of the encoder's weights and vocabulary.
+
+        Encoders of the same digest embed texts alike.
+        """
+        ...
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Embeds texts.
