@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from keras_regen.data.bucket import Bucket
+from keras_regen.data.moving_digits import MovingDigit, MovingDigits
 from keras_regen.lazy import lazy_exports
 
 if TYPE_CHECKING:
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bucket",
+    "MovingDigit",
+    "MovingDigits",
     "VideoClips",
 ]
 

@@ -88,7 +88,7 @@ def is_held_out(digit: int, colour: str) -> bool:
 
 
 class MovingDigits:
-    """Clips of a handwritten digit that moves over a black picture and around its edges.
+    """Clips of a handwritten digit that moves over black, and around the edges.
 
     Needs scikit-learn, whose digits these are: 1797 pictures of 8x8 pixels. Clip `i`
     depends only on (split, seed, i).
@@ -141,6 +141,18 @@ class MovingDigits:
         self.num_frames = num_frames
         self.seed = seed
         self.samples, self.digits = read_samples(test=split != "train")
+        # The colours of each digit that has some.
+        self._colours = [
+            (digit, colours)
+            for digit in range(len(DIGITS))
+            if (
+                colours := [
+                    colour
+                    for colour in COLOURS
+                    if is_held_out(digit, colour) == (split == "held_out")
+                ]
+            )
+        ]
         self._entropy = (splits.index(split), seed)
 
     def __len__(self) -> int:
@@ -157,13 +169,9 @@ class MovingDigits:
             raise IndexError(f"There are {len(self)} clips. Received: index={index}")
         rng = np.random.default_rng((*self._entropy, index))
         # Every digit equally often, whatever the number of its samples.
-        digit = int(rng.integers(10))
+        digit = self._colours[rng.integers(len(self._colours))][0]
         sample = rng.choice(np.flatnonzero(self.digits == digit))
-        colours = [
-            colour
-            for colour in COLOURS
-            if is_held_out(digit, colour) == (self.split == "held_out")
-        ]
+        colours = dict(self._colours)[digit]
         shown = MovingDigit(
             digit,
             *(str(rng.choice(list(names))) for names in (colours, DIRECTIONS, SPEEDS)),

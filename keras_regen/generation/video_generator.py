@@ -336,8 +336,8 @@ class VideoGenerator:
         check_whole(1, 2**30, num_frames=num_frames, height=height, width=width)
         if given and num_frames <= given.num_frames:
             raise ValueError(
-                f"The video must be longer than the {given.num_frames} frames up to the "
-                f"last one given. Received: num_frames={num_frames}"
+                f"The video must be longer than the {given.num_frames} frames up to "
+                f"the last one given. Received: num_frames={num_frames}"
             )
         condition = self._condition(prompt, label)
         if guidance is None:
