@@ -56,7 +56,9 @@ class DigitReader:
         seen /= seen.max() + 1e-9
         colour = min(
             COLOURS,
-            key=lambda x: np.square(seen - np.divide(COLOURS[x], max(COLOURS[x]))).sum(),
+            key=lambda x: np.square(
+                seen - np.divide(COLOURS[x], max(COLOURS[x]))
+            ).sum(),
         )
         digit = self._classifier.predict(_centred(grey)[None])[0]
         return MovingDigit(int(digit), colour, direction, speed)

@@ -129,6 +129,12 @@ class LatentDiffusion(TrainedModel):
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         latents = ops.cast(_as_dict(inputs)["latents"], "float32")
+        patch = self.transformer.patch_size
+        if any(side is not None and side % patch for side in latents.shape[2:4]):
+            raise ValueError(
+                f"Rows and columns must be multiples of the patch size, {patch}. "
+                f"Received: latents.shape={tuple(latents.shape)}"
+            )
         mean, std = self._alternating(ops.shape(latents)[1])
         return (latents - mean) / std
 
@@ -271,17 +277,23 @@ class LatentDiffusion(TrainedModel):
             self.transformer, len(seeds), text=text, text_mask=text_mask, label=label
         )
         frames = 2 * first_chunk + np.arange(2 * num_chunks)
-        x = np.stack([self._noise(seed, frames, size) for seed in seeds])
+        # Whole patches of the transformer; what is over is cropped at the end.
+        patch = self.transformer.patch_size
+        whole = tuple(-(-side // patch) * patch for side in size)
+        x = np.stack([self._noise(seed, frames, whole) for seed in seeds])
         mask = np.zeros(x.shape[:2], "float32")
         mean, std = (ops.convert_to_numpy(v) for v in self._alternating(len(frames)))
         if given is not None:
-            if given.latents.shape != x.shape:
+            shape = (*x.shape[:2], *size, x.shape[-1])
+            if given.latents.shape != shape:
                 raise ValueError(
-                    f"Given latents must have shape {x.shape}. "
+                    f"Given latents must have shape {shape}. "
                     f"Received: given.latents.shape={given.latents.shape}"
                 )
             mask = given.mask.astype("float32")
             clean = np.where(mask[..., None, None, None], given.latents, 0.0)
+            over = ((0, whole[i] - size[i]) for i in (0, 1))
+            clean = np.pad(clean, ((0, 0), (0, 0), *over, (0, 0)), "edge")
             x = np.where(mask[..., None, None, None], (clean - mean) / std, x)
         times = np.linspace(self.prediction.max_time, 0.0, num_steps + 1)
         times = time_shift * times / (1.0 + (time_shift - 1.0) * times)
@@ -299,7 +311,7 @@ class LatentDiffusion(TrainedModel):
             x = x[: len(seeds)]
             if callback is not None:
                 callback(step + 1, num_steps)
-        latents = x * std + mean
+        latents = (x * std + mean)[:, :, : size[0], : size[1]]
         if not np.all(np.isfinite(latents)):
             raise ValueError(
                 "Generated latents must be finite; half precision can overflow. "

@@ -10,9 +10,11 @@ from keras_regen.layers import (
     AlternatingDense,
     LatentOutput,
     LatentTransformerBlock,
+    Patchify,
     RotaryPositions,
     TextTokens,
     TimestepEmbedding,
+    Unpatchify,
 )
 from keras_regen.models import (
     FunctionalModel,
@@ -55,8 +57,10 @@ class LatentTransformer(FunctionalModel):
             `None`.
         remat: bool. Whether the backward pass computes each block again instead of
             keeping its activations. Defaults to `False`.
-        window: tuple `(frames, rows, columns)` of int or None, in latents, or None. See
+        window: tuple `(frames, rows, columns)` of int or None, in tokens, or None. See
             `DiTDecoder`. Defaults to `None`, full attention.
+        patch_size: int. A token is a square of as many latents on each side, which must
+            divide `h` and `w`. Defaults to `1`.
 
     Call arguments:
         inputs: dict of
@@ -102,6 +106,7 @@ class LatentTransformer(FunctionalModel):
         num_labels: int | None = None,
         remat: bool = False,
         window: Sequence[int | None] | None = None,
+        patch_size: int = 1,
         dtype: str | keras.DTypePolicy | None = None,
         name: str | None = None,
         trainable: bool = True,
@@ -137,7 +142,7 @@ class LatentTransformer(FunctionalModel):
             for i in range(depth)
         ]
         latent_output = LatentOutput(
-            units, latent_channels, dtype=dtype, name="latent_output"
+            units, latent_channels * patch_size**2, dtype=dtype, name="latent_output"
         )
 
         # === Functional Model ===
@@ -146,7 +151,8 @@ class LatentTransformer(FunctionalModel):
             "timestep": keras.Input((None,), name="timestep"),
             "times": keras.Input((None,), name="times"),
         }
-        x = embedding(inputs["latents"])
+        x = Patchify(patch_size, dtype=dtype, name="patchify")(inputs["latents"])
+        x = embedding(x)
         angles = rotary_positions(x, inputs["times"])
         t = timestep_embedding(inputs["timestep"])
         text = ()
@@ -170,7 +176,9 @@ class LatentTransformer(FunctionalModel):
         shared = modulation(ops.silu(t))
         for block in blocks:
             x = block(x, shared, angles, *text)
-        outputs = latent_output(x, t)
+        outputs = Unpatchify(patch_size, dtype="float32", name="unpatchify")(
+            latent_output(x, t)
+        )
         super().__init__(inputs, outputs, dtype, name=name, trainable=trainable)
 
         # === Config ===
@@ -183,6 +191,7 @@ class LatentTransformer(FunctionalModel):
         self.num_labels = num_labels
         self.remat = remat
         self.window = window
+        self.patch_size = patch_size
 
     @classmethod
     def from_architecture(cls, name: TransformerSize, **kwargs: Any) -> Self:

@@ -152,6 +152,16 @@ class TestGeneration:
         )
         np.testing.assert_array_equal(following[:, 2:], pieces[1])
 
+    def test_sizes_that_are_no_whole_patches(self):
+        model = make_generator(transformer={"patch_size": 2})
+        first = np.random.default_rng(0).normal(size=(1, 1, 3, 5, 8)).astype("float32")
+        given = GivenFrames.first(first, 1)
+        latents = model.generate(1, (3, 5), 0, label=[1], num_steps=2, given=given)
+        assert latents.shape == (1, 2, 3, 5, 8)
+        np.testing.assert_array_equal(latents[:, :1], first)
+        with pytest.raises(ValueError, match="multiples of the patch size, 2"):
+            model(np.zeros((1, 2, 3, 4, 8)))
+
     def test_time_shift(self, model, monkeypatch):
         seen = []
         step = model._step

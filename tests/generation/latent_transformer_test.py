@@ -39,6 +39,21 @@ def test_any_shape(transformer):
         assert predict(transformer, inputs).shape == (*size, 8)
 
 
+def test_patches():
+    model = awaken(LatentTransformer(units=32, depth=2, num_heads=2, patch_size=2))
+    inputs = make_inputs(rows=4, columns=2)
+    base = predict(model, inputs)
+    assert base.shape == (2, 4, 4, 2, 8)
+    # Latents of one patch are in one token, each in its place.
+    for row, column in ((0, 0), (0, 1), (3, 1)):
+        latents = inputs["latents"].copy()
+        latents[:, :, row, column] += 1.0
+        changed = predict(model, {**inputs, "latents": latents})
+        assert np.abs(changed - base).max(axis=(0, 1, 2, 3)).min() > 1e-4
+    half = predict(model, {**inputs, "latents": inputs["latents"][:, :, :2]})
+    assert half.shape == (2, 4, 2, 2, 8)
+
+
 def test_only_distances_in_time_matter(transformer):
     inputs = make_inputs(**text())
     here = predict(transformer, inputs)
