@@ -157,22 +157,23 @@ def parse_json(text: str | bytes) -> Any:
     raise _too_deep()
 
 
-def read_small(path: pathlib.Path) -> bytes:
+def read_small(path: pathlib.Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     """Returns the bytes of a file that need not be trusted.
 
     Args:
         path: `pathlib.Path`.
+        max_bytes: int. Defaults to 64 MiB.
 
     Raises:
         OSError: if it cannot be read.
         ValueError: if it is a device or another thing that is not a file, or is larger
-            than 64 MiB; the message is the reason alone.
+            than `max_bytes`; the message is the reason alone.
     """
     size = path.stat().st_size
     if not path.is_file():
         raise ValueError("it is not a file")
-    if size > MAX_TEXT_BYTES:
-        raise ValueError(f"it has {size} bytes, more than {MAX_TEXT_BYTES}")
+    if size > max_bytes:
+        raise ValueError(f"it has {size} bytes, more than {max_bytes}")
     return path.read_bytes()
 
 

@@ -19,6 +19,8 @@ from keras_regen.latents.latents import Latents
 
 INDEX = "index.json"
 TEXT = "text.h5"
+# A million files take about 150 MB.
+_MAX_BYTES = 2**28
 _CODEC = ("temporal_compression", "chunking", "encoder_id", "preset")
 
 
@@ -167,16 +169,14 @@ def write_index(
         if row.get("label"):
             file["label"] = places[row["label"][0]]
         files.append(file)
-    index = {
-        **part.codec,
-        "files": files,
-        "latent_statistics": part.statistics.result(),
-    }
+    index = {**part.codec, "latent_statistics": part.statistics.result()}
     if names:
         index["labels"] = names
     with AtomicOutput(directory / INDEX, "index") as output:
-        output.temporary.write_text(json.dumps(index, indent=1) + "\n")
-    return index
+        # A file a line.
+        head, lines = json.dumps(index)[:-1], ",\n".join(map(json.dumps, files))
+        output.temporary.write_text(f'{head}, "files": [\n{lines}\n]}}\n')
+    return {**index, "files": files}
 
 
 def _earlier_conditions(directory):
@@ -217,7 +217,7 @@ def read_index(directory: pathlib.Path) -> DatasetIndex:
             f"A directory of latents has an {INDEX}. Received: {path.parent}"
         )
     try:
-        index = parse_json(read_small(path))
+        index = parse_json(read_small(path, _MAX_BYTES))
         files, statistics = index["files"], index["latent_statistics"]
         labels = _checked_names("labels", index.get("labels", []))
         for file in files:

@@ -133,4 +133,5 @@ def _import_ray():
             'Encoding with Ray needs it: pip install "keras-regen[ray]".'
         ) from error
     ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     return ray
