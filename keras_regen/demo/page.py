@@ -142,49 +142,105 @@ def build_page(regenerator: "Regenerator") -> Any:
         title="keras-regen", analytics_enabled=False, delete_cache=CLEANING
     ) as page:
         gr.Markdown(introduction)
-        with gr.Row():
-            with gr.Column(scale=1, min_width=320):
-                video = gr.Video(
-                    label="Clip", sources=["upload"], height=220, elem_id="clip"
-                )
-                gr.Examples(
-                    [[str(bundled_clip(name))] for name in CLIPS],
-                    [video],
-                    label="Or one of these",
-                )
-                preset = gr.Dropdown(
-                    regenerator.presets, value=regenerator.presets[0], label="Preset"
-                )
-                with gr.Row():
-                    steps = gr.Slider(1, MAX_STEPS, 1, step=1, label="Steps")
-                    seed = gr.Number(0, label="Seed", precision=0, minimum=0)
-                with gr.Row():
-                    speed = gr.Dropdown([*SPEEDS], value="2 times", label="Slow motion")
-                    rate = gr.Dropdown(
-                        [*RATES], value="as the clip", label="Its frames/s"
-                    )
-                button = gr.Button("Re-generate", variant="primary")
-            with gr.Column(scale=2, min_width=480):
-                with gr.Row():
-                    original = _player(gr, "Original", "original")
-                    decoded = _player(gr, "From the latents", "decoded")
-                with gr.Row():
-                    with gr.Column():
-                        slow = _player(gr, "Slow motion", "slow")
-                    with gr.Column():
-                        summary = gr.Markdown(elem_id="summary", min_height=180)
-                        latents = gr.DownloadButton(
-                            "Latents", interactive=False, elem_id="latents"
-                        )
-        button.click(
-            _make_handler(gr, regenerator),
-            [video, preset, steps, seed, speed, rate],
-            [original, decoded, summary, latents, slow],
-            show_progress_on=[summary],
-            concurrency_limit=1,
-            api_visibility="private",
-        )
+        with gr.Tab("Re-generate"):
+            _add_regeneration(gr, regenerator)
+        if regenerator.generators:
+            with gr.Tab("Generate"):
+                _add_generation(gr, regenerator)
     return page
+
+
+def _add_regeneration(gr, regenerator):
+    """Adds what makes latents of a clip, and the clip again from them."""
+    with gr.Row():
+        with gr.Column(scale=1, min_width=320):
+            video = gr.Video(
+                label="Clip", sources=["upload"], height=220, elem_id="clip"
+            )
+            gr.Examples(
+                [[str(bundled_clip(name))] for name in CLIPS],
+                [video],
+                label="Or one of these",
+            )
+            preset = gr.Dropdown(
+                regenerator.presets, value=regenerator.presets[0], label="Preset"
+            )
+            with gr.Row():
+                steps = gr.Slider(1, MAX_STEPS, 1, step=1, label="Steps")
+                seed = gr.Number(0, label="Seed", precision=0, minimum=0)
+            with gr.Row():
+                speed = gr.Dropdown([*SPEEDS], value="2 times", label="Slow motion")
+                rate = gr.Dropdown([*RATES], value="as the clip", label="Its frames/s")
+            button = gr.Button("Re-generate", variant="primary")
+        with gr.Column(scale=2, min_width=480):
+            with gr.Row():
+                original = _player(gr, "Original", "original")
+                decoded = _player(gr, "From the latents", "decoded")
+            with gr.Row():
+                with gr.Column():
+                    slow = _player(gr, "Slow motion", "slow")
+                with gr.Column():
+                    summary = gr.Markdown(elem_id="summary", min_height=180)
+                    latents = gr.DownloadButton(
+                        "Latents", interactive=False, elem_id="latents"
+                    )
+    button.click(
+        _make_handler(gr, regenerator),
+        [video, preset, steps, seed, speed, rate],
+        [original, decoded, summary, latents, slow],
+        show_progress_on=[summary],
+        concurrency_limit=1,
+        api_visibility="private",
+    )
+
+
+def _add_generation(gr, regenerator):
+    """Adds what makes a video from a text."""
+    with gr.Row():
+        with gr.Column(scale=1, min_width=320):
+            prompt = gr.Textbox(label="Text", elem_id="prompt")
+            examples = [
+                [text]
+                for name in regenerator.generators
+                for text in regenerator.examples(name)
+            ]
+            gr.Examples(examples, [prompt], label="Or one of these")
+            preset = gr.Dropdown(
+                regenerator.generators,
+                value=regenerator.generators[0],
+                label="Generator",
+            )
+            with gr.Row():
+                frames = gr.Slider(9, 144, 36, step=9, label="Frames")
+                seed = gr.Number(0, label="Seed", precision=0, minimum=0)
+            button = gr.Button("Generate", variant="primary", elem_id="generate")
+        with gr.Column(scale=2, min_width=480):
+            generated = _player(gr, "Generated", "generated")
+
+    def handle(prompt, preset, frames, seed, progress=gr.Progress()):  # noqa: B008
+        def report(done, total, what):
+            progress((done, total), desc=what, unit="frames")
+
+        with tempfile.TemporaryDirectory(prefix="keras-regen-") as folder:
+            output = pathlib.Path(folder) / "generated.mp4"
+            with _readable_errors(gr):
+                regenerator.generate(
+                    prompt,
+                    output,
+                    preset,
+                    num_frames=int(frames),
+                    seed=seed,
+                    progress=report,
+                )
+            yield str(output)
+
+    button.click(
+        handle,
+        [prompt, preset, frames, seed],
+        [generated],
+        concurrency_limit=1,
+        api_visibility="private",
+    )
 
 
 def _theme():

@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keras_regen.checks import check_real
+from keras_regen.checks import check_real, check_whole
 from keras_regen.codec import VideoCodec
+from keras_regen.generation import VideoGenerator
 from keras_regen.latents import Latents
 from keras_regen.metrics import psnr, ssim
-from keras_regen.models import bundled_presets, load_model
+from keras_regen.models import bundled_presets, load_model, preset_metadata
 from keras_regen.pixels import to_uint8
 from keras_regen.video import VideoReader, VideoWriter
 
 # H.264 that every browser plays has sides that are even.
 _EVEN = 2
-# Slow motion may generate any number of frames from a clip: this many take minutes on a
+# Slow motion and texts may generate any number of frames: this many take minutes on a
 # CPU.
-_MAX_SLOW_FRAMES = 600
+_MAX_FRAMES = 600
 # More frames a second than this are cut off together with what exceeds `max_seconds`.
 _MAX_FPS = 60
 
@@ -84,6 +85,7 @@ class Regenerator:
 
     Attributes:
         presets: list of str. All presets that are offered.
+        generators: list of str. The bundled generators, loaded when they are used.
 
     Raises:
         ValueError: if an argument is not as above, or a preset cannot be loaded.
@@ -102,7 +104,9 @@ class Regenerator:
         self.max_seconds = max_seconds
         self.max_side = max_side
         self.max_memory = max_memory
+        self.generators = bundled_presets("generator")
         self._codecs: dict[str, VideoCodec] = {}
+        self._generators: dict[str, VideoGenerator] = {}
         self._lock = threading.Lock()
         self._closed = threading.Event()
         for preset in presets:
@@ -209,7 +213,7 @@ class Regenerator:
         rate = latents.fps if fps is None else fps
         check_real(1, 240, fps=rate)
         frames = len(latents)
-        most = max(1, int(_MAX_SLOW_FRAMES * speed * latents.fps / rate))
+        most = max(1, int(_MAX_FRAMES * speed * latents.fps / rate))
         with self._lock:
             self.codec(preset or self.presets[0]).decode(
                 latents[:most],
@@ -222,6 +226,61 @@ class Regenerator:
             )
         shown = "" if most >= frames else f" Of the first {most / latents.fps:.1f} s."
         return f"{speed:g} times the speed, {rate:g} frames/s.{shown}"
+
+    def generator(self, preset: str) -> VideoGenerator:
+        """Returns the `VideoGenerator` of a bundled preset, loaded once."""
+        if preset not in self.generators:
+            raise ValueError(
+                f"The generators are {', '.join(self.generators)}. "
+                f"Received: preset={preset}"
+            )
+        if preset not in self._generators:
+            loaded = VideoGenerator.from_preset(preset, max_memory=self.max_memory)
+            self._generators[preset] = loaded
+        return self._generators[preset]
+
+    def examples(self, preset: str) -> list[str]:
+        """Returns texts to try on a bundled generator, which its metadata lists."""
+        return list(preset_metadata(preset).get("examples", []))
+
+    def generate(
+        self,
+        prompt: str,
+        output: str | pathlib.Path,
+        preset: str,
+        num_frames: int | None = None,
+        num_steps: int | None = None,
+        guidance: float | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        """Generates a video from a text.
+
+        Args:
+            prompt: str.
+            output: path of the `.mp4` to write.
+            preset: str. One of `generators`.
+            num_frames: int or None, at most 600. Defaults to the preset's.
+            num_steps: see `VideoGenerator.generate`.
+            guidance: see `VideoGenerator.generate`.
+            seed: see `VideoGenerator.generate`.
+            progress: as for `regenerate`.
+
+        Raises:
+            ValueError: if an argument is not as above.
+        """
+        if num_frames is not None:
+            check_whole(1, _MAX_FRAMES, num_frames=num_frames)
+        with self._lock:
+            self.generator(preset).generate(
+                prompt,
+                output,
+                num_frames=num_frames,
+                num_steps=num_steps,
+                guidance=guidance,
+                seed=seed,
+                progress=self._report(progress, "Generating"),
+            )
 
     def close(self) -> None:
         """Ends the work that is under way, and waits until it has ended.
