@@ -18,7 +18,7 @@ from keras_regen.codec.memory import (
 from keras_regen.codec.pipeline import map_in_thread
 from keras_regen.codec.tiling import Tiling
 from keras_regen.diffusion import Sampling
-from keras_regen.latents import ChunkLayout
+from keras_regen.latents import ChunkLayout, noise_at
 from keras_regen.models import (
     ConvAutoencoder,
     ConvDecoder,
@@ -37,9 +37,10 @@ _TILE_SIZES = (16, 12, 8, 4)
 # Chunks that are decoded together: float array `(n, 2, rows, columns, C)`, n up to
 # `chunks_at_once`; float64 array `(n, num_frames)`, in frames from each chunk's first;
 # int array `(n,)`, the number of each chunk's first frame in the video; list of n int,
-# each chunk's own place among `chunks_at_once`; and anything that the caller wants back
-# when the group is decoded.
-Group = collections.namedtuple("Group", "latents times starts places info")
+# each chunk's own place among `chunks_at_once`; list of each chunk's noise, an array
+# `(tiles, F, rows, columns, 3)` at the layout's `decoded_times`, or None; and anything
+# that the caller wants back when the group is decoded.
+Group = collections.namedtuple("Group", "latents times starts places noise info")
 # Some tiles of a group. `items` are a tuple (chunk, pass, tile) for every place in the
 # batch, or None where the group has no chunk.
 _Batch = collections.namedtuple("_Batch", "group items is_first is_last")
@@ -159,6 +160,8 @@ class ChunkDecoder:
         model: a `Regen` or a `ConvAutoencoder`.
         plan: a `DecodingPlan`.
         sampling: a `Sampling`.
+        blend_frames: int. Frames before the chunk that its noise has, if any. Defaults
+            to `0`.
 
     Attributes:
         plan: the `DecodingPlan`.
@@ -168,11 +171,16 @@ class ChunkDecoder:
     """
 
     def __init__(
-        self, model: Regen | ConvAutoencoder, plan: DecodingPlan, sampling: Sampling
+        self,
+        model: Regen | ConvAutoencoder,
+        plan: DecodingPlan,
+        sampling: Sampling,
+        blend_frames: int = 0,
     ) -> None:
         self.plan = plan
         self._model = model
         self._sampling = sampling
+        self._blend_frames = blend_frames
         # One array for all groups, so that memory neither grows nor fragments.
         self._video = np.empty(
             (plan.chunks_at_once, plan.num_frames, plan.height, plan.width, 3),
@@ -242,7 +250,7 @@ class ChunkDecoder:
         # Where there is no chunk, a tile is decoded that is not used.
         unused = next(filter(None, batch.items))
         items = [unused if item is None else item for item in batch.items]
-        latents, times, corners = [], [], []
+        latents, times, corners, noise = [], [], [], []
         for chunk, i, tile in items:
             row, column = tiling.corners[tile]
             latents.append(
@@ -255,12 +263,16 @@ class ChunkDecoder:
             )
             times.append(group.times[chunk, i :: self.plan.passes])
             corners.append((PATCH * row, PATCH * column))
+            if group.noise[chunk] is not None:
+                stored = group.noise[chunk][tile]
+                noise.append(noise_at(stored, self._blend_frames, times[-1]))
         times, starts = np.stack(times), group.starts[[item[0] for item in items]]
         area = self._sampling.area(times + starts[:, None], corners)
+        start = np.stack(noise) if noise else area
         return self._model.generate(
             np.stack(latents),
             times,
-            area,
+            start,
             self._sampling.num_steps,
             schedule=self._sampling.schedule,
         )

@@ -78,7 +78,8 @@ def _groups(timeline, layout, decoder):
         times = np.clip(timeline.times[numbers], windows[:, 0], windows[:, 1])
         latents = np.stack([c.latents for c in group])
         places = [c.number % size for c in group]
-        yield Group(latents, times - starts[:, None], starts, places, group)
+        noise = [c.noise for c in group]
+        yield Group(latents, times - starts[:, None], starts, places, noise, group)
 
 
 class _Stitcher:

@@ -22,6 +22,7 @@ class Tiling:
             `size`. Defaults to `2`.
 
     Attributes:
+        size: int.
         corners: list of `(row, column)`, the first of every tile.
         tile_rows: int. Rows of every tile.
         tile_columns: int. Columns of every tile.
@@ -36,6 +37,7 @@ class Tiling:
     def __init__(
         self, rows: int, columns: int, size: int, overlap: int = _OVERLAP
     ) -> None:
+        self.size = size
         self._row_starts, self.tile_rows = _cover(rows, size, overlap)
         self._column_starts, self.tile_columns = _cover(columns, size, overlap)
         self.corners = [*itertools.product(self._row_starts, self._column_starts)]

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from keras_regen.latents import ChunkLayout, Latents
 from keras_regen.types import StrPath
 
-# A chunk's number, its latents as a float32 array `(2, rows, columns, C)`, and whether
-# no chunk follows.
-Chunk = collections.namedtuple("Chunk", "number latents is_last")
+# A chunk's number, its latents as a float32 array `(2, rows, columns, C)`, its noise as
+# an array `(tiles, F, rows, columns, 3)` or None, and whether no chunk follows.
+Chunk = collections.namedtuple("Chunk", "number latents noise is_last")
 # The frames of a piece, from `start` to `stop - 1`, and the seconds at which they are
 # shown, and at which the last one ends.
 _Seconds = collections.namedtuple("_Seconds", "start stop times")
@@ -135,7 +135,17 @@ class Timeline:
             if following is None and self.count is None:
                 if isinstance(self.times, _EvenTimes):
                     self.count = self._count(self.times, piece.stop)
-            yield Chunk(number, np.asarray(array, "float32"), following is None)
+            if (piece.noise is None) != (self.first.noise is None):
+                raise ValueError(
+                    "All pieces must have noise, or none. "
+                    f"Received: noise={piece.noise} of chunk {number}"
+                )
+            noise = None
+            if piece.noise is not None:
+                i = number - piece.first_chunk
+                noise = np.asarray(piece.noise.array[i : i + 1])[0]
+            array = np.asarray(array, "float32")
+            yield Chunk(number, array, noise, following is None)
             this = following
 
     def _arrived(self, piece):

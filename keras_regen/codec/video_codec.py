@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import dataclasses
 import fractions
 import pathlib
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike
 from keras_regen.checks import suggest_arguments
 from keras_regen.codec.chunk_decoder import ChunkDecoder, DecodingPlan
 from keras_regen.codec.chunk_encoder import ChunkEncoder, EncodingPlan
+from keras_regen.codec.chunk_inverter import ChunkInverter, windows
 from keras_regen.codec.frames import ChunkReader, VideoLike, open_frames
 from keras_regen.codec.memory import waiting_frames
 from keras_regen.codec.pipeline import (
@@ -25,13 +27,14 @@ from keras_regen.codec.pipeline import (
 from keras_regen.codec.stitcher import decoded_frames
 from keras_regen.codec.timeline import LatentsLike, Timeline
 from keras_regen.diffusion import DEFAULT_SCHEDULE, Sampling, ScheduleName
-from keras_regen.latents import ChunkLayout, Latents, LatentsWriter
+from keras_regen.latents import ChunkLayout, InvertedNoise, Latents, LatentsWriter
 from keras_regen.models import ConvAutoencoder, Regen
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 from keras_regen.pixels import latent_size
 from keras_regen.sizes import parse_memory
 from keras_regen.types import StrPath
 from keras_regen.video import Sound, VideoWriter, tell_without_sound
+from keras_regen.weights_digest import weights_digest
 
 # Called with the numbers of frames that are done and, once it is known, of all.
 Progress: TypeAlias = Callable[[int, int | None], object]
@@ -112,6 +115,7 @@ class VideoCodec:
         # Raises ValueError for an invalid chunking or number of frames.
         self._layout(chunking)
         self._encoder_id: str | None = None
+        self._decoder_id: str | None = None
 
     def __repr__(self) -> str:
         model = self.model
@@ -194,6 +198,11 @@ class VideoCodec:
 
     def _encoded(self, frames, plan=None):
         """Yields the `Latents` of each chunk of `Frames`."""
+        for latents, _ in self._encoded_chunks(frames, plan):
+            yield latents
+
+    def _encoded_chunks(self, frames, plan=None):
+        """Yields the `Latents` of each chunk, and its pixels, until the next."""
         plan = plan or self._plan_encoding(frames)
         layout = self._layout(self.chunking)
         encoder = ChunkEncoder(self.model, plan)
@@ -201,23 +210,107 @@ class VideoCodec:
         reader = ChunkReader(frames, layout, plan.chunk_shape, plan.chunks_at_once)
         while (group := reader.read())[1]:
             chunks, spans = group
-            for array, span in zip(encoder(chunks), spans, strict=True):
-                yield Latents(
-                    array,
-                    num_frames=span.stop - span.start,
-                    height=frames.height,
-                    width=frames.width,
-                    fps=frames.fps,
-                    temporal_compression=layout.temporal_compression,
-                    chunking=layout.chunking,
-                    dtype=frames.dtype,
-                    preset=self.model.preset,
-                    encoder_id=self.encoder_id,
-                    start=span.start,
-                    first_chunk=span.number,
-                    pixel_aspect=frames.pixel_aspect,
-                    times=frames.times(span.start, span.stop),
+            for chunk, array, span in zip(chunks, encoder(chunks), spans, strict=True):
+                yield (
+                    Latents(
+                        array,
+                        num_frames=span.stop - span.start,
+                        height=frames.height,
+                        width=frames.width,
+                        fps=frames.fps,
+                        temporal_compression=layout.temporal_compression,
+                        chunking=layout.chunking,
+                        dtype=frames.dtype,
+                        preset=self.model.preset,
+                        encoder_id=self.encoder_id,
+                        start=span.start,
+                        first_chunk=span.number,
+                        pixel_aspect=frames.pixel_aspect,
+                        times=frames.times(span.start, span.stop),
+                    ),
+                    chunk,
                 )
+
+    @suggest_arguments
+    def invert(
+        self,
+        video: VideoLike,
+        latents: Latents | None = None,
+        output: StrPath | None = None,
+        fps: float | None = None,
+        num_steps: int = 20,
+        refinements: int = 2,
+        progress: Progress | None = None,
+        dtype: Literal["float16", "float32"] = "float16",
+        schedule: ScheduleName = DEFAULT_SCHEDULE,
+    ) -> Latents:
+        """Encodes a video, and finds the noise that re-generates it.
+
+        Decoding the result gives the video back, nearly exactly; see `Regen.invert`.
+        The noise has about as many values as the video, and more where chunks and tiles
+        overlap: it serves to edit, not to compress. A chunk takes `num_steps * (1 +
+        refinements)` calls of the decoder.
+
+        Args:
+            video: as for `encode`.
+            latents: `Latents` of the video, or None. Defaults to those that are
+                encoded.
+            output: as for `encode`.
+            fps: as for `encode`.
+            num_steps: int. Sampling steps, as many as `decode` will take. Defaults to
+                `20`.
+            refinements: int, 0 or more. Iterations to make each step exact. Defaults to
+                `2`.
+            progress: as for `encode`.
+            dtype: `"float16"` or `"float32"`. What latents and noise are rounded to,
+                before the noise is found. Defaults to `"float16"`.
+            schedule: as for `decode`.
+
+        Returns:
+            `Latents` with `noise`. With an output, they stay in the file.
+
+        Raises:
+            ValueError: if the model has no noise, or as `encode`.
+        """
+        if not self.model.is_generative:
+            raise ValueError(
+                "A model with a conventional decoder has no noise to find. "
+                f"Received: a codec of a {type(self.model).__name__}"
+            )
+        with open_frames(video, fps) as frames:
+            options = num_steps, refinements, schedule
+            pieces = self._inverted(frames, latents, np.dtype(dtype), options)
+            pieces = counted(pieces, progress, frames, len)
+            if output is None:
+                return Latents.join(pieces)
+            with LatentsWriter(output, dtype) as writer:
+                write_in_thread(writer.write, pieces, lag=1)
+        return Latents.load(output, lazy=True)
+
+    def _inverted(self, frames, latents, dtype, options):
+        """Yields the `Latents` of each chunk of `Frames`, with noise."""
+        num_steps, _, schedule = options
+        layout = self._layout(self.chunking)
+        plan = DecodingPlan.fit(
+            self.model.decoder,
+            layout,
+            frames.height,
+            frames.width,
+            layout.decoded_frames,
+            "float32",
+            self.max_memory,
+            self.tile_size and self.tile_size // PATCH,
+            self.batch_size,
+        )
+        invert = ChunkInverter(self.model, plan, layout, *options)
+        settings = layout.blend_frames, PATCH * plan.tiling.size, num_steps, schedule
+        for piece, window in windows(self._encoded_chunks(frames), layout):
+            array = piece.array if latents is None else _chunk_of(latents, piece)
+            # What will be stored, or the noise would be that of other latents.
+            array = np.asarray(array).astype(dtype).astype("float32")
+            noise = invert(array, window)[None].astype(dtype)
+            noise = InvertedNoise(noise, *settings, self.decoder_id)
+            yield dataclasses.replace(piece, array=array, noise=noise)
 
     # === Decoding ===
 
@@ -229,7 +322,7 @@ class VideoCodec:
         fps: float | None = None,
         speed: float = 1.0,
         times: ArrayLike | None = None,
-        num_steps: int = 1,
+        num_steps: int | None = None,
         seed: int = 0,
         noise_scale: float = 1.0,
         progress: Progress | None = None,
@@ -245,7 +338,7 @@ class VideoCodec:
         fps: float | None = None,
         speed: float = 1.0,
         times: ArrayLike | None = None,
-        num_steps: int = 1,
+        num_steps: int | None = None,
         seed: int = 0,
         noise_scale: float = 1.0,
         progress: Progress | None = None,
@@ -261,7 +354,7 @@ class VideoCodec:
         fps: float | None = None,
         speed: float = 1.0,
         times: ArrayLike | None = None,
-        num_steps: int = 1,
+        num_steps: int | None = None,
         seed: int = 0,
         noise_scale: float = 1.0,
         progress: Progress | None = None,
@@ -269,6 +362,9 @@ class VideoCodec:
         schedule: ScheduleName = DEFAULT_SCHEDULE,
     ) -> np.ndarray | pathlib.Path:
         """Decodes the latents of a video.
+
+        Latents with noise, as `invert` returns them, decode to the video that was
+        inverted, nearly exactly. `dataclasses.replace(latents, noise=None)` has none.
 
         Args:
             latents: `Latents`, the path of their file, or an iterable of consecutive
@@ -283,8 +379,10 @@ class VideoCodec:
             times: ascending float array or None. Instead of both: the times to decode,
                 in frames from the first of `latents`, 0 or more and less than
                 `len(latents)`. They are played at the video's own rate.
-            num_steps: int. Sampling steps. Defaults to `1`.
-            seed: int. Seed of the noise canvas. Defaults to `0`.
+            num_steps: int or None. Sampling steps. Defaults to `1`, or those that the
+                noise of the latents was found with.
+            seed: int. Seed of the noise canvas, which latents with noise do not use.
+                Defaults to `0`.
             noise_scale: float. Standard deviation of the noise, 0 or more; 1 is what
                 the model was trained with. Defaults to `1`.
             progress: callable or None. Called as `progress(done, total)` with numbers
@@ -294,7 +392,8 @@ class VideoCodec:
                 cover. At another speed, or with `times`, the sound is left out, and one
                 line is logged. Defaults to None.
             schedule: `"uniform"` or `"log_snr"`. The times of the sampling steps, see
-                `diffusion.sampling_time`. Defaults to `"log_snr"`.
+                `diffusion.sampling_time`. Defaults to `"log_snr"`; latents with noise
+                keep theirs.
 
         Returns:
             Array of shape `(T, H, W, 3)` and the dtype of the video, or the path of the
@@ -310,9 +409,8 @@ class VideoCodec:
                 f"Received: audio_from={audio_from}"
             )
         timeline = Timeline(latents, fps, speed, times, keeps_times=output is not None)
-        frames = self._decoded(
-            timeline, Sampling(num_steps, seed, noise_scale, schedule)
-        )
+        sampling = _sampling(timeline.first, num_steps, seed, noise_scale, schedule)
+        frames = self._decoded(timeline, sampling)
         frames = counted(frames, progress, timeline)
         if output is None:
             return np.stack([*frames])
@@ -336,7 +434,7 @@ class VideoCodec:
         fps: float | None = None,
         speed: float = 1.0,
         times: ArrayLike | None = None,
-        num_steps: int = 1,
+        num_steps: int | None = None,
         seed: int = 0,
         noise_scale: float = 1.0,
         schedule: ScheduleName = DEFAULT_SCHEDULE,
@@ -365,13 +463,14 @@ class VideoCodec:
             ValueError: as `decode`.
         """
         timeline = Timeline(latents, fps, speed, times)
-        return self._decoded(timeline, Sampling(num_steps, seed, noise_scale, schedule))
+        sampling = _sampling(timeline.first, num_steps, seed, noise_scale, schedule)
+        return self._decoded(timeline, sampling)
 
     def _plan_decoding(self, timeline):
         first = timeline.first
         self._check_model(first)
-        layout = self._layout(first.chunking)
-        return DecodingPlan.fit(
+        layout = self._layout(first.chunking, first.noise)
+        plan = DecodingPlan.fit(
             self.model.decoder,
             layout,
             first.height,
@@ -379,17 +478,22 @@ class VideoCodec:
             timeline.max_frames(layout),
             first.dtype,
             self.max_memory,
-            self.tile_size and self.tile_size // PATCH,
+            _tile_size(first.noise, self.tile_size),
             self.batch_size,
         )
+        if first.noise is not None:
+            _check_noise(first.noise, plan.tiling, layout)
+        return plan
 
     def _decoded(self, timeline, sampling, plan=None):
         """Returns an iterator over the frames of a `Timeline`."""
         plan = plan or self._plan_decoding(timeline)
+        first = timeline.first
+        layout = self._layout(first.chunking, first.noise)
         return decoded_frames(
             timeline,
-            self._layout(timeline.first.chunking),
-            ChunkDecoder(self.model, plan, sampling),
+            layout,
+            ChunkDecoder(self.model, plan, sampling, layout.blend_frames),
             lag=0 if timeline.live else 1,
         )
 
@@ -458,8 +562,18 @@ class VideoCodec:
             self._encoder_id = self.model.encoder.fingerprint()
         return self._encoder_id
 
-    def _layout(self, chunking):
+    @property
+    def decoder_id(self) -> str:
+        """The label of the noise that it finds: 16 digits of the decoder's weights."""
+        if self._decoder_id is None:
+            digest = weights_digest(self.model.decoder.get_weights())
+            self._decoder_id = digest[:16]
+        return self._decoder_id
+
+    def _layout(self, chunking, noise=None):
         k = self.model.temporal_compression
+        if noise is not None:
+            return ChunkLayout(k, chunking, noise.blend_frames)
         blend_frames = self.blend_frames
         if blend_frames is None and not self.model.is_generative:
             blend_frames = 0
@@ -480,6 +594,9 @@ class VideoCodec:
         if latents.encoder_id is not None:
             ours["encoder_id"] = self.encoder_id
             theirs["encoder_id"] = latents.encoder_id
+        if latents.noise is not None:
+            ours["decoder_id"] = self.decoder_id
+            theirs["decoder_id"] = latents.noise.decoder_id
         for name, value in theirs.items():
             if value != ours[name]:
                 raise ValueError(
@@ -487,6 +604,45 @@ class VideoCodec:
                     f"they were encoded with the preset {latents.preset}. "
                     f"Received: {name}={value}"
                 )
+
+
+def _sampling(latents, num_steps, seed, noise_scale, schedule):
+    """Returns the `Sampling` of latents: noise belongs to steps of its own."""
+    noise = latents.noise
+    if num_steps is None:
+        num_steps = 1 if noise is None else noise.num_steps
+    schedule = schedule if noise is None else noise.schedule
+    return Sampling(num_steps, seed, noise_scale, schedule)
+
+
+def _tile_size(noise, pixels):
+    """Returns the most rows and columns of a tile, in latents, or None."""
+    pixels = pixels if noise is None else noise.tile_size
+    return pixels and pixels // PATCH
+
+
+def _check_noise(noise, tiling, layout):
+    """Raises ValueError unless noise has the shape of what is decoded."""
+    rows, columns = PATCH * tiling.tile_rows, PATCH * tiling.tile_columns
+    expected = len(tiling), layout.decoded_frames, rows, columns, 3
+    if tuple(noise.array.shape[1:]) != expected:
+        raise ValueError(
+            f"The noise of each chunk of these latents must have shape {expected}. "
+            f"Received: noise.array.shape={tuple(noise.array.shape)}"
+        )
+
+
+def _chunk_of(latents, piece):
+    """Returns the values of the chunk that a piece of a video has, of its latents."""
+    number = piece.first_chunk - latents.first_chunk
+    if not 0 <= number < latents.num_chunks or (
+        latents.array.shape[1:] != piece.array.shape[1:]
+    ):
+        raise ValueError(
+            f"The latents must be of this video, of {piece.height}x{piece.width} "
+            f"pixels, with a chunk {piece.first_chunk}. Received: {latents}"
+        )
+    return latents.chunks(number, number + 1)
 
 
 def _sound(path, latents, speed, times):

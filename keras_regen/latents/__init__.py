@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from keras_regen.latents.chunk_layout import ChunkLayout
+from keras_regen.latents.inverted_noise import InvertedNoise, noise_at, slerp
 from keras_regen.latents.latent_dataset import LatentDataset
 from keras_regen.latents.latent_statistics import LatentStatistics
 from keras_regen.latents.latents import Latents
@@ -15,12 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ChunkLayout",
+    "InvertedNoise",
     "LatentClips",
     "LatentDataset",
     "LatentStatistics",
     "Latents",
     "LatentsWriter",
     "encode_with_ray",
+    "noise_at",
+    "slerp",
 ]
 
 # Importing these imports Keras, which importing the package does not.

@@ -67,6 +67,11 @@ class ChunkLayout:
         """Frames that a chunk is decoded at: its own and the extrapolated ones."""
         return self.temporal_compression + 1 + 2 * self.blend_frames
 
+    @property
+    def decoded_times(self) -> np.ndarray:
+        """The times of these frames, from the chunk's first."""
+        return np.arange(self.decoded_frames, dtype="float64") - self.blend_frames
+
     def count(self, num_frames: int) -> int:
         """Returns the number of chunks of a video of `num_frames` frames."""
         return -(-max(1, num_frames - (self.chunking == "shared")) // self.stride)

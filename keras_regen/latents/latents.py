@@ -11,6 +11,7 @@ import numpy as np
 from keras_regen.checks import check_real, check_whole
 from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.latents.frame_times import TimesOfPieces, check_times
+from keras_regen.latents.inverted_noise import InvertedNoise
 from keras_regen.latents.latents_file import (
     ContentHash,
     LatentsWriter,
@@ -58,6 +59,8 @@ class Latents:
         times: float array of shape `(num_frames + 1,)`, or None for a constant rate.
             The seconds at which each frame is shown, and at which the last one ends,
             counted from the first frame of the video. Defaults to None.
+        noise: `InvertedNoise` of the chunks, or None. What decoding starts from,
+            instead of random noise. Defaults to None.
 
     Raises:
         ValueError: if the arguments contradict each other.
@@ -83,6 +86,7 @@ class Latents:
     first_chunk: int = 0
     pixel_aspect: tuple[int, int] = (1, 1)
     times: np.ndarray | None = None
+    noise: InvertedNoise | None = None
 
     def __post_init__(self) -> None:
         self._check_types()
@@ -106,6 +110,11 @@ class Latents:
                 f"{self.num_chunks} chunks from chunk {self.first_chunk} hold frames "
                 f"{first} to {first + capacity - 1}. "
                 f"Received: frames {self.start} to {self.stop - 1}"
+            )
+        if self.noise is not None and len(self.noise.array) != self.num_chunks:
+            raise ValueError(
+                f"There must be noise for {self.num_chunks} chunks. "
+                f"Received: noise.array.shape={tuple(self.noise.array.shape)}"
             )
 
     def _check_types(self):
@@ -195,13 +204,15 @@ class Latents:
         low, high = layout.chunks_for(start, stop)
         low = max(low, self.first_chunk)
         high = min(high, self.first_chunk + self.num_chunks - 1)
+        chunks = low - self.first_chunk, high + 1 - self.first_chunk
         return dataclasses.replace(
             self,
-            array=self.chunks(low - self.first_chunk, high + 1 - self.first_chunk),
+            array=self.chunks(*chunks),
             num_frames=last - first,
             start=start,
             first_chunk=low,
             times=None if self.times is None else self.times[first : last + 1],
+            noise=None if self.noise is None else self.noise.chunks(*chunks),
         )
 
     def chunks(self, first: int, last: int) -> np.ndarray:
@@ -227,7 +238,8 @@ class Latents:
         for piece in pieces:
             times.append(piece)
         array = np.concatenate([piece.array for piece in pieces])
-        return cls(array, **header, times=times.values)
+        noise = InvertedNoise.join([piece.noise for piece in pieces])
+        return cls(array, **header, times=times.values, noise=noise)
 
     @property
     def header(self) -> dict[str, Any]:
@@ -236,14 +248,14 @@ class Latents:
         The pixel aspect is left out if pixels are square, as in files from before it.
         """
         names = [field.name for field in dataclasses.fields(self)]
-        left_out = {"array", "times"}
+        left_out = {"array", "times", "noise"}
         if self.pixel_aspect == _SQUARE:
             left_out.add("pixel_aspect")
         return {name: getattr(self, name) for name in names if name not in left_out}
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 of the header, the values and the times, in hexadecimal."""
+        """SHA-256 of the header, the latents and the times, in hexadecimal."""
         digest = ContentHash()
         together = max(1, _BLOCK // (2 * math.prod(self.array.shape[1:]) or 1))
         for i in range(0, self.num_chunks, together):

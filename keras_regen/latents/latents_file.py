@@ -17,6 +17,7 @@ from keras_regen.checks import parse_json
 from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
 from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.latents.frame_times import TimesOfPieces
+from keras_regen.latents.inverted_noise import NOISE, InvertedNoise
 from keras_regen.sizes import parse_memory
 from keras_regen.types import StrPath
 
@@ -40,8 +41,9 @@ class LatentsWriter:
 
     The file appears when the `with` block ends without an error. It holds the dataset
     `latents`, compressed without loss, and the attributes `format`, `version`, `header`
-    (JSON) and `content_hash`. If the frame rate varies, it also holds the dataset
-    `times`, for which the writer keeps 8 bytes a frame.
+    (JSON) and `content_hash`. If the latents have noise, it also holds the dataset
+    `noise`, with an attribute `header`. If the frame rate varies, it also holds the
+    dataset `times`, for which the writer keeps 8 bytes a frame.
 
     Args:
         path: path to write to, ending in `.h5` or `.hdf5`.
@@ -99,10 +101,25 @@ class LatentsWriter:
             self._dataset.resize(len(self._dataset) + 2, axis=0)
             self._dataset[-2:] = values
             self._hash.update(values)
+        if piece.noise is not None:
+            self._write_noise(piece.noise)
+        elif NOISE in self._hdf5.file:
+            raise ValueError(
+                "All pieces must have noise, or none. Received: one without"
+            )
         try:
             self._hdf5.check()
         except OSError as error:
             raise self._output.error(error_reason(error)) from error
+
+    def _write_noise(self, noise):
+        stored = self._hdf5.file.get(NOISE, ())
+        if len(stored) != len(self._dataset) // 2 - len(noise.array):
+            raise ValueError("All pieces must have noise, or none. Received: one with")
+        try:
+            noise.append_to(self._hdf5.file, self._dtype)
+        except ValueError as error:
+            raise ValueError(str(self._output.error(error))) from error
 
     def _create(self, shape):
         together = max(1, _BLOCK // (2 * int(np.prod(shape))))
@@ -203,7 +220,12 @@ def read_latents(
         latents = _read(cls, file, path, lazy, max_memory)
         if not lazy:
             latents = dataclasses.replace(latents, array=np.asarray(latents.array))
-            if not np.all(np.isfinite(latents.array)):
+            arrays = [latents.array]
+            if (noise := latents.noise) is not None:
+                arrays.append(np.asarray(noise.array))
+                noise = dataclasses.replace(noise, array=arrays[-1])
+                latents = dataclasses.replace(latents, noise=noise)
+            if not all(np.all(np.isfinite(array)) for array in arrays):
                 raise unreadable(path, "it has values that are NaN or infinite")
     except BaseException as error:
         file.close()
@@ -263,10 +285,16 @@ def _read(cls, file, path, lazy, max_memory):
         values = stored_values(file)
         _check_memory(values, lazy, max_memory)
     with _unreadable_where(path, "its header is damaged: ", TypeError):
-        latents = cls(_StoredArray(values, 0, len(values)), **parse_json(header))
+        latents = cls(_whole(values), **parse_json(header))
     with _unreadable_where(path):
         times = _stored_times(file, latents.num_frames)
         latents = dataclasses.replace(latents, times=times)
+    with _unreadable_where(path, "its noise is damaged: ", TypeError):
+        noise = InvertedNoise.stored_in(file, _whole)
+        if noise is not None:
+            if (need := noise.bytes_at_once(lazy)) > max_memory:
+                raise ValueError(_too_large(need, lazy, max_memory))
+            latents = dataclasses.replace(latents, noise=noise)
     if not isinstance(expected, str) or latents.content_hash != expected:
         raise unreadable(path, "its content does not have the hash in its header")
     return latents
@@ -294,11 +322,19 @@ def _check_memory(values, lazy, max_memory):
     chunk = max(2 * math.prod(values.shape[1:]), math.prod(values.chunks or ()))
     held = max(chunk, 0 if lazy else values.size) * values.dtype.itemsize
     if held > max_memory:
-        advice = "" if lazy else "load them lazily, or "
-        raise ValueError(
-            f"its values need {held / 1e9:.3g} GB at a time, and `max_memory` allows "
-            f"{max_memory / 1e9:.3g} GB: {advice}give more"
-        )
+        raise ValueError(_too_large(held, lazy, max_memory))
+
+
+def _too_large(held, lazy, max_memory):
+    advice = "" if lazy else "load them lazily, or "
+    return (
+        f"its values need {held / 1e9:.3g} GB at a time, and `max_memory` allows "
+        f"{max_memory / 1e9:.3g} GB: {advice}give more"
+    )
+
+
+def _whole(dataset):
+    return _StoredArray(dataset, 0, len(dataset))
 
 
 @contextlib.contextmanager

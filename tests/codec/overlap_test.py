@@ -67,10 +67,10 @@ class TestOverlap:
         model, came = RampModel(K), threading.Event()
         generate, write = model.generate, VideoWriter.write
 
-        def told(*args):
+        def told(*args, **kwargs):
             if len(model.decoded) == 2:
                 came.set()
-            return generate(*args)
+            return generate(*args, **kwargs)
 
         def slow(writer, *frame_and_time):
             assert came.wait(PATIENCE)
@@ -106,11 +106,11 @@ class TestOverlap:
                 came.set()
             return encode(chunks)
 
-        def slow(*args):
+        def slow(*args, **kwargs):
             # The first chunk of the second group follows the first group.
             assert came.wait(PATIENCE)
             ran_in.setdefault("decoder", set()).add(threading.current_thread())
-            return generate(*args)
+            return generate(*args, **kwargs)
 
         model.encode, model.generate = told, slow
         video = ramp(np.arange(4 * GROUP) % 100, 16, 24)
@@ -217,10 +217,10 @@ class TestStops:
         latents = codec.encode(ramp(np.arange(5 * GROUP), 16, 24))
         generate = codec.model.generate
 
-        def fail(*args):
+        def fail(*args, **kwargs):
             if len(codec.model.decoded) == 3:
                 raise RuntimeError("no memory")
-            return generate(*args)
+            return generate(*args, **kwargs)
 
         codec.model.generate = fail
         stream, seen = codec.decode_stream(latents), []

@@ -41,6 +41,7 @@ class RampModel:
             mlp_ratio=4,
             num_heads=1,
             compute_dtype="float32",
+            get_weights=list,
         )
         self.decoded = []
 

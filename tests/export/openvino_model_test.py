@@ -30,8 +30,8 @@ def load(path):
 def directory(toy, onnx_models, tmp_path_factory):
     path = tmp_path_factory.mktemp("openvino") / "regen"
 
-    def export_onnx(regen, directory, num_steps):
-        assert (regen, num_steps) == (toy, 2)
+    def export_onnx(regen, directory, num_steps, schedule):
+        assert (regen, num_steps, schedule) == (toy, 2, "log_snr")
         shutil.copytree(onnx_models, directory, dirs_exist_ok=True)
 
     # The export to ONNX takes ten times as long as the conversion.
