@@ -10,6 +10,11 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from keras_regen.codec import VideoCodec
+from keras_regen.data import MovingDigits
+from keras_regen.generation import GenerationDefaults, VideoGenerator
+from keras_regen.text import TextEmbeddings
+from tests.generation.conftest import make_generator
 from tests.models.conftest import awaken, make_regen
 from tests.video.videos import CLIP, read
 from tools.attack.attempt import Arena, Attempt
@@ -31,10 +36,58 @@ def test_draw_readme(tmp_path):
         assert picture.size == (2 * 48, LABEL + 40)
 
 
-# The tool forks processes, which only PyTorch survives.
+# The attack forks processes, which only PyTorch survives; the others take seconds.
 on_pytorch = pytest.mark.skipif(
-    keras.backend.backend() != "torch", reason="the tool runs on PyTorch"
+    keras.backend.backend() != "torch", reason="the tool is tested on PyTorch"
 )
+
+
+@pytest.fixture(scope="module")
+def reader():
+    pytest.importorskip("sklearn")
+    from tools.digit_reader import DigitReader
+
+    return DigitReader(num_clips=600)
+
+
+@on_pytorch
+def test_what_digits_show_is_read(reader):
+    clips = MovingDigits("valid", 60, num_frames=9)
+    pairs = [
+        (reader(video), shown) for video, _, shown in map(clips.__getitem__, range(60))
+    ]
+    for name in ("colour", "direction", "speed"):
+        assert all(getattr(a, name) == getattr(b, name) for a, b in pairs)
+    assert np.mean([a.digit == b.digit for a, b in pairs]) > 0.9
+
+
+@on_pytorch
+def test_evaluate_generator(reader, tmp_path):
+    from tools.evaluate_generator import Evaluation
+
+    codec = VideoCodec(awaken(make_regen(4)))
+    model = make_generator(
+        transformer={"num_labels": None, "text_channels": 6},
+        encoder_id=codec.encoder_id,
+    )
+    texts = sorted(
+        {MovingDigits(x, 4)[i][1] for x in ("valid", "held_out") for i in range(4)}
+    )
+    known = TextEmbeddings(
+        texts, np.ones((len(texts), 6)), [1] * len(texts), "an encoder"
+    )
+    defaults = GenerationDefaults(window_chunks=2, num_steps=1)
+    generator = VideoGenerator(model, codec, known, defaults)
+    evaluation = Evaluation(generator, tmp_path, num_clips=2, reader=reader)
+    results = evaluation.run(train_clips=32, long_chunks=3, long_count=2, fvd_count=0)
+    accuracy = results["accuracy"]
+    assert {"real, valid", "generated, held_out", "chunk 3 of 3"} < set(accuracy)
+    assert all(0 <= x <= 1 for scores in accuracy.values() for x in scores.values())
+    assert results["nearest training clip"]["ratio"] > 0
+    # What is done is not done again.
+    generator.diffusion.generate_stream = None
+    again = evaluation.run(train_clips=32, long_chunks=3, long_count=2, fvd_count=0)
+    assert again == results
 
 
 @on_pytorch

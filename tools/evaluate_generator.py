@@ -36,9 +36,19 @@ class Evaluation:
         num_steps: int or None.
         guidance: float or None.
         seed: int. The seed of the first video; the others' follow.
+        reader: `DigitReader`.
     """
 
-    def __init__(self, generator, folder, num_clips, num_steps, guidance, seed):
+    def __init__(
+        self,
+        generator,
+        folder,
+        num_clips,
+        num_steps=None,
+        guidance=None,
+        seed=0,
+        reader=None,
+    ):
         defaults = generator.defaults
         self.generator = generator
         self.folder = pathlib.Path(folder)
@@ -49,7 +59,7 @@ class Evaluation:
         self.seed = seed
         self.chunk = generator.diffusion.temporal_compression + 1
         self.size = defaults.height // 8, defaults.width // 8
-        self.reader = DigitReader()
+        self.reader = reader or DigitReader()
 
     def clips(self, split, num_chunks):
         return MovingDigits(split, self.num_clips, num_chunks * self.chunk)
