@@ -1,4 +1,4 @@
-"""The command `train`."""
+"""The commands `train` and `train-generator`."""
 
 import dataclasses
 import inspect
@@ -9,7 +9,7 @@ import typer
 
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras, make_console
-from keras_regen.training import TrainingConfig
+from keras_regen.training import GeneratorConfig, TrainingConfig
 
 
 def train(output, config, **settings):
@@ -20,10 +20,25 @@ def train(output, config, **settings):
     Settings come from the TOML file, if there is one, and from options, which override
     the file.
     """
+    _run("train", TrainingConfig, output, config, settings)
+
+
+def train_generator(output, config, **settings):
+    """Train a generator on latents that encode --dataset wrote, or continue a run.
+
+    OUT is the directory of the settings, the checkpoint, the history and its plot, the
+    TensorBoard log, samples and the preset. The same command continues from the last
+    checkpoint. Settings come from the TOML file, if there is one, and from options,
+    which override the file.
+    """
+    _run("train_generator", GeneratorConfig, output, config, settings)
+
+
+def _run(function, config_class, output, config, settings):
     # An option that is not given is None, or an empty list.
     given = {k: v for k, v in settings.items() if v is not None and v != []}
     console = make_console()
-    training_config = TrainingConfig.load(config, **given)
+    run_config = config_class.load(config, **given)
     load_keras(console)
     with quiet_start():
         import keras
@@ -32,10 +47,11 @@ def train(output, config, **settings):
 
         # To write a preset, Keras imports TensorFlow, which prints when imported.
         keras.saving.serialize_keras_object(keras.initializers.Zeros())
-    training.train(training_config, output, console)
+        run = getattr(training, function)
+    run(run_config, output, console)
 
 
-def _parameters():
+def _parameters(config_class):
     """Yields an option for every setting; it is None unless it is given."""
     keyword = inspect.Parameter.KEYWORD_ONLY
     yield inspect.Parameter(
@@ -55,7 +71,7 @@ def _parameters():
             typer.Option("--config", help="A TOML file of settings."),
         ],
     )
-    for field in dataclasses.fields(TrainingConfig):
+    for field in config_class.settings():
         kind: Any = field.type
         yield inspect.Parameter(
             field.name,
@@ -74,7 +90,12 @@ def _help(field):
     return f"{field.metadata['help']} [{text}]"
 
 
-train.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-    list(_parameters())
-)
-train.__annotations__ = {p.name: p.annotation for p in _parameters()}
+def _take_settings(command, config_class):
+    """Gives a command an option for every setting."""
+    parameters = list(_parameters(config_class))
+    command.__signature__ = inspect.Signature(parameters)
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+
+
+_take_settings(train, TrainingConfig)
+_take_settings(train_generator, GeneratorConfig)

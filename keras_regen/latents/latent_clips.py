@@ -28,8 +28,9 @@ class LatentClips(keras.utils.PyDataset):
     Args:
         directory: path of the directory, with its `index.json`.
         batch_size: int. Windows in a batch.
-        size: pair of int `(rows, columns)`. Size of the crop in latents, an eighth of
-            its size in pixels.
+        size: pair of int `(rows, columns)`, or None. Size of the crop in latents, an
+            eighth of its size in pixels. Defaults to `None`: the largest that every
+            video of enough chunks has.
         num_chunks: int. Consecutive chunks in a window. Defaults to `1`.
         steps_per_epoch: int or None. Batches in an epoch. Defaults to the number of
             windows divided by `batch_size`.
@@ -42,6 +43,8 @@ class LatentClips(keras.utils.PyDataset):
 
     Attributes:
         epoch: int. The current epoch; `fit` increments it.
+        size: pair of int. The size of the crop.
+        fps: float. Frames per second of the first video.
         condition: `"text"`, `"label"` or None.
         text: the `TextEmbeddings` of the directory, or None without texts.
         labels: list of str. The names of labels.
@@ -71,7 +74,7 @@ class LatentClips(keras.utils.PyDataset):
         self,
         directory: StrPath,
         batch_size: int,
-        size: tuple[int, int],
+        size: tuple[int, int] | None = None,
         num_chunks: int = 1,
         steps_per_epoch: int | None = None,
         normalize: bool = True,
@@ -82,7 +85,6 @@ class LatentClips(keras.utils.PyDataset):
         super().__init__(**kwargs)
         self.directory = pathlib.Path(directory)
         self.batch_size = batch_size
-        self.size = tuple(size)
         self.num_chunks = num_chunks
         self.normalize = normalize
         self.seed = seed
@@ -96,20 +98,21 @@ class LatentClips(keras.utils.PyDataset):
             np.tile(values, (num_chunks, 1))[:, None, None]
             for values in (self.mean, self.std)
         )
-        rows, columns = self.size
-
-        def is_large_enough(file):
-            height, width = latent_size(file["height"], file["width"])
-            return (
-                file["num_chunks"] >= num_chunks and height >= rows and width >= columns
-            )
-
-        self._files = [file for file in index.files if is_large_enough(file)]
+        long = [file for file in index.files if file["num_chunks"] >= num_chunks]
+        sizes = [latent_size(file["height"], file["width"]) for file in long]
+        smallest = tuple(np.min(sizes, axis=0).tolist()) if sizes else (1, 1)
+        self.size = rows, columns = smallest if size is None else tuple(size)
+        self._files = [
+            file
+            for file, (height, width) in zip(long, sizes, strict=True)
+            if height >= rows and width >= columns
+        ]
         if not self._files:
             raise ValueError(
                 f"No video has {num_chunks} chunks of {rows}x{columns} latents. "
                 f"Received: num_chunks={num_chunks}, size={size}, {directory}"
             )
+        self.fps = float(self._files[0]["fps"])
         windows = [file["num_chunks"] - num_chunks + 1 for file in self._files]
         self._ends = np.cumsum(windows)
         self.steps_per_epoch = steps_per_epoch or max(1, self._ends[-1] // batch_size)

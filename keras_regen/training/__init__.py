@@ -3,20 +3,26 @@
 from typing import TYPE_CHECKING
 
 from keras_regen.lazy import lazy_exports
-from keras_regen.training.config import TrainingConfig
+from keras_regen.training.codec_config import TrainingConfig
+from keras_regen.training.generator_config import GeneratorConfig
 
 if TYPE_CHECKING:
     from keras_regen.training import distribution
     from keras_regen.training.checkpoint import Checkpoint
     from keras_regen.training.clock_schedule import ClockSchedule
+    from keras_regen.training.codec_run import train, untrained_model
+    from keras_regen.training.generation_monitor import GenerationMonitor
+    from keras_regen.training.generator_run import train_generator
     from keras_regen.training.gradient_guard import GradientGuard, SkippedSteps
+    from keras_regen.training.monitor import averaged_weights
     from keras_regen.training.progress import Progress, plot_history
-    from keras_regen.training.run import train, untrained_model
-    from keras_regen.training.sample_monitor import SampleMonitor, averaged_weights
+    from keras_regen.training.sample_monitor import SampleMonitor
 
 __all__ = [
     "Checkpoint",
     "ClockSchedule",
+    "GenerationMonitor",
+    "GeneratorConfig",
     "GradientGuard",
     "Progress",
     "SampleMonitor",
@@ -26,6 +32,7 @@ __all__ = [
     "distribution",
     "plot_history",
     "train",
+    "train_generator",
     "untrained_model",
 ]
 
@@ -40,9 +47,11 @@ __getattr__, __dir__ = lazy_exports(
         "SkippedSteps": "gradient_guard",
         "Progress": "progress",
         "plot_history": "progress",
-        "train": "run",
-        "untrained_model": "run",
+        "train": "codec_run",
+        "untrained_model": "codec_run",
+        "train_generator": "generator_run",
         "SampleMonitor": "sample_monitor",
-        "averaged_weights": "sample_monitor",
+        "GenerationMonitor": "generation_monitor",
+        "averaged_weights": "monitor",
     },
 )

@@ -1,32 +1,23 @@
-"""The settings of a training run."""
+"""The settings that all training runs share."""
 
 import dataclasses
 import pathlib
 import reprlib
 import sys
 import tomllib
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 from keras_regen.atomic_output import AtomicOutput, error_reason
 from keras_regen.checks import check_real, check_whole, read_small
-from keras_regen.pixels import SPATIAL_COMPRESSION
-from keras_regen.sizes import parse_memory
 from keras_regen.types import StrPath
 
-# Settings that may change when a run is resumed.
-CHANGEABLE = ("workers", "samples", "cache")
 LISTS = (list[str], list[int])
-# The names of architectures are those of `models`, which imports Keras.
-CHOICES = {
-    "size": ("tiny", "small", "base", "paper"),
-    "temporal_compression": (2, 4, 8, 16, 32, 64),
-    "decoder": ("dit", "in_context", "conv"),
-    "regularization": ("none", "layer_norm", "kl"),
-    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
-}
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def _option(default, text, **metadata):
+def option(default: Any, text: str, **metadata: Any) -> Any:
+    """Makes a setting, with its help and its limits `min` and `max`."""
     factory = {"default_factory": lambda: list(default)}
     return dataclasses.field(
         **(factory if isinstance(default, list) else {"default": default}),
@@ -35,159 +26,88 @@ def _option(default, text, **metadata):
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """The options of `keras-regen train` and the keys of its TOML file.
+class RunConfig:
+    """The settings of a run that do not depend on what is trained.
+
+    Subclasses have settings of their own, among them `data`, `validation`, `size`,
+    `init` and `samples`.
 
     Raises:
         ValueError: if a value is of another type or out of range.
     """
 
-    data: list[str] = _option([], "Videos to train on: a folder, glob, file or .csv.")
-    validation: list[str] = _option(
-        [], "Videos to take samples from, as for --data. Defaults to those of --data."
-    )
-    # Model.
-    size: str = _option("tiny", "Architecture: tiny, small, base or paper.")
-    decoder: str = _option(
-        "dit",
-        "Decoder: dit, as in REGEN; or for comparison in_context, a DiT with the "
-        "latents as tokens, or conv, a convolutional one.",
-    )
-    temporal_compression: int = _option(
-        8, "Temporal compression k: a chunk has k + 1 frames."
-    )
-    regularization: str = _option(
-        "none", "Bound on the latents: none, layer_norm or kl."
-    )
-    init: str = _option(
-        "", "Preset to start from. Another k is allowed: the weights that fit are used."
-    )
-    decoder_only: bool = _option(
-        False, "Train only the decoder, so that latents stay the same."
-    )
-    # Clips.
-    resolution: list[int] = _option(
-        [96],
-        "Side of the crops in pixels. Several values are mixed.",
-        min=SPATIAL_COMPRESSION,
-        max=8192,
-    )
-    batch_size: int = _option(
-        16, "Clips in a batch, at the first resolution.", min=1, max=65536
-    )
-    margin: int = _option(
-        2, "Frames to predict before and after each chunk.", min=0, max=1024
-    )
-    image_share: float = _option(
-        0.05, "Share of batches with single images, from 0 to 1.", min=0, max=1
-    )
-    stride: list[int] = _option(
-        [1],
-        "Step from one frame of a clip to the next. Several values are mixed.",
-        min=1,
-        max=10_000,
-    )
-    zoom: float = _option(
-        2.0,
-        "Largest frame size, as a multiple of the smallest that fills a crop.",
-        min=1,
-        max=64,
-    )
-    cache: str = _option("", "Memory for decoded videos, such as 8GB.")
-    workers: int = _option(2, "Threads that read clips.", min=0, max=1024)
-    # Optimisation.
-    steps: int = _option(10_000, "Training steps in all.", min=1, max=10**12)
-    minutes: float = _option(
+    # The values of settings that have few.
+    choices: ClassVar[Mapping[str, Sequence[Any]]] = {"precision": PRECISIONS}
+    # Settings that may change when a run is resumed.
+    changeable: ClassVar[Sequence[str]] = ("workers", "samples")
+
+    steps: int = option(10_000, "Training steps in all.", min=1, max=10**12)
+    minutes: float = option(
         0.0,
         "Train for this long instead of for `steps`; the learning rate follows the "
         "clock. 0: train for `steps`.",
         min=0,
         max=10**7,
     )
-    steps_per_epoch: int = _option(
+    steps_per_epoch: int = option(
         100,
         "Steps between two checkpoints; samples are made at each.",
         min=1,
         max=10**9,
     )
-    learning_rate: float = _option(
+    learning_rate: float = option(
         1e-3, "Peak learning rate, followed by a cosine decay.", min=0, max=1000
     )
-    warmup: float = _option(
+    warmup: float = option(
         0.05, "Share of the training before the peak, from 0 to 0.9.", min=0, max=0.9
     )
-    weight_decay: float = _option(0.01, "Weight decay of AdamW.", min=0, max=1000)
-    clip_norm: float = _option(
+    weight_decay: float = option(0.01, "Weight decay of AdamW.", min=0, max=1000)
+    clip_norm: float = option(
         1.0, "Largest norm of the gradient; 0 for no limit.", min=0, max=10**9
     )
-    ema_momentum: float = _option(
+    ema_momentum: float = option(
         0.999,
         "Momentum of the averaged weights; 0 for no averages. Lowered if the average "
         "would span more than a tenth of the run.",
         min=0,
         max=0.99999,
     )
-    accumulation: int = _option(
+    accumulation: int = option(
         1, "Batches for one update of the weights.", min=1, max=10**9
     )
-    max_skipped: int = _option(
+    max_skipped: int = option(
         25,
         "Stop after this many steps in a row with infinite or NaN gradients.",
         min=1,
         max=10**9,
     )
     # Computation.
-    precision: str = _option(
+    precision: str = option(
         "mixed_bfloat16", "Dtype policy: float32, mixed_bfloat16 or mixed_float16."
     )
-    remat: bool = _option(
+    remat: bool = option(
         False, "Recompute activations: less memory, but more time a step."
     )
-    jit: bool = _option(True, "Compile the step, if the backend can.")
-    steps_per_execution: int = _option(
+    jit: bool = option(True, "Compile the step, if the backend can.")
+    steps_per_execution: int = option(
         1, "Steps to run in one compiled call.", min=1, max=10**6
     )
-    model_parallel: int = _option(
+    model_parallel: int = option(
         1, "Devices that share a model (JAX only).", min=1, max=10**6
     )
-    seed: int = _option(
+    seed: int = option(
         0, "Seed of weights, clips, diffusion times and noise.", min=0, max=2**32 - 1
-    )
-    samples: int = _option(
-        4, "Validation clips to reconstruct every epoch.", min=0, max=10_000
     )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             self._check_type(field)
-        if not self.data:
-            raise ValueError("There must be videos to train on. Received: data=[]")
-        for name, allowed in CHOICES.items():
+        for name, allowed in self.choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"`{name}` must be one of {', '.join(map(str, allowed))}. "
                     f"Received: {name}={getattr(self, name)}"
                 )
-        if self.decoder == "conv" and self.margin:
-            raise ValueError(
-                "A convolutional decoder cannot extrapolate: `margin` must be 0. "
-                f"Received: decoder=conv, margin={self.margin}"
-            )
-        if not self.resolution or any(
-            side <= 0 or side % SPATIAL_COMPRESSION for side in self.resolution
-        ):
-            raise ValueError(
-                f"`resolution` must be one or more multiples of {SPATIAL_COMPRESSION}. "
-                f"Received: resolution={self.resolution}"
-            )
-        if self.cache:
-            try:
-                parse_memory(self.cache)
-            except ValueError as error:
-                raise ValueError(
-                    "`cache` must be an amount of memory, such as 8GB. "
-                    f"Received: cache={self.cache!r}"
-                ) from error
         if self.steps % self.steps_per_epoch:
             raise ValueError(
                 "`steps` must be a multiple of `steps_per_epoch`. Received: "
@@ -225,6 +145,13 @@ class TrainingConfig:
             # A dtype would follow from a whole number's type.
             object.__setattr__(self, name, float(value))
 
+    @classmethod
+    def settings(cls) -> list[dataclasses.Field[Any]]:
+        """Returns the settings, those that all runs share last."""
+        shared = {field.name for field in dataclasses.fields(RunConfig)}
+        # Sorting keeps the order within each group.
+        return sorted(dataclasses.fields(cls), key=lambda field: field.name in shared)
+
     @property
     def epochs(self) -> int:
         """Epochs to train for; with `minutes` there is no such number."""
@@ -241,22 +168,24 @@ class TrainingConfig:
         Raises:
             ValueError: if the file cannot be read, or a key is not a setting.
         """
-        return cls(**{**(_read_config(path) if path else {}), **overrides})
+        return cls(**{**(_read_config(path, cls) if path else {}), **overrides})
 
     def save(self, path: StrPath) -> None:
         """Writes a TOML file with every setting; replaces one that is there."""
         import tomli_w
 
         with AtomicOutput(path, "configuration") as output:
-            output.temporary.write_text(tomli_w.dumps(dataclasses.asdict(self)))
+            names = [field.name for field in self.settings()]
+            values = {name: getattr(self, name) for name in names}
+            output.temporary.write_text(tomli_w.dumps(values))
 
-    def check_continues(self, other: "TrainingConfig") -> None:
+    def check_continues(self, other: Self) -> None:
         """Raises ValueError unless a run started with `other` can resume with this."""
         changed = [
             f"{field.name}={getattr(self, field.name)}, not "
             f"{getattr(other, field.name)}"
             for field in dataclasses.fields(self)
-            if field.name not in CHANGEABLE
+            if field.name not in self.changeable
             and getattr(self, field.name) != getattr(other, field.name)
         ]
         if changed:
@@ -266,7 +195,7 @@ class TrainingConfig:
             )
 
 
-def _read_config(path):
+def _read_config(path, cls):
     """Returns the settings of a TOML file as a dict, with their names checked."""
     path = pathlib.Path(path)
     try:
@@ -276,7 +205,7 @@ def _read_config(path):
             f"Cannot read the configuration: {error_reason(error)}. "
             f"Received: path={path}"
         ) from error
-    known = [field.name for field in dataclasses.fields(TrainingConfig)]
+    known = [field.name for field in cls.settings()]
     for name in values:
         if name not in known:
             raise ValueError(

@@ -13,7 +13,7 @@ JAX uses every device that it sees, TensorFlow every GPU, and PyTorch every proc
 import contextlib
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -29,7 +29,12 @@ JAX_CLUSTER = (
 
 
 @contextlib.contextmanager
-def scope(model_parallel: int = 1) -> Iterator[None]:
+def scope(
+    model_parallel: int = 1,
+    get_layout_map: Callable[
+        [keras.distribution.DeviceMesh], keras.distribution.LayoutMap
+    ] = Regen.get_layout_map,
+) -> Iterator[None]:
     """Distributes a `with` block, from building the model to the end of training.
 
     JAX distributes it over all devices, including those of other processes if the
@@ -38,9 +43,10 @@ def scope(model_parallel: int = 1) -> Iterator[None]:
     is one. Enter the block before anything runs on a device.
 
     Args:
-        model_parallel: int. Devices that share one replica of the model, laid out by
-            `Regen.get_layout_map`, on JAX only. Defaults to `1`: every device has the
-            whole model.
+        model_parallel: int. Devices that share one replica of the model, on JAX only.
+            Defaults to `1`: every device has the whole model.
+        get_layout_map: callable of a mesh with axes `batch` and `model`, which says how
+            they share it. Defaults to `Regen.get_layout_map`.
 
     Raises:
         ValueError: if `model_parallel` does not fit the backend, devices or processes.
@@ -57,7 +63,7 @@ def scope(model_parallel: int = 1) -> Iterator[None]:
             f"Received: model_parallel={model_parallel}"
         )
     scopes = {"jax": _jax_scope, "tensorflow": _tensorflow_scope, "torch": _torch_scope}
-    with scopes[backend](model_parallel):
+    with scopes[backend](model_parallel, get_layout_map):
         yield
 
 
@@ -68,7 +74,8 @@ def distribute(model: keras.Model) -> None:
     On JAX it does nothing, since the replicas are parts of one program.
 
     Args:
-        model: a compiled `Regen` or `ConvAutoencoder`, built within `scope`.
+        model: a compiled `Regen`, `ConvAutoencoder` or `LatentDiffusion`, built within
+            `scope`.
 
     Raises:
         ValueError: if the model is not compiled.
@@ -144,7 +151,7 @@ def local_batch_size(batch_size: int) -> int:
 
 
 @contextlib.contextmanager
-def _jax_scope(model_parallel):
+def _jax_scope(model_parallel, get_layout_map):
     import jax
 
     cluster = any(name in os.environ for name in JAX_CLUSTER)
@@ -176,7 +183,7 @@ def _jax_scope(model_parallel):
             devices,
         )
         distribution = keras.distribution.ModelParallel(
-            layout_map=Regen.get_layout_map(mesh),
+            layout_map=get_layout_map(mesh),
             batch_dim_name="batch",
             auto_shard_dataset=False,
         )
@@ -185,7 +192,7 @@ def _jax_scope(model_parallel):
 
 
 @contextlib.contextmanager
-def _tensorflow_scope(model_parallel):
+def _tensorflow_scope(model_parallel, get_layout_map):
     from keras_regen.training import tensorflow_mirrored
 
     with tensorflow_mirrored.all_devices():
@@ -193,7 +200,7 @@ def _tensorflow_scope(model_parallel):
 
 
 @contextlib.contextmanager
-def _torch_scope(model_parallel):
+def _torch_scope(model_parallel, get_layout_map):
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
         return

@@ -115,6 +115,8 @@ class Progress(keras.callbacks.Callback):
         rate = logs["samples_per_second"]
         total = f"/{self.steps}" if self.steps else ""
         parts = [f"step {self.done}{total}", f"loss {logs['loss']:.4f}"]
+        if "val_loss" in logs:
+            parts.append(f"validation {logs['val_loss']:.4f}")
         if "psnr" in logs:
             parts.append(f"PSNR {logs['psnr']:.2f} dB")
         if logs.get("skipped"):
@@ -150,7 +152,7 @@ def plot_history(
     """
     names = list(dict.fromkeys(name for logs in history for name in logs))
     panels = {
-        "loss": ["loss"],
+        "loss": ["loss", "val_loss"],
         "loss at a diffusion time": [n for n in names if n.startswith("loss_at_")],
         "PSNR in one step, dB": ["psnr"],
         "learning rate": ["learning_rate"],
@@ -174,5 +176,5 @@ def plot_history(
         if title.startswith("loss"):
             axes.set_yscale("log")
         if len(curves) > 1:
-            axes.legend(title="t", fontsize="small")
+            axes.legend(title="t" if "time" in title else None, fontsize="small")
     save_figure(figure, path)

@@ -27,9 +27,9 @@ def process_group():
 class _LatentsAndLoss(torch.nn.Module):
     """Computes latents and loss in one forward pass.
 
-    Keras's train step first calls the model and then its loss, where the decoder runs.
-    If `DistributedDataParallel` wrapped the model alone, it would not average the
-    gradients of the decoder over the processes.
+    Keras's train step first calls the model and then its loss, where the decoder or the
+    latent transformer runs. If `DistributedDataParallel` wrapped the model alone, it
+    would not average their gradients over the processes.
     """
 
     def __init__(self, model):
@@ -60,7 +60,8 @@ def train_in_step(model):
         mean_loss = loss.detach().clone()
         torch.distributed.all_reduce(mean_loss)
         mean_loss /= torch.distributed.get_world_size()
-        model._loss_tracker.update_state(mean_loss, sample_weight=x.shape[0])
+        batch_size = keras.tree.flatten(x)[0].shape[0]
+        model._loss_tracker.update_state(mean_loss, sample_weight=batch_size)
         model.optimizer.scale_loss(loss).backward()
         weights = model.trainable_weights[:]
         with torch.no_grad():

@@ -46,6 +46,13 @@ def test_windows_hold_the_stored_values(directory):
     assert len(np.unique(starts)) > 8
 
 
+def test_the_largest_size_that_every_video_has(directory):
+    assert LatentClips(directory, 1).size == (2, 2)
+    # Of those that are long enough.
+    clips = LatentClips(directory, 2, num_chunks=3, normalize=False)
+    assert clips[0][0].shape == (2, 6, 4, 6, 8) and clips.fps == 25.0
+
+
 def test_every_window_is_equally_likely(directory):
     clips = LatentClips(directory, 600, (2, 2), normalize=False, steps_per_epoch=1)
     (batch,) = clips[0]

@@ -5,7 +5,7 @@ import pytest
 
 from keras_regen.models import ARCHITECTURES
 from keras_regen.training import TrainingConfig
-from keras_regen.training.config import CHOICES
+from keras_regen.training.codec_config import CHOICES
 
 
 def test_save_and_load(tmp_path):

@@ -2,7 +2,7 @@ import pytest
 
 from keras_regen.models import ARCHITECTURES
 from keras_regen.models.architectures import CONV_DECODERS
-from keras_regen.training.config import CHOICES
+from keras_regen.training.codec_config import CHOICES
 from tests.video.videos import moving_ramp, write
 
 TOY = {

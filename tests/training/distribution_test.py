@@ -46,6 +46,7 @@ def test_jax_devices_train_as_one(tmp_path):
     run(tmp_path, "-m", "tests.training.jax_worker")
     check_equal(tmp_path, "data", "single")
     check_equal(tmp_path, "model", "single")
+    check_equal(tmp_path, "model_generator", "generator")
 
     # With data parallelism each device has all weights. On 2x4 devices that share the
     # model, each has an eighth of each kernel.
@@ -55,12 +56,16 @@ def test_jax_devices_train_as_one(tmp_path):
     assert shared["block_0/qkv/kernel"].tolist() == [8, 12]
     assert shared["block_0/mlp_output/kernel"].tolist() == [16, 8]
     assert shared["stage_1_down/kernel"].tolist() == [3, 3, 3, 4, 2]
+    generator = np.load(tmp_path / "generator_shards.npz")
+    assert generator["modulation/kernel"].tolist() == [16, 192]
+    assert generator["label_embedding/embeddings"].tolist() == [4, 16]
 
 
 @only("tensorflow")
 def test_tensorflow_replicas_train_as_one(tmp_path):
     run(tmp_path, "-m", "tests.training.tensorflow_worker", TF_CPP_MIN_LOG_LEVEL="3")
     check_equal(tmp_path, "data", "single")
+    check_equal(tmp_path, "data_generator", "generator")
     first, second = np.load(tmp_path / "draws.npz").values()
     assert np.abs(first - second).min() > 0.0
 
@@ -84,6 +89,9 @@ def test_torch_processes_train_as_one(tmp_path):
 
     check_equal(tmp_path, "2_0_half", "1_0_half", atol=1e-3)
     check_equal(tmp_path, "2_1_half", "2_0_half", atol=0.0)
+
+    check_equal(tmp_path, "2_0_generator", "1_0_generator")
+    check_equal(tmp_path, "2_1_generator", "2_0_generator", atol=0.0)
 
 
 def test_nothing_changes_on_one_device(monkeypatch):

@@ -10,8 +10,15 @@ os.environ["XLA_FLAGS"] = (
 
 import numpy as np
 
+from keras_regen.generation import LatentTransformer
 from keras_regen.training import distribution
-from tests.training.toy import Clips, toy_regen, train
+from tests.training.toy import (
+    Clips,
+    LatentBatches,
+    toy_generator,
+    toy_regen,
+    train,
+)
 
 
 def shardings(regen):
@@ -42,6 +49,14 @@ def main(folder):
             clips = Clips()[0][:1]
             assert regen.encode(clips).shape == (1, 2, 2, 2, 8)
         np.savez(f"{folder}/{name}_shards.npz", **shardings(regen))
+    np.savez(f"{folder}/generator.npz", **train(toy_generator(), LatentBatches()))
+    with distribution.scope(4, LatentTransformer.get_layout_map):
+        generator = toy_generator()
+        out = train(generator, LatentBatches())
+        np.savez(f"{folder}/model_generator.npz", **out)
+        latents = generator.generate(1, (2, 2), [0], label=[1], num_steps=1)
+        assert latents.shape == (1, 2, 2, 2, 8)
+    np.savez(f"{folder}/generator_shards.npz", **shardings(generator))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_regen.training import distribution
-from tests.training.toy import Clips, toy_regen, train
+from tests.training.toy import (
+    Clips,
+    LatentBatches,
+    toy_generator,
+    toy_regen,
+    train,
+)
 
 
 def main(folder):
@@ -19,6 +25,8 @@ def main(folder):
     tf.config.set_logical_device_configuration(cpu, configuration)
 
     np.savez(f"{folder}/single.npz", **train(toy_regen(noise=False), Clips()))
+    latents = LatentBatches()
+    np.savez(f"{folder}/generator.npz", **train(toy_generator(), latents))
     with distribution.scope():
         assert distribution.num_replicas() == 2
         assert distribution.local_batch_size(8) == 8
@@ -31,6 +39,9 @@ def main(folder):
         )
         draws = strategy.experimental_local_results(draws)
         np.savez(f"{folder}/draws.npz", *[draw.numpy() for draw in draws])
+
+        out = train(toy_generator(), latents)
+        np.savez(f"{folder}/data_generator.npz", **out)
 
         # The number of replicas does not change the shapes.
         clips = Clips()[0][:1]

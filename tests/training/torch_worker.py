@@ -9,7 +9,14 @@ import keras
 import numpy as np
 
 from keras_regen.training import distribution
-from tests.training.toy import BATCH, Clips, toy_regen, train
+from tests.training.toy import (
+    BATCH,
+    Clips,
+    LatentBatches,
+    toy_generator,
+    toy_regen,
+    train,
+)
 
 
 def main(folder):
@@ -33,6 +40,9 @@ def main(folder):
         half = toy_regen("mixed_float16", noise=False)
         out = train(half, Clips(rank, size))
         np.savez(f"{folder}/{size}_{rank}_half.npz", **out)
+
+        out = train(toy_generator(), LatentBatches(rank, size))
+        np.savez(f"{folder}/{size}_{rank}_generator.npz", **out)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from keras_regen.diffusion import UniformTimes
+from keras_regen.generation import LatentDiffusion, LatentTransformer
 from keras_regen.models import DiTDecoder, Regen, VideoEncoder
 from keras_regen.training import GradientGuard, distribution
 from tests.test_case import random
@@ -33,16 +34,43 @@ def toy_regen(dtype=None, noise=True):
         name="decoder",
     )
     regen = Regen(encoder, decoder, time_distribution=UniformTimes(0.5 if noise else 1))
-    # Weights that start at zero would make most gradients zero.
-    rng = np.random.default_rng(0)
-    for variable in regen.trainable_variables:
-        if not variable.numpy().any():
-            variable.assign(rng.normal(0, 0.2, variable.shape))
+    _awaken(regen)
     if not noise:
         embedding = decoder.get_layer("patch_embedding")
         embedding.projection.kernel.assign(np.zeros((192, 16)))
         embedding.trainable = False
     return regen
+
+
+def toy_generator():
+    """Makes a tiny generator, whose loss depends only on the latents and the labels.
+
+    t is always 1, the transformer ignores the noise, and predicts the latents.
+    """
+    keras.utils.set_random_seed(0)
+    transformer = LatentTransformer(units=64, depth=1, num_heads=4, num_labels=3)
+    model = LatentDiffusion(
+        transformer,
+        2,
+        prediction="sample",
+        time_distribution=UniformTimes(1),
+        drop_condition=0.0,
+        given_share=0.0,
+    )
+    _awaken(model)
+    embedding = transformer.get_layer("latent_embedding")
+    for layer in (embedding.content, embedding.motion):
+        layer.kernel.assign(np.zeros((8, 64)))
+    embedding.trainable = False
+    return model
+
+
+def _awaken(model):
+    """Makes weights random that start at zero and would make most gradients zero."""
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        if not variable.numpy().any():
+            variable.assign(rng.normal(0, 0.2, variable.shape))
 
 
 class Clips(keras.utils.PyDataset):
@@ -66,6 +94,20 @@ class Clips(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         return self.batches[index]
+
+
+class LatentBatches(Clips):
+    """The same, as latents and labels."""
+
+    def __init__(self, rank=0, world_size=1):
+        super().__init__(rank, world_size)
+        self.rank = rank
+
+    def __getitem__(self, index):
+        clips = super().__getitem__(index)
+        latents = clips[:, :2, :2, :2, :1] * np.linspace(1, 2, 8, dtype="float32")
+        places = self.rank * len(clips) + np.arange(len(clips), dtype="int32")
+        return ({"latents": latents, "label": places % 3},)
 
 
 class Losses(keras.callbacks.Callback):

@@ -1,0 +1,263 @@
+"""A run that trains a generator on latents."""
+
+import dataclasses
+import functools
+import pathlib
+from typing import Any
+
+import keras
+import numpy as np
+import rich.console
+
+from keras_regen.codec import VideoCodec
+from keras_regen.generation import (
+    GenerationDefaults,
+    LatentDiffusion,
+    LatentTransformer,
+    VideoGenerator,
+)
+from keras_regen.latents import LatentClips
+from keras_regen.models import TEXT, bundled_presets, load_model
+from keras_regen.pixels import SPATIAL_COMPRESSION
+from keras_regen.training import distribution
+from keras_regen.training.generation_monitor import GenerationMonitor
+from keras_regen.training.generator_config import GeneratorConfig
+from keras_regen.training.run import HELD_OUT_SEED, LOG, VIDEO, Run
+from keras_regen.types import StrPath
+from keras_regen.video import VideoWriter
+
+# At most as many clips are held in memory for the loss on held-out latents.
+VALIDATION_CLIPS = 256
+
+
+def train_generator(
+    config: GeneratorConfig,
+    output: StrPath,
+    console: rich.console.Console | None = None,
+) -> LatentDiffusion:
+    """Trains a generator on latents, or resumes its training.
+
+    Writes to the directory `output` what `train` writes: `samples.mp4` are generated
+    videos, and `preset/` is what `VideoGenerator.from_preset` loads.
+
+    Args:
+        config: a `GeneratorConfig`.
+        output: path of the directory.
+        console: `rich.console.Console` or None, for standard output.
+
+    Returns:
+        The trained `LatentDiffusion`.
+
+    Raises:
+        ImportError: if a package of the extra `train` is missing.
+        ValueError: if the settings do not fit the data, the devices, or the run that is
+            resumed, or the codec or the validation data do not fit the data.
+        FloatingPointError: if the gradients stay infinite or NaN.
+    """
+    return GeneratorRun(config, output, console)()
+
+
+class GeneratorRun(Run):
+    """See `train_generator`."""
+
+    get_layout_map = staticmethod(LatentTransformer.get_layout_map)
+
+    def build(self) -> LatentDiffusion:
+        config, clips = self.config, self._clips
+        condition: dict[str, Any] = {}
+        if clips.text is not None:
+            condition["text_channels"] = clips.text.channels
+        elif clips.condition == "label":
+            condition["num_labels"] = len(clips.labels)
+        how = {"dtype": config.precision, "remat": config.remat}
+        shape = {"latent_channels": clips.mean.shape[-1], **condition}
+        k, encoder_id = (
+            clips.codec[name] for name in ("temporal_compression", "encoder_id")
+        )
+        if not config.init:
+            return LatentDiffusion(
+                LatentTransformer.from_architecture(config.size, **shape, **how),
+                k,
+                clips.mean,
+                clips.std,
+                encoder_id,
+                drop_condition=config.drop_condition,
+                given_share=config.given_share,
+                seed=config.seed,
+            )
+        model = LatentDiffusion.from_preset(config.init, k, **how)
+        expected = {**dict.fromkeys(("text_channels", "num_labels")), **shape}
+        expected["encoder_id"] = encoder_id
+        for name, value in expected.items():
+            part = model if name == "encoder_id" else model.transformer
+            if getattr(part, name) != value:
+                raise ValueError(
+                    f"The preset {config.init} does not fit the data, which have "
+                    f"{name}={value}. Received: {name}={getattr(part, name)}"
+                )
+        model.drop_condition = config.drop_condition
+        model.given_share = config.given_share
+        return model
+
+    # === Data ===
+
+    def training_data(self) -> LatentClips:
+        return self._clips
+
+    @functools.cached_property
+    def _clips(self):
+        config = self.config
+        clips = LatentClips(
+            config.data,
+            distribution.local_batch_size(config.batch_size),
+            tuple(config.crop) or None,
+            config.chunks,
+            config.steps_per_epoch,
+            normalize=False,
+            seed=distribution.replica_seed(config.seed, distribution.rank()),
+            condition=None if config.condition == "none" else config.condition,
+            workers=config.workers,
+        )
+        if clips.codec["chunking"] != "disjoint":
+            raise ValueError(
+                "A generator is trained on latents of disjoint chunks. "
+                f"Received: chunking={clips.codec['chunking']}, in {config.data}"
+            )
+        return clips
+
+    @functools.cached_property
+    def _validation(self):
+        """Held-out clips, as `fit` takes them, or None."""
+        config, clips = self.config, self._clips
+        if not config.validation:
+            return None
+        batch_size = min(config.batch_size, VALIDATION_CLIPS)
+        held_out = LatentClips(
+            config.validation,
+            batch_size,
+            clips.size,
+            config.chunks,
+            VALIDATION_CLIPS // batch_size,
+            normalize=False,
+            seed=HELD_OUT_SEED,
+            condition=clips.condition,
+        )
+        kinds = {
+            "encoder_id": [x.codec["encoder_id"] for x in (clips, held_out)],
+            "labels": [x.labels for x in (clips, held_out)],
+            "text encoder": [x.text and x.text.encoder_id for x in (clips, held_out)],
+        }
+        for name, (ours, theirs) in kinds.items():
+            if ours != theirs:
+                raise ValueError(
+                    f"The validation data must have the {name} of the data, {ours}. "
+                    f"Received: {theirs}, in {config.validation}"
+                )
+        batches = [batch for (batch,) in (held_out[i] for i in range(len(held_out)))]
+        return keras.tree.map_structure(lambda *x: np.concatenate(x), *batches)
+
+    def _check_processes(self):
+        super()._check_processes()
+        if self.config.validation and not self.alone:
+            raise ValueError(
+                "`validation` must be empty with several JAX processes, since one of "
+                "them cannot compute without the others. "
+                f"Received: validation={self.config.validation}"
+            )
+
+    # === Samples ===
+
+    @functools.cached_property
+    def _codec(self):
+        """The codec of the latents, or None if there is none here."""
+        if self.config.codec:
+            return VideoCodec(load_model(self.config.codec))
+        source = self._clips.codec
+        k, encoder_id = source["temporal_compression"], source["encoder_id"]
+        names = [source["preset"]] if source["preset"] else []
+        # Without the digest of the encoder, only the name tells.
+        for name in [*names, *(bundled_presets() if encoder_id else ())]:
+            try:
+                codec = VideoCodec(load_model(name, k))
+            except (ImportError, ValueError):
+                continue
+            if encoder_id in (None, codec.encoder_id):
+                return codec
+        self.console.print(
+            "There are no samples: the codec of the latents is not here. Give --codec."
+        )
+        return None
+
+    @property
+    def _defaults(self):
+        config, clips = self.config, self._clips
+        height, width = (SPATIAL_COMPRESSION * side for side in clips.size)
+        return GenerationDefaults(
+            height,
+            width,
+            config.chunks * (clips.codec["temporal_compression"] + 1),
+            clips.fps,
+            window_chunks=max(2, config.chunks),
+            num_steps=config.sampling_steps,
+            guidance=config.guidance,
+            labels=clips.labels if clips.condition == "label" else None,
+        )
+
+    def _generator(self, model):
+        """Returns a `VideoGenerator`, or None if there are no samples to be made."""
+        if not self.config.samples or self._codec is None:
+            return None
+        return VideoGenerator(model, self._codec, self._clips.text, self._defaults)
+
+    @property
+    def _samples(self):
+        """Yields the arguments of each sample: conditions spread over all."""
+        count, clips = self.config.samples, self._clips
+        options: list[dict[str, Any]] = [{}]
+        if clips.text is not None:
+            options = [{"prompt": text} for text in clips.text.texts]
+        elif clips.condition == "label":
+            options = [{"label": label} for label in range(len(clips.labels))]
+        places = np.linspace(0, len(options) - 1, count).round().astype(int)
+        return [{**options[place], "seed": i} for i, place in enumerate(places)]
+
+    def monitor(self, model: Any, step: int) -> keras.callbacks.Callback | None:
+        if not self.alone:
+            return None
+        return GenerationMonitor(
+            self.directory / LOG,
+            self._generator(model),
+            self._samples,
+            self._validation,
+            self.config.batch_size,
+            step,
+        )
+
+    def write_samples(self, model: Any) -> None:
+        generator = self._generator(model)
+        if generator is None:
+            return
+        with VideoWriter(self.directory / VIDEO, self._clips.fps) as writer:
+            for sample in self._samples:
+                for frame in generator.generate(**sample):
+                    writer.write(frame)
+
+    # === Results ===
+
+    def metadata(self, model: Any, steps: int) -> dict[str, Any]:
+        config, k = self.config, model.temporal_compression
+        name, side = config.init or config.size, SPATIAL_COMPRESSION
+        codec = self._codec.model.preset if config.samples and self._codec else None
+        codec = codec or config.codec or self._clips.codec["preset"]
+        return {
+            "description": f"{name}, {config.chunks} chunks of {side}x{side}x{k}",
+            "data": [pathlib.Path(config.data).name],
+            "condition": self._clips.condition,
+            **({"codec": codec} if codec else {}),
+            "generation": dataclasses.asdict(self._defaults),
+        }
+
+    def save(self, model: Any, directory: pathlib.Path, metadata: Any) -> None:
+        model.save_to_preset(directory, metadata)
+        if self._clips.text is not None:
+            self._clips.text.save(directory / TEXT)
