@@ -128,6 +128,9 @@ def test_times_are_where_latent_frames_are(conditioned, chunking, expected):
     assert batch["times"].tolist() == [expected, expected]
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="Nothing depends on the backend."
+)
 def test_a_generator_is_fitted(conditioned):
     transformer = LatentTransformer(
         units=16, depth=1, num_heads=1, text_channels=4, mlp_ratio=1

@@ -63,6 +63,9 @@ def test_the_digest_is_of_weights_and_vocabulary(encoder, tmp_path):
     assert len(ids) == 4
 
 
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="Nothing depends on the backend."
+)
 # KerasHub's T5 masks twice.
 @pytest.mark.filterwarnings("ignore:Layer '.*' looks like it has unbuilt state")
 @pytest.mark.filterwarnings("ignore:Layer '.*' .* was passed an input with a mask")
@@ -172,11 +175,9 @@ def test_minilm_embeds_as_its_formulas_say(directory):
         return x.numpy()
 
     texts = ["a red seven moves left", "Zoë's CAFÉ: naïve, 3.5 m/s!"]
-    embeddings, mask = KerasHubTextEncoder.from_preset(directory).encode(texts)
+    encoder = KerasHubTextEncoder.from_preset(directory)
+    embeddings, mask = encoder.encode(texts)
     for i, text in enumerate(texts):
         np.testing.assert_allclose(embeddings[i][mask[i]], embed(text), atol=2e-5)
-
-
-def test_minilm_has_one_digest_on_all_backends(directory):
-    digest = KerasHubTextEncoder.from_preset(directory).encoder_id
-    assert digest.startswith("32bc09c301ba2a7d")
+    # The same on all backends.
+    assert encoder.encoder_id.startswith("32bc09c301ba2a7d")
