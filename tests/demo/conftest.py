@@ -1,6 +1,12 @@
+import numpy as np
 import pytest
 
+from keras_regen.codec import VideoCodec
 from keras_regen.demo import Regenerator
+from keras_regen.generation import GenerationDefaults, VideoGenerator
+from keras_regen.models import Regen
+from keras_regen.text import TextEmbeddings
+from tests.generation.conftest import make_generator
 from tests.models.conftest import awaken, make_regen
 from tests.video.videos import moving_ramp, write
 
@@ -14,8 +20,26 @@ def preset(tmp_path_factory):
     return str(directory)
 
 
+@pytest.fixture(scope="module")
+def generators(preset, tmp_path_factory):
+    """A directory like that of the bundled presets, with a generator, `toy_text`."""
+    codec = VideoCodec(Regen.from_preset(preset))
+    model = make_generator(
+        transformer={"num_labels": None, "text_channels": 6},
+        encoder_id=codec.encoder_id,
+    )
+    texts = TextEmbeddings(["a two", "a three"], np.ones((5, 6)), [2, 3], "an encoder")
+    defaults = GenerationDefaults(16, 32, 7, 10, window_chunks=2, num_steps=1)
+    directory = tmp_path_factory.mktemp("bundled")
+    VideoGenerator(model, codec, texts, defaults).save_to_preset(
+        directory / "toy_text", {"examples": ["a two", "a three"]}
+    )
+    return directory
+
+
 @pytest.fixture
-def regenerator(preset):
+def regenerator(preset, generators, monkeypatch):
+    monkeypatch.setattr("keras_regen.bundled.PRESETS", generators)
     return Regenerator([preset], max_seconds=1.0, max_side=48)
 
 

@@ -127,6 +127,16 @@ def test_in_a_browser(browser, regenerator, clip, tmp_path):
         with tab.expect_download() as download:
             tab.locator("#latents").click()
         download.value.save_as(tmp_path / "latents.h5")
+
+        tab.get_by_role("tab", name="Generate", exact=True).click()
+        tab.get_by_text("a three").click()
+        tab.locator("#generate").click()
+        handle = tab.wait_for_selector("#generated video")
+        tab.wait_for_function(SHOWN, arg=handle)
+        assert handle.evaluate("video => video.videoWidth") == 32
+        tab.locator("#prompt textarea").fill("a four")
+        tab.locator("#generate").click()
+        tab.get_by_text("To read any text").wait_for()
     assert len(Latents.load(tmp_path / "latents.h5")) == 7
     # Nothing comes from, or goes to, another server.
     assert requests

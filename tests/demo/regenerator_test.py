@@ -6,6 +6,7 @@ from keras_regen.demo import regenerator as module
 from keras_regen.latents import Latents
 from keras_regen.metrics import psnr, ssim
 from keras_regen.models import bundled_presets
+from keras_regen.video import VideoReader
 from tests.video.videos import moving_ramp, read, write
 
 
@@ -47,7 +48,7 @@ def test_regenerates_and_slows_down(regenerator, preset, clip, tmp_path):
 def test_slow_motion_is_bounded(
     regenerator, clip, tmp_path, monkeypatch, most, length, shown
 ):
-    monkeypatch.setattr(module, "_MAX_SLOW_FRAMES", most)
+    monkeypatch.setattr(module, "_MAX_FRAMES", most)
     path, slow = tmp_path / "clip.h5", tmp_path / "slow.mp4"
     regenerator.codec(regenerator.presets[0]).encode(clip, path)
     note = regenerator.slow_motion(path, slow)
@@ -84,3 +85,18 @@ def test_closing_ends_the_work(regenerator, clip, tmp_path):
     regenerator.close()
     with pytest.raises(ValueError, match="The page was closed"):
         regenerator.regenerate(clip, tmp_path)
+
+
+def test_generates(regenerator, tmp_path):
+    assert regenerator.generators == ["toy_text"]
+    assert regenerator.examples("toy_text") == ["a two", "a three"]
+    seen = []
+    call = dict(num_frames=12, seed=1, progress=lambda *x: seen.append(x))
+    regenerator.generate("a two", tmp_path / "out.mp4", "toy_text", **call)
+    with VideoReader(tmp_path / "out.mp4") as reader:
+        assert (reader.fps, len(list(reader))) == (10, 12)
+    assert seen[-1][0] == 12 and seen[-1][2] == "Generating"
+    with pytest.raises(ValueError, match="`num_frames` must be"):
+        regenerator.generate("a two", tmp_path / "x.mp4", "toy_text", num_frames=601)
+    with pytest.raises(ValueError, match="generators are toy_text"):
+        regenerator.generate("a two", tmp_path / "x.mp4", str(tmp_path))
