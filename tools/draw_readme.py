@@ -41,21 +41,38 @@ def draw(output, video, presets):
         decoded = codec.decode(codec.encode(video))
         columns[f"k = {model.temporal_compression}"] = decoded
         log(preset, f"{psnr(video, decoded).mean():.2f} dB")
-    width = video.shape[2]
-    label = PIL.Image.new("RGB", (width * len(columns), LABEL), "white")
-    canvas, font = PIL.ImageDraw.Draw(label), PIL.ImageFont.load_default(16)
-    for i, name in enumerate(columns):
-        canvas.text((width * (i + 0.5), LABEL / 2), name, "black", font, "mm")
+    save_webp(output, labelled(columns), FPS)
+
+
+def labelled(columns, size=16):
+    """Puts videos side by side, with their names above.
+
+    Args:
+        columns: dict from names to uint8 arrays of shape `(T, H, W, 3)`.
+        size: int. Of the letters, in pixels. Defaults to `16`.
+
+    Returns:
+        uint8 array of shape `(T, LABEL + H, W * n, 3)`.
+    """
     frames = np.concatenate([*columns.values()], axis=2)
-    first, *others = [
-        PIL.Image.fromarray(np.concatenate([np.asarray(label), frame]))
-        for frame in frames
-    ]
+    count, _, width, _ = frames.shape
+    label = PIL.Image.new("RGB", (width, LABEL), "white")
+    canvas, font = PIL.ImageDraw.Draw(label), PIL.ImageFont.load_default(size)
+    for i, name in enumerate(columns):
+        place = (width / len(columns) * (i + 0.5), LABEL / 2)
+        canvas.text(place, name, "black", font, "mm")
+    labels = np.broadcast_to(np.asarray(label), (count, LABEL, width, 3))
+    return np.concatenate([labels, frames], axis=1)
+
+
+def save_webp(output, frames, fps):
+    """Writes an animated WebP that repeats."""
+    first, *others = map(PIL.Image.fromarray, frames)
     first.save(
         output,
         save_all=True,
         append_images=others,
-        duration=round(1000 / FPS),
+        duration=round(1000 / fps),
         loop=0,
         quality=80,
         method=6,
