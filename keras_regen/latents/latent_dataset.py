@@ -194,14 +194,14 @@ class LatentDataset:
             files = [path for path in map(self.path, self.videos) if path.exists()]
             own = FilesPart.read(self.directory, files)
         own.save(self._part_path(index), self._part_key(index))
-        parts = [
-            FilesPart.load(self._part_path(i), self._part_key(i)) for i in range(count)
-        ]
-        complete = [part for part in parts if part is not None]
+        parts = []
+        for i in range(count):
+            part = FilesPart.load(self._part_path(i), self._part_key(i))
+            if part is None:
+                return None
+            parts.append(part)
         # Whoever sees all parts writes the same.
-        return (
-            self._write(FilesPart.merged(complete)) if len(complete) == count else None
-        )
+        return self._write(FilesPart.merged(parts))
 
     def _part_path(self, index):
         return self.directory / f".index-{index}-of-{self.shard[1]}.json"

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 
 from keras_regen.latents import LatentClips, Latents
+from keras_regen.text import TextEmbeddings
 from tools.attack.attempt import Attempt
 from tools.attack.child import REFUSED
 from tools.attack.registry import kind
@@ -183,6 +184,16 @@ def indexes(toys, rng):
         ],
         "latent_statistics": {"mean": mean, "std": mean, "chunks": 2},
     }
+    names = ["v.h5", "index.json"]
+    if rng.random() < 0.5:
+        codec = ("temporal_compression", "chunking", "encoder_id", "preset")
+        index |= {name: getattr(latents, name) for name in codec} | {"labels": ["a"]}
+        index["files"][0] |= {"texts": ["a two", "a three"], "label": 0}
+        tokens = np.ones((5, 4), "float32")
+        TextEmbeddings(["a two", "a three"], tokens, [2, 3], "toy").save(
+            folder / "text.h5"
+        )
+        names.append("text.h5")
     if rng.random() < 0.4:
         where = "files.0.latents"
         out = toys.outside / "secret.h5"
@@ -196,10 +207,13 @@ def indexes(toys, rng):
         text = pick(rng, (deep(), "null", "[]", "", text[:-9], '{"files": 1}'))
     (folder / "index.json").write_text(text)
     if rng.random() < 0.2:
-        damage(rng, folder / pick(rng, ("v.h5", "index.json")))
+        damage(rng, folder / pick(rng, names))
 
     def batches():
         clips = LatentClips(folder, 2, (2, 2), normalize=False, seed=1)
-        return [clips[i][0] for i in range(min(len(clips), 2))]
+        batches = [clips[i][0] for i in range(min(len(clips), 2))]
+        if clips.condition is None:
+            return batches
+        return [batch["latents"] for batch in batches]
 
     return Attempt(f"{where}={wrong!r:.60}", call=batches, names=(str(folder),))
