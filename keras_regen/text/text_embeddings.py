@@ -4,6 +4,7 @@ import difflib
 import hashlib
 import json
 import numbers
+import os
 import pathlib
 import reprlib
 from collections.abc import Callable, Sequence
@@ -23,10 +24,12 @@ _FORMAT = "keras-regen text"
 _VERSION = 1
 _WHAT = "embeddings of texts"
 # Texts that are embedded at a time.
-_BATCH = 256
+_BATCH = 64
 # Tokens that are compressed together.
 _BLOCK = 64
 _MAX_MEMORY = "4GB"
+# Embeddings are compressed far less.
+_MAX_EXPANSION = 16
 # What h5py raises for damaged files, beside ValueError.
 _DAMAGE = (OSError, RuntimeError, KeyError, TypeError)
 
@@ -229,20 +232,23 @@ class TextEmbeddings:
             file.attrs["content_hash"] = _content_hash(self.encoder_id, values)
 
     @classmethod
-    def load(cls, path: StrPath, max_memory: str | float = _MAX_MEMORY) -> Self:
+    def load(cls, path: StrPath, max_memory: str | float | None = None) -> Self:
         """Reads a file that `save` wrote, and need not be trusted.
 
         Args:
             path: path of the file.
             max_memory: str such as `"4GB"`, or number of bytes: what the values may
-                take. Defaults to `"4GB"`.
+                take. Defaults to 4 GB, or 16 times the size of a file that is larger.
 
         Raises:
             ValueError: if it cannot be read, is of another kind or damaged, or is
                 larger than `max_memory`.
         """
-        limit = parse_memory(max_memory)
         try:
+            limit = _MAX_EXPANSION * os.path.getsize(path)
+            limit = max(limit, parse_memory(_MAX_MEMORY))
+            if max_memory is not None:
+                limit = parse_memory(max_memory)
             with open_hdf5(path) as file:
                 return cls(**_read(file, limit))
         except FileNotFoundError as error:
