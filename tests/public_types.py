@@ -15,6 +15,8 @@ assert_type(regen.decoder, kr.DiTDecoder)
 assert_type(kr.Regen.from_architecture("tiny", regularization="kl"), kr.Regen)
 assert_type(kr.ConvAutoencoder.from_preset("mine").decoder, kr.ConvDecoder)
 assert_type(kr.models.load_model("mine"), kr.Regen | kr.ConvAutoencoder)
+generator = kr.generation.LatentDiffusion.from_preset("mine")
+assert_type(generator, kr.generation.LatentDiffusion)
 
 video = np.zeros((1, 9, 64, 64, 3), "uint8")
 assert_type(regen.encode(video), np.ndarray)

@@ -28,6 +28,8 @@ from keras_regen.video import VideoWriter
 
 # At most as many clips are held in memory for the loss on held-out latents.
 VALIDATION_CLIPS = 256
+# Embeddings of texts that are larger are not copied to the preset.
+MAX_TEXT_BYTES = 2**26
 
 
 def train_generator(
@@ -259,5 +261,13 @@ class GeneratorRun(Run):
 
     def save(self, model: Any, directory: pathlib.Path, metadata: Any) -> None:
         model.save_to_preset(directory, metadata)
-        if self._clips.text is not None:
-            self._clips.text.save(directory / TEXT)
+        text = self._clips.text
+        if text is None:
+            return
+        if (self._clips.directory / TEXT).stat().st_size < MAX_TEXT_BYTES:
+            text.save(directory / TEXT)
+        else:
+            self.console.print(
+                f"The preset has no embeddings of the {len(text)} texts, which are "
+                "large: give it a text encoder."
+            )

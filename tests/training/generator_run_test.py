@@ -89,7 +89,7 @@ def config(data, **settings):
     return GeneratorConfig(data=str(data), **{**SETTINGS, **settings})
 
 
-def test_a_run_of_texts(write_latents, codec, tmp_path):
+def test_a_run_of_texts(write_latents, codec, tmp_path, monkeypatch, capsys):
     data, held_out = write_latents("data", text=True), write_latents("other", text=True)
     settings = config(data, validation=str(held_out))
     model = train_generator(settings, tmp_path / "run")
@@ -126,9 +126,11 @@ def test_a_run_of_texts(write_latents, codec, tmp_path):
     assert np.any(video != other)
 
     # The same call changes nothing.
+    monkeypatch.setattr("keras_regen.training.generator_run.MAX_TEXT_BYTES", 0)
     again = train_generator(settings, tmp_path / "run")
     for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
+    assert "no embeddings of the 3 texts, which are large" in capsys.readouterr().out
     with pytest.raises(ValueError, match="seed=1, not 0"):
         train_generator(
             config(data, validation=str(held_out), seed=1), tmp_path / "run"
