@@ -35,6 +35,9 @@ class GeneratorConfig(RunConfig):
     )
     # Model.
     size: str = option("tiny", "Architecture: nano, tiny, small, base or paper.")
+    patch_size: int = option(
+        1, "Latents on each side of a token, of crops that it divides.", min=1, max=64
+    )
     condition: str = option(
         "auto",
         "What videos are generated from: text, label or none; auto for what the data "
@@ -83,4 +86,9 @@ class GeneratorConfig(RunConfig):
             raise ValueError(
                 "`crop` must be rows and columns: give the option twice, or the key a "
                 f"list of two. Received: crop={self.crop}"
+            )
+        if any(side % self.patch_size for side in self.crop):
+            raise ValueError(
+                "`crop` must be multiples of `patch_size`. "
+                f"Received: crop={self.crop}, patch_size={self.patch_size}"
             )

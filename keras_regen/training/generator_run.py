@@ -78,7 +78,9 @@ class GeneratorRun(Run):
         )
         if not config.init:
             return LatentDiffusion(
-                LatentTransformer.from_architecture(config.size, **shape, **how),
+                LatentTransformer.from_architecture(
+                    config.size, patch_size=config.patch_size, **shape, **how
+                ),
                 k,
                 clips.mean,
                 clips.std,

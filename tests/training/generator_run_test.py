@@ -172,11 +172,14 @@ def test_a_run_that_is_stopped_goes_on(write_latents, tmp_path):
 def test_it_starts_from_a_preset(write_latents, codec, tmp_path, capsys):
     # The codec is nowhere, and without labels there is no condition.
     data = write_latents("data", preset="nowhere", encoder_id="another")
-    train_generator(config(data, steps=4, crop=[2, 2]), tmp_path / "first")
+    settings = {"steps": 4, "crop": [2, 2], "patch_size": 2}
+    train_generator(config(data, **settings), tmp_path / "first")
     assert "the codec of the latents is not here" in capsys.readouterr().out
     assert not (tmp_path / "first" / "samples.mp4").exists()
     frozen = {"learning_rate": 0.0, "ema_momentum": 0.0, "samples": 0, "steps": 4}
+    frozen["crop"] = [2, 2]
     first = LatentDiffusion.from_preset(tmp_path / "first" / "preset")
+    assert first.transformer.patch_size == 2
     settings = {"init": str(tmp_path / "first" / "preset"), "given_share": 0.9}
     second = train_generator(config(data, **settings, **frozen), tmp_path / "second")
     for ours, theirs in zip(
@@ -217,6 +220,7 @@ class TestBadInput:
         [
             ({"data": ""}, "latents to train on"),
             ({"crop": [8]}, r"Received: crop=\[8\]"),
+            ({"crop": [4, 3], "patch_size": 2}, "multiples of `patch_size`"),
             ({"condition": "image"}, "auto, text, label, none. Received: condition="),
             ({"size": "huge"}, "nano, tiny"),
             ({"chunks": 0}, "`chunks` must be"),
