@@ -17,6 +17,7 @@ import keras_regen
 from keras_regen.cli import (
     benchmark,
     demo,
+    edit,
     evaluate,
     export,
     generate,
@@ -37,6 +38,10 @@ app = typer.Typer(
 app.command()(video.reconstruct)
 app.command()(video.encode)
 app.command()(video.decode)
+app.command()(edit.invert)
+app.command()(edit.interpolate)
+app.command()(edit.edit)
+app.command()(edit.compare)
 app.command()(generate.generate)
 app.command()(train.train)
 app.command()(train.train_generator)

@@ -308,7 +308,12 @@ def decode(
             autocompletion=complete_preset,
         ),
     ] = None,
-    steps: StepsOption = 1,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Sampling steps. Defaults to 1, or those of the noise in IN."
+        ),
+    ] = None,
     seed: SeedOption = 0,
     noise_scale: NoiseScaleOption = 1.0,
     schedule: ScheduleOption = Schedule.log_snr,

@@ -1,0 +1,222 @@
+"""The commands `invert`, `interpolate`, `edit` and `compare`."""
+
+import dataclasses
+import pathlib
+import time
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from keras_regen.cli.common import (
+    DEFAULT_PRESET,
+    load_codec,
+    load_keras,
+    make_console,
+    make_table,
+)
+from keras_regen.cli.options import (
+    MaxMemoryOption,
+    OverwriteOption,
+    PresetOption,
+    check_output,
+    check_preset,
+)
+from keras_regen.cli.progress import ProgressBar
+from keras_regen.latents import Latents, LatentsWriter
+from keras_regen.video import VideoReader, VideoWriter
+
+SUFFIXES = (".h5", ".hdf5")
+INVERTED = "A file that `keras-regen invert` wrote, .h5."
+FirstArgument = Annotated[pathlib.Path, typer.Argument(metavar="A", help=INVERTED)]
+SecondArgument = Annotated[
+    pathlib.Path, typer.Argument(metavar="B", help="Another, of the same size.")
+]
+MadePresetOption = Annotated[
+    str | None,
+    typer.Option(metavar="PRESET", help="Defaults to the preset that A names."),
+]
+EditedOption = Annotated[
+    pathlib.Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="OUT",
+        help="A video, as for decode; or an .h5, to decode later.",
+    ),
+]
+
+
+def invert(
+    video: Annotated[
+        pathlib.Path, typer.Argument(metavar="IN", help="A video, as for encode.")
+    ],
+    output: Annotated[
+        pathlib.Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="OUT",
+            help="An .h5 file. Defaults to <stem of IN>.h5, here.",
+        ),
+    ] = None,
+    preset: PresetOption = DEFAULT_PRESET,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Sampling steps, as many as decoding will take.")
+    ] = 20,
+    refinements: Annotated[
+        int, typer.Option(min=0, help="Iterations to make each step exact.")
+    ] = 2,
+    max_memory: MaxMemoryOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Encode a video, and find the noise that re-generates it.
+
+    `decode` gives the video back, nearly exactly. The noise has as many values as the
+    video: the file is for edits, and larger than the video.
+    """
+    check_preset(preset)
+    output = pathlib.Path(f"{video.stem}.h5") if output is None else output
+    check_output(output, video, overwrite)
+    LatentsWriter.check(output)
+    console = make_console()
+    with VideoReader(video) as reader:
+        load_keras(console)
+        codec = load_codec(preset, max_memory)
+        start = time.perf_counter()
+        size = reader.height, reader.width
+        with ProgressBar("Inverting", console, reader.num_frames, size=size) as bar:
+            codec.invert(
+                reader,
+                output=output,
+                num_steps=steps,
+                refinements=refinements,
+                progress=bar,
+            )
+    summary = make_table()
+    summary.add_row("calls", f"{steps * (1 + refinements)} of the decoder for a chunk")
+    summary.add_row("file", f"{output.stat().st_size:,} bytes")
+    _add_end(summary, bar.done, start, output)
+    console.print(summary)
+
+
+def interpolate(
+    first: FirstArgument,
+    second: SecondArgument,
+    output: EditedOption,
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="How much of B is in OUT.")
+    ] = 0.5,
+    preset: MadePresetOption = None,
+    max_memory: MaxMemoryOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Make a video between two that were inverted."""
+    loaded = _load([first, second], output, preset, max_memory, overwrite)
+    from keras_regen.editing import interpolate as mix
+
+    _finish(mix(*loaded.latents, share), output, *loaded.rest)
+
+
+def edit(
+    content: FirstArgument,
+    output: EditedOption,
+    motion: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="B", help="Take the motion of this file instead of A's."),
+    ] = None,
+    noise: Annotated[
+        pathlib.Path | None,
+        typer.Option(metavar="C", help="The noise of this file. Defaults to A's."),
+    ] = None,
+    random_noise: Annotated[
+        bool, typer.Option("--random-noise", help="Decode from random noise.")
+    ] = False,
+    preset: MadePresetOption = None,
+    max_memory: MaxMemoryOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Exchange the motion or the noise of a video that was inverted.
+
+    To play it at another speed, with its details, use `decode --speed`.
+    """
+    paths = [content, motion or content, noise or content]
+    loaded = _load(paths, output, preset, max_memory, overwrite)
+    from keras_regen.editing import combine
+
+    *latents, of_noise = loaded.latents
+    edited = combine(*latents, noise=None if random_noise else of_noise)
+    _finish(edited, output, *loaded.rest)
+
+
+def compare(
+    first: FirstArgument,
+    second: SecondArgument,
+    output: EditedOption,
+    preset: MadePresetOption = None,
+    max_memory: MaxMemoryOption = None,
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Show what the latents hold and what the noise holds, side by side.
+
+    From left to right: A, B, A with the noise of B, B with the noise of A, and A with
+    random noise.
+    """
+    loaded = _load([first, second], output, preset, max_memory, overwrite)
+    from keras_regen.editing import compare as decode_all
+
+    console, codec, start = loaded.rest
+    videos = decode_all(codec, *loaded.latents)
+    frames = np.concatenate([*videos.values()], axis=2)
+    with VideoWriter(output, loaded.latents[0].fps) as writer:
+        for frame in frames:
+            writer.write(frame)
+    summary = make_table()
+    summary.add_row("columns", "; ".join(videos))
+    _add_end(summary, len(frames), start, output)
+    console.print(summary)
+
+
+@dataclasses.dataclass
+class _Loaded:
+    latents: list[Latents]
+    rest: tuple[Any, ...]
+
+
+def _load(paths, output, preset, max_memory, overwrite):
+    """Checks arguments, and loads latents and a codec for them."""
+    for path in paths:
+        check_output(output, path, overwrite)
+    if output.suffix.lower() in SUFFIXES:
+        LatentsWriter.check(output)
+    else:
+        VideoWriter.check(output)
+    latents = [Latents.load(path, lazy=True, max_memory=max_memory) for path in paths]
+    preset = preset or latents[0].preset
+    if preset is None:
+        raise ValueError(f"The latents name no preset: give --preset. A={paths[0]}")
+    check_preset(preset)
+    console = make_console()
+    load_keras(console)
+    codec = load_codec(preset, max_memory)
+    return _Loaded(latents, (console, codec, time.perf_counter()))
+
+
+def _finish(latents, output, console, codec, start):
+    """Writes edited latents, or the video that they decode to."""
+    if output.suffix.lower() in SUFFIXES:
+        latents.save(output)
+    else:
+        size = latents.height, latents.width
+        with ProgressBar("Decoding", console, len(latents), size=size) as progress:
+            codec.decode(latents, output, progress=progress)
+    summary = make_table()
+    _add_end(summary, len(latents), start, output)
+    console.print(summary)
+
+
+def _add_end(summary, frames, start, output):
+    """Adds the last rows of a summary."""
+    seconds = time.perf_counter() - start
+    summary.add_row("time", f"{seconds:.1f} s, {frames / seconds:.1f} frames/s")
+    summary.add_row("output", str(output))

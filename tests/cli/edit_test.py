@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from keras_regen.codec import VideoCodec
+from keras_regen.editing import combine, interpolate
+from keras_regen.latents import Latents
+from keras_regen.models import Regen
+from tests.cli.conftest import FRAMES, HEIGHT, WIDTH, assert_user_error
+
+SHAPE = (FRAMES, HEIGHT, WIDTH, 3)
+
+
+@pytest.fixture
+def inverted(run, preset, tmp_path):
+    paths = []
+    for seed in range(2):
+        video = np.random.default_rng(seed).integers(0, 256, SHAPE).astype("uint8")
+        np.save(tmp_path / f"{seed}.npy", video)
+        options = ("--steps", 2, "--refinements", 1, "--preset", preset)
+        status, stdout, _ = run("invert", f"{seed}.npy", *options)
+        assert status == 0 and "4 of the decoder for a chunk" in stdout
+        paths.append(tmp_path / f"{seed}.h5")
+    return paths
+
+
+def test_invert_and_edit(run, preset, inverted, tmp_path):
+    first, second = (Latents.load(path) for path in inverted)
+    assert first.noise.num_steps == 2 and first.num_frames == FRAMES
+    codec = VideoCodec(Regen.from_preset(preset))
+    assert run("interpolate", *inverted, "-o", "mix.npy", "--share", 0.25)[0] == 0
+    expected = codec.decode(interpolate(first, second, 0.25))
+    np.testing.assert_array_equal(np.load("mix.npy"), expected)
+    assert run("edit", inverted[0], "--motion", inverted[1], "-o", "e.h5")[0] == 0
+    edited = Latents.load("e.h5")
+    expected = combine(first, second, noise=first)
+    np.testing.assert_array_equal(edited.array, expected.array)
+    np.testing.assert_array_equal(edited.noise.array, first.noise.array)
+    assert run("decode", "e.h5", "-o", "e.npy")[0] == 0
+    np.testing.assert_array_equal(np.load("e.npy"), codec.decode(edited))
+    random_noise = ("--random-noise", "-o", "r.npy")
+    assert run("edit", inverted[0], *random_noise)[0] == 0
+    expected = codec.decode(combine(first))
+    np.testing.assert_array_equal(np.load("r.npy"), expected)
+    status, stdout, _ = run("compare", *inverted, "-o", "c.npy")
+    assert status == 0 and "first, noise of second" in stdout
+    assert np.load("c.npy").shape == (FRAMES, HEIGHT, 5 * WIDTH, 3)
+
+
+def test_errors_leave_nothing(run, preset, inverted, tmp_path):
+    assert run("encode", "0.npy", "-o", "plain.h5", "--preset", preset)[0] == 0
+    for arguments, message in (
+        (("edit", inverted[0], "--noise", "plain.h5"), "must be latents with noise"),
+        (("interpolate", inverted[0], "none.h5"), "there is no such file"),
+        (("invert", "0.npy", "--preset", "none"), "There is no such preset"),
+    ):
+        suffix = "h5" if arguments[0] == "invert" else "npy"
+        output = tmp_path / f"out.{suffix}"
+        assert_user_error(run(*arguments, "-o", output), message)
+        assert not output.exists()
+    assert_user_error(run("edit", inverted[0], "-o", inverted[0]), "OUT must not be IN")
