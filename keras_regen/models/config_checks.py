@@ -16,6 +16,7 @@ MAX_DEPTH = 256
 MAX_STAGES = 16
 MAX_KERNEL = 31
 MAX_WINDOW = 2**20
+MAX_PATCH = 64
 # Of the arguments that transformers share.
 _BLOCK_LIMITS = {
     "units": (1, MAX_WIDTH),
@@ -83,6 +84,7 @@ def check_latent_transformer(model: Mapping[str, Any]) -> None:
         ValueError: if one is not a number within its limits, or they do not fit.
     """
     check_whole(1, MAX_CHANNELS, latent_channels=model["latent_channels"])
+    check_whole(1, MAX_PATCH, patch_size=model["patch_size"])
     check_flags(remat=model["remat"], trainable=model["trainable"])
     for name, (low, high) in _BLOCK_LIMITS.items():
         check_whole(low, high, **{name: model[name]})

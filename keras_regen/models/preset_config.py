@@ -202,8 +202,9 @@ def _latent_transformer_parameters(arguments):
     units, text_channels = arguments["units"], arguments["text_channels"] or 0
     # Queries, keys and values, and their output, also of a text, and the MLP.
     in_block = (8 if text_channels else 4) + 2 * arguments["mlp_ratio"]
-    channels = 2 * arguments["latent_channels"] + text_channels
-    embeddings = channels + (arguments["num_labels"] or 0)
+    # Of content and motion, from and to the latents.
+    channels = 4 * arguments["latent_channels"] * arguments["patch_size"] ** 2
+    embeddings = channels + text_channels + (arguments["num_labels"] or 0)
     # Modulation is shared by the blocks.
     return (arguments["depth"] * in_block + 6) * units**2 + embeddings * units
 

@@ -106,6 +106,8 @@ def test_bundled_generators_have_a_model_card(name):
     [
         ({"depth": 256, "units": 16384}, "more parameters than the file"),
         ({"num_labels": 2**24}, "more parameters than the file"),
+        ({"patch_size": 64}, "more parameters than the file"),
+        ({"patch_size": 1000}, "`patch_size` must be"),
         ({"depth": 257}, "`depth` must be"),
         ({"window": 7}, "`window` must be"),
     ],
