@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         video,
     )
     from keras_regen.codec import VideoCodec
+    from keras_regen.generation import VideoGenerator
     from keras_regen.latents import Latents
     from keras_regen.models import (
         ConvAutoencoder,
@@ -45,6 +46,7 @@ __all__ = [
     "Regen",
     "VideoCodec",
     "VideoEncoder",
+    "VideoGenerator",
     "codec",
     "data",
     "diffusion",
@@ -74,6 +76,7 @@ __getattr__, __dir__ = lazy_exports(
         "Regen": "models",
         "VideoCodec": "codec",
         "VideoEncoder": "models",
+        "VideoGenerator": "generation",
         "upload_preset": "models",
     },
 )

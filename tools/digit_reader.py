@@ -3,18 +3,11 @@
 import numpy as np
 from sklearn.svm import SVC
 
-from keras_regen.data.moving_digits import (
-    COLOURS,
-    DIGIT_SIZE,
-    DIRECTIONS,
-    SIZE,
-    SPEEDS,
-    MovingDigit,
-    MovingDigits,
-)
+from keras_regen.data import MovingDigit, MovingDigits
 
+_SIZE = MovingDigits.size
 # Pixels that are kept around the middle of a digit, at every second.
-_HALF = DIGIT_SIZE // 2 + 2
+_HALF = MovingDigits.digit_size // 2 + 2
 _STRIDE = 2
 
 
@@ -50,14 +43,19 @@ class DigitReader:
         velocity = np.array([_velocity(grey, axis) for axis in (0, 1)])
         axis = int(np.argmax(np.abs(velocity)))
         sign = 1 if velocity[axis] > 0 else -1
-        (direction,) = (x for x, way in DIRECTIONS.items() if way == (axis, sign))
-        speed = min(SPEEDS, key=lambda x: abs(SPEEDS[x] - abs(velocity[axis])))
+        (direction,) = (
+            x for x, way in MovingDigit.DIRECTIONS.items() if way == (axis, sign)
+        )
+        speed = min(
+            MovingDigit.SPEEDS,
+            key=lambda x: abs(MovingDigit.SPEEDS[x] - abs(velocity[axis])),
+        )
         seen = np.einsum("thwc,thw->c", video.astype("float64"), grey)
         seen /= seen.max() + 1e-9
         colour = min(
-            COLOURS,
+            MovingDigit.COLOURS,
             key=lambda x: np.square(
-                seen - np.divide(COLOURS[x], max(COLOURS[x]))
+                seen - np.divide(MovingDigit.COLOURS[x], max(MovingDigit.COLOURS[x]))
             ).sum(),
         )
         digit = self._classifier.predict(_centred(grey)[None])[0]
@@ -73,8 +71,8 @@ def _grey(video):
 def _phases(grey, axis):
     """Returns the place of the centre along an axis in every frame, in pixels."""
     profile = grey.sum(axis=2 - axis)
-    coefficient = profile @ np.exp(2j * np.pi * np.arange(SIZE) / SIZE)
-    return np.unwrap(np.angle(coefficient)) * SIZE / (2 * np.pi)
+    coefficient = profile @ np.exp(2j * np.pi * np.arange(_SIZE) / _SIZE)
+    return np.unwrap(np.angle(coefficient)) * _SIZE / (2 * np.pi)
 
 
 def _velocity(grey, axis):
@@ -86,7 +84,7 @@ def _velocity(grey, axis):
 def _centred(grey):
     """Returns the mean of the frames, each moved to its centre, as a vector."""
     shifts = np.rint([_phases(grey, axis) for axis in (0, 1)]).astype(int).T
-    middle = SIZE // 2
+    middle = _SIZE // 2
     moved = [
         np.roll(frame, middle - shift, (0, 1))
         for frame, shift in zip(grey, shifts, strict=True)

@@ -1,7 +1,7 @@
 """Handwritten digits that move, with captions: a small benchmark of generation."""
 
 import dataclasses
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -35,7 +35,6 @@ ADVERBS = {"slow": "slowly", "quick": "quickly"}
 TOWARDS = {"left": "to the left", "right": "to the right", "up": "upwards"} | {
     "down": "downwards"
 }
-# The last one leaves the speed open.
 TEMPLATES = (
     "a {colour} {digit} moves {direction} {adverb}",
     "a {speed} {colour} {digit} goes {direction}",
@@ -59,7 +58,19 @@ class MovingDigit:
         colour: str, one of `COLOURS`.
         direction: str, one of `DIRECTIONS`.
         speed: str, one of `SPEEDS`.
+
+    Attributes:
+        COLOURS: dict from the names of colours to red, green and blue, 0 to 255.
+        DIRECTIONS: dict from the names of directions to an axis, 0 for rows or 1 for
+            columns, and a sign.
+        SPEEDS: dict from the names of speeds to pixels a frame.
+        TEMPLATES: tuple of str. The forms of captions; the last leaves the speed open.
     """
+
+    COLOURS: ClassVar = COLOURS
+    DIRECTIONS: ClassVar = DIRECTIONS
+    SPEEDS: ClassVar = SPEEDS
+    TEMPLATES: ClassVar = TEMPLATES
 
     digit: int
     colour: str
@@ -70,7 +81,7 @@ class MovingDigit:
         """Returns a text that says it.
 
         Args:
-            template: int. Which of the `TEMPLATES`; the last leaves the speed open.
+            template: int. Which of the `TEMPLATES`. Defaults to `0`.
         """
         return TEMPLATES[template].format(
             colour=self.colour,
@@ -102,6 +113,8 @@ class MovingDigits:
         seed: int. Defaults to `0`.
 
     Attributes:
+        size: int. Rows and columns of a picture, in pixels.
+        digit_size: int. Rows and columns of a digit, in pixels.
         samples: uint8 array of shape `(N, 8, 8)`: the split's handwriting, 0 to 255.
         digits: int array of shape `(N,)`: the digit of each sample.
 
@@ -121,6 +134,9 @@ class MovingDigits:
         LSTMs*, section 4.1 (digits that move); E. Alpaydin and C. Kaynak 1998,
         *Optical Recognition of Handwritten Digits*, UCI Machine Learning Repository.
     """
+
+    size: ClassVar = SIZE
+    digit_size: ClassVar = DIGIT_SIZE
 
     def __init__(
         self,
