@@ -99,6 +99,9 @@ def test_the_last_shard_writes_the_index(run, preset, videos, tmp_path):
     before = index.read_bytes()
     encode("z", (2, 3))
     assert index.read_bytes() == before
+    # With one more video, the others have more to do.
+    write(videos / "0.mp4", moving_ramp(3, 16, 16))
+    assert encode("z", (2, 3)) is None
     index.unlink()
     status, stdout, _ = run("encode", "--dataset", videos, "-o", "z", "--index")
     assert status == 0 and "3 files, 6 chunks" in stdout and "encoded" not in stdout
