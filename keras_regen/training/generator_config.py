@@ -49,7 +49,7 @@ class GeneratorConfig(RunConfig):
     crop: list[int] = option(
         [],
         "Rows and columns of the crops, in latents. Defaults to the largest that every "
-        "video has.",
+        "video has, in whole tokens.",
         min=1,
         max=4096,
     )

@@ -111,17 +111,24 @@ class GeneratorRun(Run):
     @functools.cached_property
     def _clips(self):
         config = self.config
-        clips = LatentClips(
-            config.data,
-            distribution.local_batch_size(config.batch_size),
-            tuple(config.crop) or None,
-            config.chunks,
-            config.steps_per_epoch,
-            normalize=False,
-            seed=distribution.replica_seed(config.seed, distribution.rank()),
-            condition=None if config.condition == "none" else config.condition,
-            workers=config.workers,
-        )
+
+        def clips_of(size):
+            return LatentClips(
+                config.data,
+                distribution.local_batch_size(config.batch_size),
+                size,
+                config.chunks,
+                config.steps_per_epoch,
+                normalize=False,
+                seed=distribution.replica_seed(config.seed, distribution.rank()),
+                condition=None if config.condition == "none" else config.condition,
+                workers=config.workers,
+            )
+
+        clips, patch = clips_of(tuple(config.crop) or None), config.patch_size
+        whole = tuple(max(patch, side // patch * patch) for side in clips.size)
+        if whole != clips.size:
+            clips = clips_of(whole)
         if clips.codec["chunking"] != "disjoint":
             raise ValueError(
                 "A generator is trained on latents of disjoint chunks. "
