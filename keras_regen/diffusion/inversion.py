@@ -46,12 +46,10 @@ def invert(
         al. 2023, *Effective Real Image Editing with Accelerated Iterative Diffusion
         Inversion*, section 3.
     """
-    # Sums, since Keras may copy a number to the device.
-    zero = ops.zeros((), "float32")
-    steps = ops.cast(zero + num_steps, "float32")
+    steps = _as_float(num_steps)
 
     def undo(i, x):
-        left = steps - ops.cast(zero + i, "float32")
+        left = steps - _as_float(i)
         # From s, closer to data, to t.
         s, t = (
             sampling_time(n / steps, path, prediction, schedule, invertible=True)
@@ -79,6 +77,14 @@ def _start_of_step(output, x_s, path, prediction, t, s):
     determinant = a * sigma_t - b * alpha_t
     rest = determinant * x_s - (alpha_s * sigma_t - sigma_s * alpha_t) * output
     return rest / (a * sigma_s - b * alpha_s)
+
+
+def _as_float(number):
+    """Returns an int or an int tensor as a float32 tensor."""
+    if isinstance(number, int):
+        # A sum, since Keras may copy a number to the device.
+        return ops.zeros((), "float32") + number
+    return ops.cast(number, "float32")
 
 
 def _repeat(count, body, x):
