@@ -10,6 +10,7 @@ import typer
 
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras, load_preset, make_console, make_table
+from keras_regen.cli.generate import parse_size
 from keras_regen.cli.options import (
     Schedule,
     ScheduleOption,
@@ -37,7 +38,8 @@ def export(
         str,
         typer.Argument(
             metavar="PRESET",
-            help="A bundled name, a directory or hf://user/name.",
+            help="A codec or a generator: a bundled name, a directory or "
+            "hf://user/name.",
             autocompletion=complete_preset,
         ),
     ],
@@ -77,9 +79,31 @@ def export(
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Other formats: sampling steps of decoding.")
+        int | None,
+        typer.Option(
+            help="Other formats: sampling steps of decoding. A generator: its sampling "
+            "steps; defaults to the preset's."
+        ),
     ] = None,
     schedule: ScheduleOption = Schedule.log_snr,
+    frames: Annotated[
+        int | None,
+        typer.Option(help="A generator: frames of a video. Defaults to the preset's."),
+    ] = None,
+    size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTHxHEIGHT",
+            help="A generator: size of a video. Defaults to the preset's.",
+        ),
+    ] = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRESET",
+            help="A generator: the codec's preset. Defaults to the one that it names.",
+        ),
+    ] = None,
 ) -> None:
     """Export a preset for TF Serving or another runtime."""
     console = make_console()
@@ -92,19 +116,46 @@ def export(
         "schedule": str(schedule),
     }
     options = {name: value for name, value in options.items() if value is not None}
-    chosen = find_format(str(format), options)
-    check_preset(preset)
+    width, height = (None, None) if size is None else parse_size(size)
+    fixed = {"num_frames": frames, "height": height, "width": width, "codec": codec}
+    fixed = {name: value for name, value in fixed.items() if value is not None}
+    check_preset(preset, kind=None)
+    saved_model = format == FormatName["tf_saved_model"]
+    # Whether the steps of a SavedModel are an option, the kind of the preset says.
+    early = {k: v for k, v in options.items() if not saved_model or k != "num_steps"}
+    chosen = find_format(str(format), early)
     # A backend that can write the format itself needs no second process.
     load_keras(console, preferred=chosen.backend())
-    model = load_preset(preset, str(precision))
-    if not model.is_generative:
-        raise ValueError(
-            "A model with a conventional decoder cannot be exported. "
-            f"Received: {preset}, of a `{type(model).__name__}`"
-        )
+    from keras_regen.models import preset_kind
+
     start = time.perf_counter()
+    arguments: tuple[object, ...]
+    if preset_kind(preset) == "generator":
+        if not saved_model:
+            raise ValueError(
+                "A generator is exported as tf_saved_model. "
+                f"Received: --format {format}"
+            )
+        # The codec decodes in one step, which is the same with any.
+        options.pop("schedule")
+        model, options = _load_generator(preset, str(precision), {**options, **fixed})
+        arguments = (output,)
+    else:
+        if fixed:
+            raise ValueError(
+                "`--frames`, `--size` and `--codec` are for generators. "
+                f"Received: {preset}, a codec"
+            )
+        find_format(str(format), options)
+        model = load_preset(preset, str(precision))
+        if not model.is_generative:
+            raise ValueError(
+                "A model with a conventional decoder cannot be exported. "
+                f"Received: {preset}, of a `{type(model).__name__}`"
+            )
+        arguments = (output, str(format))
     with console.status(f"Exporting to {format}"), quiet_start():
-        model.export(output, str(format), **options)
+        model.export(*arguments, **options)
     summary = make_table()
     files = [path for path in output.rglob("*") if path.is_file()]
     for path in sorted(files):
@@ -113,6 +164,21 @@ def export(
     summary.add_row("time", f"{time.perf_counter() - start:.1f} s")
     summary.add_row("output", str(output))
     console.print(summary)
+
+
+def _load_generator(preset, precision, options):
+    """Returns a `VideoGenerator`, and the options of its export."""
+    from keras_regen.generation import VideoGenerator
+
+    if unknown := {"max_steps", "warmup"} & set(options):
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
+        raise ValueError(
+            "A generator has its number of steps fixed, and no requests to warm up "
+            f"with. Received: {names}"
+        )
+    with quiet_start():
+        codec = options.pop("codec", None)
+        return VideoGenerator.from_preset(preset, codec, dtype=precision), options
 
 
 def _sizes(texts):

@@ -117,7 +117,7 @@ def generate(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Generate a video from a text, an image, a video or keyframes."""
-    width, height = (None, None) if size is None else _parse_size(size)
+    width, height = (None, None) if size is None else parse_size(size)
     if output is None:
         output = pathlib.Path("generated.mp4")
         output = output if overwrite else free_path(output)
@@ -163,7 +163,7 @@ def generate(
     console.print(summary)
 
 
-def _parse_size(size):
+def parse_size(size):
     """Returns width and height."""
     parts = size.lower().split("x")
     if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):

@@ -17,7 +17,7 @@ from keras_regen.pixels import SPATIAL_COMPRESSION, to_uint8
 # frames on five validation clips, as mean PSNR in dB and seam ratio:
 # 0 (always cut) 27.08, 2.15; 0.2 27.10, 1.14; 0.3 27.06, 1.02; 0.4 27.02, 0.96;
 # infinite (always fade) 26.84, 0.83.
-_TOLERANCE = 0.4
+FADE_TOLERANCE = 0.4
 # Side of the square of pixels over which the difference is averaged: a patch.
 _WINDOW = SPATIAL_COMPRESSION
 
@@ -148,7 +148,7 @@ def crossfade(
         float32 array of shape `(H, W, 3)`.
     """
     difference = after - before
-    agreement = np.exp(-np.square(_local_mean(np.abs(difference)) / _TOLERANCE))
+    agreement = np.exp(-np.square(_local_mean(np.abs(difference)) / FADE_TOLERANCE))
     share = cut + (weight - cut) * agreement
     return after - share[..., None].astype("float32") * difference
 

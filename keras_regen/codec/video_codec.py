@@ -570,6 +570,11 @@ class VideoCodec:
             self._decoder_id = digest[:16]
         return self._decoder_id
 
+    @property
+    def layout(self) -> ChunkLayout:
+        """How it cuts a video into chunks, and fades them."""
+        return self._layout(self.chunking)
+
     def _layout(self, chunking, noise=None):
         k = self.model.temporal_compression
         if noise is not None:

@@ -8,6 +8,7 @@ import pathlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from keras_regen.atomic_output import AtomicOutput
@@ -53,6 +54,19 @@ def export(
             )
 
 
+def save_generator(functions: Any, directory: pathlib.Path) -> None:
+    """Writes the SavedModel of a generator, under the TensorFlow backend.
+
+    Args:
+        functions: `generation.GeneratorFunctions`.
+        directory: path of an empty directory.
+    """
+    # Importing it imports TensorFlow.
+    importlib.import_module("keras_regen.export.saved_generator").save(
+        functions, directory
+    )
+
+
 def _export_in_process(regen, directory, backend, format, options):
     """Makes the same call in a subprocess with another backend."""
     with tempfile.TemporaryDirectory() as preset:
@@ -64,12 +78,27 @@ def _export_in_process(regen, directory, backend, format, options):
             "format": format,
             **options,
         }
-        process = subprocess.run(
-            [sys.executable, "-m", "keras_regen.export.exporter", json.dumps(request)],
-            env=os.environ | {"KERAS_BACKEND": backend},
-            capture_output=True,
-            text=True,
-        )
+        export_in_process("keras_regen.export.exporter", request, backend)
+
+
+def export_in_process(module: str, request: dict[str, Any], backend: str) -> None:
+    """Runs a module that calls `answer_request` in a process with another backend.
+
+    Args:
+        module: str.
+        request: dict that JSON can hold.
+        backend: str. The process's backend of Keras.
+
+    Raises:
+        ValueError: with the message of the process, if the request is not possible.
+        RuntimeError: if it fails for another reason.
+    """
+    process = subprocess.run(
+        [sys.executable, "-m", module, json.dumps(request)],
+        env=os.environ | {"KERAS_BACKEND": backend},
+        capture_output=True,
+        text=True,
+    )
     if process.returncode:
         # The last line is the error.
         message = (process.stderr.strip().splitlines() or ["no message"])[-1]
@@ -77,17 +106,21 @@ def _export_in_process(regen, directory, backend, format, options):
         raise error(message)
 
 
-def _main(request):
-    from keras_regen.models import load_model
-
-    request = json.loads(request)
-    model = load_model(request.pop("preset"), dtype=request.pop("dtype"))
+def answer_request(function: Callable[[dict[str, Any]], None]) -> None:
+    """Calls a function with the request of `export_in_process`, and exits on errors."""
     try:
-        export(model, **request)
+        function(json.loads(sys.argv[1]))
     except (ValueError, TypeError, ImportError, OSError) as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         sys.exit(USER_ERROR)
 
 
+def _main(request):
+    from keras_regen.models import load_model
+
+    model = load_model(request.pop("preset"), dtype=request.pop("dtype"))
+    export(model, **request)
+
+
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    answer_request(_main)

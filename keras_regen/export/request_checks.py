@@ -60,7 +60,7 @@ class RequestChecks:
                 shape,
             ),
         )
-        return tf.cast(self._bounded(shape, shape[:4]), tf.int32)
+        return tf.cast(self.bounded(shape, shape[:4]), tf.int32)
 
     def video(self, video):
         """Returns a float video, after checking its shape and values."""
@@ -124,7 +124,7 @@ class RequestChecks:
             ),
         )
         area = SPATIAL_COMPRESSION**2
-        latents = self._bounded(latents, shape[0], first, shape[2], shape[3], area)
+        latents = self.bounded(latents, shape[0], first, shape[2], shape[3], area)
         # Nothing may be computed from it before it is known to be small.
         with tf.control_dependencies([latents]):
             num_frames = tf.identity(num_frames[0])
@@ -171,7 +171,7 @@ class RequestChecks:
             ),
         )
 
-    def _bounded(self, tensor, *sizes):
+    def bounded(self, tensor, *sizes):
         """Returns the tensor, if the sizes multiply to at most `max_pixels`."""
         # Unlike integers, floating point does not wrap around.
         sizes = [tf.reshape(tf.cast(size, tf.float64), [-1]) for size in sizes]

@@ -18,7 +18,12 @@ PLATFORMS = ("cpu", "cuda", "tpu")
 # Smaller arrays are stored as they are: they take little space, and the SIREN's
 # matrices, all smaller than this, do not tolerate rounding.
 MIN_QUANTIZED_SIZE = 2**16
-PER_SAMPLE = {"num_steps": tf.int32, "num_frames": tf.int32, "seed": tf.int64}
+PER_SAMPLE = {
+    "num_steps": tf.int32,
+    "num_frames": tf.int32,
+    "seed": tf.int64,
+    "guidance": tf.float32,
+}
 
 
 class StoredWeights(tf.Module):
@@ -96,15 +101,15 @@ class ServedRegen(tf.Module):
         )
         # `keras.layers.TFSMLayer` and `tf.saved_model.load` find attributes.
         video = VIDEO_FORMATS[""].specs
-        self.encode = _function(self._checked_encode, *video)
+        self.encode = served_function(self._checked_encode, *video)
         self.serve = self.encode
-        self.decode = _function(
+        self.decode = served_function(
             self._checked_decode,
             self.latents_spec,
-            *_per_sample("seed", "num_steps", "num_frames"),
+            *per_sample_specs("seed", "num_steps", "num_frames"),
         )
-        self.reconstruct = _function(
-            self._checked_reconstruct, *video, *_per_sample("seed", "num_steps")
+        self.reconstruct = served_function(
+            self._checked_reconstruct, *video, *per_sample_specs("seed", "num_steps")
         )
 
     @property
@@ -117,18 +122,18 @@ class ServedRegen(tf.Module):
         functions: dict[str, Callable] = {}
         for suffix, video in VIDEO_FORMATS.items():
             functions |= {
-                f"encode{suffix}": _function(
+                f"encode{suffix}": served_function(
                     functools.partial(self._encode_signature, video), *video.specs
                 ),
-                f"decode{suffix}": _function(
+                f"decode{suffix}": served_function(
                     functools.partial(self._decode_signature, video),
                     self.latents_spec,
-                    *_per_sample("seed", "num_steps", "num_frames"),
+                    *per_sample_specs("seed", "num_steps", "num_frames"),
                 ),
-                f"reconstruct{suffix}": _function(
+                f"reconstruct{suffix}": served_function(
                     functools.partial(self._reconstruct_signature, video),
                     *video.specs,
-                    *_per_sample("seed", "num_steps"),
+                    *per_sample_specs("seed", "num_steps"),
                 ),
             }
         return functions | {"serving_default": functions["encode"]}
@@ -171,7 +176,7 @@ class ServedRegen(tf.Module):
             self.decoder_weights.tensors(),
             latents,
             tf.broadcast_to(tf.cast(times, tf.float32), [batch, num_frames]),
-            _canvas_words(seed, times, batch),
+            canvas_words(seed, times, batch),
             num_steps,
         )
         return checked(
@@ -226,7 +231,7 @@ def _as_tensorflow(function, *shapes):
     )
 
 
-def _canvas_words(seed, times, batch):
+def canvas_words(seed, times, batch):
     """Returns seeds and times as `diffusion.CanvasArea` has them.
 
     Args:
@@ -248,11 +253,12 @@ def _canvas_words(seed, times, batch):
     )
 
 
-def _function(function, *specs):
+def served_function(function, *specs):
+    """Returns a `tf.function` of inputs that are as the `tf.TensorSpec`s say."""
     return tf.function(function, input_signature=specs, autograph=False)
 
 
-def _per_sample(*names):
+def per_sample_specs(*names):
     """Returns the specs of inputs that are one number, or one for each sample."""
     return [tf.TensorSpec(None, PER_SAMPLE[name], name=name) for name in names]
 

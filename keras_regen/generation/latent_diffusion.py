@@ -12,7 +12,14 @@ from keras_regen.checks import check_real, check_whole
 from keras_regen.generation.conditions import checked_conditions, conditions
 from keras_regen.generation.given_frames import GivenFrames, draw_given
 from keras_regen.generation.latent_transformer import LatentTransformer
-from keras_regen.generation.sampling_step import SamplingStep
+from keras_regen.generation.sampling_step import (
+    SamplingStep,
+    canvas_columns,
+    from_canvas,
+    latent_times,
+    sampling_times,
+    whole_patches,
+)
 from keras_regen.models import CompiledModel, TrainedModel
 from keras_regen.types import Tensor
 
@@ -20,8 +27,6 @@ from keras_regen.types import Tensor
 EVALUATION_SEED = 2111
 MAX_SEED = 2**32 - 1
 MAX_STEPS = 10_000
-# Normal numbers of the noise canvas at one place.
-_CANVAS_CHANNELS = 3
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -215,8 +220,8 @@ class LatentDiffusion(TrainedModel):
         """Returns where latent frames are: content first, motion in the middle."""
         if "times" in inputs:
             return ops.cast(inputs["times"], "float32")
-        half_chunk = (self.temporal_compression + 1) / 2
-        times = half_chunk * ops.arange(frames, dtype="float32")
+        times = ops.arange(frames, dtype="float32")
+        times = latent_times(times, self.temporal_compression)
         return ops.broadcast_to(times, (batch, frames))
 
     # === Generation ===
@@ -277,9 +282,8 @@ class LatentDiffusion(TrainedModel):
             self.transformer, len(seeds), text=text, text_mask=text_mask, label=label
         )
         frames = 2 * first_chunk + np.arange(2 * num_chunks)
-        # Whole patches of the transformer; what is over is cropped at the end.
-        patch = self.transformer.patch_size
-        whole = tuple(-(-side // patch) * patch for side in size)
+        # What is over is cropped at the end.
+        whole = whole_patches(size, self.transformer.patch_size)
         x = np.stack([self._noise(seed, frames, whole) for seed in seeds])
         mask = np.zeros(x.shape[:2], "float32")
         mean, std = (ops.convert_to_numpy(v) for v in self._alternating(len(frames)))
@@ -295,9 +299,9 @@ class LatentDiffusion(TrainedModel):
             over = ((0, whole[i] - size[i]) for i in (0, 1))
             clean = np.pad(clean, ((0, 0), (0, 0), *over, (0, 0)), "edge")
             x = np.where(mask[..., None, None, None], (clean - mean) / std, x)
-        times = np.linspace(self.prediction.max_time, 0.0, num_steps + 1)
-        times = time_shift * times / (1.0 + (time_shift - 1.0) * times)
-        inputs = {"given": mask, "times": self._frame_times(frames, len(seeds))}
+        times = sampling_times(self.prediction, num_steps, time_shift)
+        places = latent_times(frames, self.temporal_compression).astype("float32")
+        inputs = {"given": mask, "times": np.tile(places, (len(seeds), 1))}
         if guidance != 1.0 and condition:
             inputs["guidance"] = np.full(len(seeds), guidance, "float32")
         for step in range(num_steps):
@@ -379,16 +383,10 @@ class LatentDiffusion(TrainedModel):
 
     def _noise(self, seed, frames, size):
         """Draws noise from the canvas: of every frame, row and column its own."""
-        rows, columns = size
         channels = self.transformer.latent_channels
-        places = -(-channels // _CANVAS_CHANNELS)
-        noise = diffusion.noise_canvas(seed, frames, (0, rows), (0, columns * places))
-        noise = noise.reshape(len(frames), rows, columns, places * _CANVAS_CHANNELS)
-        return noise[..., :channels]
-
-    def _frame_times(self, frames, batch):
-        half_chunk = (self.temporal_compression + 1) / 2
-        return np.tile((half_chunk * frames).astype("float32"), (batch, 1))
+        columns = canvas_columns(size[1], channels)
+        canvas = diffusion.noise_canvas(seed, frames, (0, size[0]), (0, columns))
+        return from_canvas(np, canvas, channels)
 
 
 def _as_dict(inputs):

@@ -1,14 +1,19 @@
 """One step of sampling latents."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.generation.conditions import conditions
 from keras_regen.generation.latent_transformer import LatentTransformer
 from keras_regen.types import Tensor
+
+# Normal numbers of the noise canvas at one place.
+_CANVAS_CHANNELS = 3
 
 
 class SamplingStep(keras.Model):
@@ -83,3 +88,52 @@ class SamplingStep(keras.Model):
 
     def _predict(self, inputs):
         return self.transformer(inputs, training=False)
+
+
+# What sampling starts from and goes through, for NumPy and for graphs.
+
+
+def whole_patches(size: tuple[int, int], patch_size: int) -> tuple[int, int]:
+    """Returns rows and columns of whole patches of the transformer."""
+    rows, columns = (-(-side // patch_size) * patch_size for side in size)
+    return rows, columns
+
+
+def sampling_times(
+    prediction: diffusion.Prediction, num_steps: int, time_shift: float
+) -> np.ndarray:
+    """Returns the diffusion times before, between and after the steps."""
+    times = np.linspace(prediction.max_time, 0.0, num_steps + 1)
+    return time_shift * times / (1.0 + (time_shift - 1.0) * times)
+
+
+def latent_times(frames: Any, temporal_compression: int) -> Any:
+    """Returns where latent frames are: content first, motion in the middle.
+
+    Args:
+        frames: array of numbers of latent frames.
+        temporal_compression: int. k.
+    """
+    return (temporal_compression + 1) / 2 * frames
+
+
+def canvas_columns(columns: int, channels: int) -> int:
+    """Returns the columns of the noise canvas that columns of latents take."""
+    return columns * -(-channels // _CANVAS_CHANNELS)
+
+
+def from_canvas(xp: Any, canvas: Any, channels: int) -> Any:
+    """Returns noise of the canvas as noise of latents: each value its own.
+
+    Args:
+        xp: NumPy or `keras.ops`.
+        canvas: float array of shape `(N, rows, canvas_columns(columns, channels), 3)`.
+        channels: int. C.
+
+    Returns:
+        float array of shape `(N, rows, columns, C)`.
+    """
+    rows, columns = canvas.shape[1:3]
+    places = canvas_columns(1, channels)
+    shape = (-1, rows, columns // places, places * _CANVAS_CHANNELS)
+    return xp.reshape(canvas, shape)[..., :channels]

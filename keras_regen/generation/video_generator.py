@@ -5,13 +5,14 @@ import dataclasses
 import itertools
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, Literal, Self
 
 import numpy as np
 
 from keras_regen.checks import check_real, check_whole, suggest_arguments
 from keras_regen.codec import VideoCodec
+from keras_regen.generation.generator_export import GeneratorOptions, export_generator
 from keras_regen.generation.given_frames import GivenFrames
 from keras_regen.generation.latent_diffusion import LatentDiffusion
 from keras_regen.latents import Latents
@@ -199,6 +200,61 @@ class VideoGenerator:
         if isinstance(self.text_encoder, TextEmbeddings):
             self.text_encoder.save(pathlib.Path(directory) / TEXT)
 
+    @suggest_arguments
+    def export(
+        self,
+        path: StrPath,
+        num_frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        num_steps: int | None = None,
+        time_shift: float = 1.0,
+        decoding_steps: int = 1,
+        weights: Literal["float32", "bfloat16", "int8"] = "float32",
+        max_pixels: int = 2**22,
+        max_tokens: int = 256,
+    ) -> None:
+        """Writes a SavedModel for TF Serving, with the codec.
+
+        Its signature `generate` takes a text or a label, seeds and guidances, and
+        returns what `generate` does, in uint8. `docs/serving.md` has all signatures.
+        The arguments are fixed in the model. On JAX and PyTorch, a process with
+        TensorFlow writes it.
+
+        Args:
+            path: path of a directory, new or empty; for TF Serving with a version
+                number as its name, such as `serving/1`.
+            num_frames: int or None. Frames of a video, at most those of a window of
+                chunks. Defaults to the preset's.
+            height: int or None. Rows, in pixels. Defaults to the preset's.
+            width: int or None. Columns, in pixels. Defaults to the preset's.
+            num_steps: int or None. Sampling steps. Defaults to the preset's.
+            time_shift: float. See `LatentDiffusion.generate`. Defaults to `1`.
+            decoding_steps: int. Sampling steps of the codec. Defaults to `1`.
+            weights: `"float32"`, `"bfloat16"` or `"int8"`. How weights are stored, see
+                `Regen.export`. Defaults to `"float32"`.
+            max_pixels: int. The limit of pixels in a request, over all its videos and
+                frames. Defaults to `2**22`.
+            max_tokens: int. The limit of tokens of a text. Defaults to `256`.
+
+        Raises:
+            ValueError: if an argument is not as above or the directory is not empty.
+            ImportError: if TensorFlow is not installed.
+        """
+        defaults = self.defaults
+        options = GeneratorOptions(
+            defaults.num_frames if num_frames is None else num_frames,
+            defaults.height if height is None else height,
+            defaults.width if width is None else width,
+            defaults.num_steps if num_steps is None else num_steps,
+            time_shift,
+            decoding_steps,
+            weights,
+            max_pixels,
+            max_tokens,
+        )
+        export_generator(self, path, options)
+
     # === Generation ===
 
     @suggest_arguments
@@ -305,7 +361,7 @@ class VideoGenerator:
         time_shift: float = 1.0,
         seed: int = 0,
         callback: Callable[[int, int], object] | None = None,
-    ) -> Iterator[Latents]:
+    ) -> Generator[Latents, None, None]:
         """Generates the latents of a video, some chunks at a time.
 
         Args:

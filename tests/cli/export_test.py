@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_regen import Regen
+from keras_regen.generation import VideoGenerator
 from tests.cli.conftest import K, assert_user_error
 from tests.models.conv_autoencoder_test import make_model
 from tests.serving.toy_requests import needs_tensorflow_serving
@@ -37,7 +38,7 @@ class TestExport:
         monkeypatch.setattr(Regen, "export", lambda *_, **options: seen.append(options))
         status, _, _ = run("export", preset, "-o", "1", "--warmup", "none")
         assert status == 0
-        assert seen == [{"warmup": []}]
+        assert seen == [{"warmup": [], "schedule": "log_snr"}]
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -48,6 +49,7 @@ class TestExport:
             (["regen_small_8x8x8", "-o", "1", "--warmup", "big"], "HEIGHTxWIDTH"),
             (["regen_small_8x8x8", "-o", "1", "--steps", "2"], "num_steps"),
             (["regen_small_8x8x8", "-o", "1", "--max-steps", "0"], "max_steps"),
+            (["regen_small_8x8x8", "-o", "1", "--frames", "9"], "for generators"),
         ],
     )
     def test_errors(self, run, arguments, message):
@@ -57,3 +59,32 @@ class TestExport:
     def test_a_conventional_decoder(self, run):
         make_model().save_to_preset("conv")
         assert_user_error(run("export", "conv", "-o", "1"), "conventional decoder")
+
+
+class TestExportOfGenerators:
+    def test_options(self, run, generator, preset, monkeypatch):
+        seen = []
+        monkeypatch.setattr(
+            VideoGenerator,
+            "export",
+            lambda self, path, **options: seen.append((str(path), options)),
+        )
+        words = "export", generator, "-o", "1", "--codec", preset
+        status, stdout, _ = run(*words, "--steps", 3, "--weights", "int8")
+        assert status == 0 and "1" in stdout
+        run(*words, "--frames", 9, "--size", "16x24", "--max-pixels", 9999)
+        fixed = {"num_frames": 9, "height": 24, "width": 16, "max_pixels": 9999}
+        assert seen == [("1", {"num_steps": 3, "weights": "int8"}), ("1", fixed)]
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--warmup", "8x8"], "Received: --warmup"),
+            (["--max-steps", "2"], "Received: --max-steps"),
+            (["--format", "torch"], "Received: --format torch"),
+        ],
+    )
+    def test_errors(self, run, generator, options, message):
+        pytest.importorskip("torch")
+        assert_user_error(run("export", generator, "-o", "1", *options), message)
+        assert not os.listdir()
