@@ -171,10 +171,10 @@ class TestAnswers:
         np.testing.assert_allclose(video, regen.decode(latents, num_steps=3), atol=1e-3)
 
     def test_the_words_of_the_canvas(self):
-        from keras_regen.export.saved_model import _canvas_words
+        from keras_regen.export.saved_model import canvas_words
 
         seeds, times = [0, 2**63 - 1], [0.0, 0.25, -3.0, 1e6]
-        words = _canvas_words(
+        words = canvas_words(
             tf.constant(seeds, tf.int64), tf.constant(times, tf.float64), 2
         )
         for seed, answer in zip(seeds, words.numpy(), strict=True):
