@@ -6,9 +6,13 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
 
-from keras_regen.export import FORMATS, exporter
+from keras_regen import diffusion
+from keras_regen.export import FORMATS, exporter, formats
+from keras_regen.export.model_functions import ModelFunctions
+from tests.export.conftest import K
 from tests.models.conftest import make_regen
 
 NATIVE = {
@@ -80,6 +84,7 @@ def test_an_existing_model_is_not_replaced(regen, tmp_path):
         ({"max_steps": 0}, "`max_steps` must be an int of at least 1"),
         ({"max_pixels": 0}, "`max_pixels` must be an int of at least 1"),
         ({"num_steps": 2}, "weights, max_steps.*Received: num_steps"),
+        ({"schedule": "even"}, "log_snr, uniform. Received: schedule='even'"),
         *(
             ({"format": "torch", "num_steps": steps}, f"Received: num_steps={steps}")
             for steps in (0, 1.5, "2")
@@ -159,3 +164,24 @@ def test_formats_do_not_import_keras():
         "assert not {'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_the_schedules_are_those_of_sampling():
+    # Named twice, since importing the formats must not import Keras.
+    assert set(formats.SCHEDULES) == set(diffusion.SCHEDULES)
+
+
+def test_a_schedule_is_part_of_the_exported_function(toy):
+    latents = np.full((1, 2, 2, 3, 8), 0.5, "float32")
+    times = np.arange(K + 1, dtype="float32")[None]
+    noise = diffusion.noise_canvas(0, times[0], (0, 16), (0, 24))[None]
+    inputs = map(keras.ops.convert_to_tensor, (latents, times, noise))
+    functions = ModelFunctions(toy, "uniform")
+    weights = [variable.value for variable in functions.decoder_variables]
+    video = functions.decode(weights, *inputs, 3)
+    expected, other = (
+        toy.decode(latents, num_steps=3, schedule=name)
+        for name in ("uniform", "log_snr")
+    )
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(video), expected, atol=1e-3)
+    assert np.abs(other - expected).max() > 1e-2
