@@ -115,7 +115,8 @@ def interpolate(
     loaded = _load([first, second], output, preset, max_memory, overwrite)
     from keras_regen.editing import interpolate as mix
 
-    _finish(mix(*loaded.latents, share), output, *loaded.rest)
+    a, b = loaded.latents
+    _finish(mix(a, b, share), output, *loaded.rest)
 
 
 def edit(
@@ -144,8 +145,8 @@ def edit(
     loaded = _load(paths, output, preset, max_memory, overwrite)
     from keras_regen.editing import combine
 
-    *latents, of_noise = loaded.latents
-    edited = combine(*latents, noise=None if random_noise else of_noise)
+    of_content, of_motion, of_noise = loaded.latents
+    edited = combine(of_content, of_motion, None if random_noise else of_noise)
     _finish(edited, output, *loaded.rest)
 
 

@@ -65,11 +65,12 @@ def spread(
     if len(seeds) < 2:
         raise ValueError(f"There must be two seeds or more. Received: seeds={seeds}")
     latents = dataclasses.replace(latents, noise=None, dtype="float32")
-    options = {"num_steps": num_steps, "noise_scale": noise_scale}
     # One video at a time: Welford's mean and sum of squares.
     mean = squares = np.zeros(())
     for count, seed in enumerate(seeds, 1):
-        video = codec.decode(latents, seed=seed, **options).astype("float64")
+        video = codec.decode(
+            latents, num_steps=num_steps, seed=seed, noise_scale=noise_scale
+        ).astype("float64")
         change = video - mean
         mean = mean + change / count
         squares = squares + change * (video - mean)
