@@ -2,73 +2,28 @@
 
 import contextlib
 import dataclasses
-import itertools
-import os
 import pathlib
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
 
-from keras_regen.checks import check_real, check_whole, suggest_arguments
+from keras_regen.checks import check_whole, suggest_arguments
 from keras_regen.codec import VideoCodec
+from keras_regen.generation.generation_defaults import GenerationDefaults
 from keras_regen.generation.generator_export import GeneratorOptions, export_generator
-from keras_regen.generation.given_frames import GivenFrames
+from keras_regen.generation.given_source import GivenSource
 from keras_regen.generation.latent_diffusion import LatentDiffusion
 from keras_regen.latents import Latents
 from keras_regen.models import TEXT, load_model, preset_directory, preset_metadata
 from keras_regen.pixels import latent_size
 from keras_regen.text import TextEmbeddings, TextEncoder
 from keras_regen.types import StrPath
-from keras_regen.video import VideoReader
 
 # Keys of a preset's metadata: the codec's preset, and what `GenerationDefaults` holds.
 CODEC, DEFAULTS = "codec", "generation"
 # Texts are padded to a multiple of as many tokens.
 _TEXT_BLOCK = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class GenerationDefaults:
-    """What a `VideoGenerator` does unless it is told otherwise.
-
-    Args:
-        height: int. Rows of a video, in pixels. Defaults to `64`.
-        width: int. Columns of a video, in pixels. Defaults to `64`.
-        num_frames: int. Defaults to `36`.
-        fps: float. Frames per second. Defaults to `25`.
-        window_chunks: int. Chunks generated at once, as many as the model was trained
-            with. Defaults to `4`.
-        context_chunks: int. Chunks given from a window to the next; see
-            `LatentDiffusion.generate_stream`. Defaults to `1`.
-        num_steps: int. Sampling steps. Defaults to `30`.
-        guidance: float. See `LatentDiffusion.generate`. Defaults to `1`.
-        labels: sequence of str, or None. Names of the labels, if the model has some.
-
-    Raises:
-        ValueError: if a value is not as above.
-    """
-
-    height: int = 64
-    width: int = 64
-    num_frames: int = 36
-    fps: float = 25.0
-    window_chunks: int = 4
-    context_chunks: int = 1
-    num_steps: int = 30
-    guidance: float = 1.0
-    labels: Sequence[str] | None = None
-
-    def __post_init__(self) -> None:
-        names = ("height", "width", "num_frames", "num_steps")
-        check_whole(1, 2**30, **{name: getattr(self, name) for name in names})
-        check_whole(2, 2**20, window_chunks=self.window_chunks)
-        check_whole(1, self.window_chunks - 1, context_chunks=self.context_chunks)
-        check_real(1e-6, 1e6, fps=self.fps)
-        check_real(0, 1e6, guidance=self.guidance)
-        labels = self.labels
-        if labels is not None and not all(isinstance(x, str) for x in labels):
-            raise ValueError(f"`labels` must be texts. Received: labels={labels!r}")
 
 
 class VideoGenerator:
@@ -375,7 +330,9 @@ class VideoGenerator:
             ValueError: as `generate`.
         """
         defaults = self.defaults
-        given = self._given(fps, image=image, video=video, keyframes=keyframes)
+        given = GivenSource.encode(
+            self.codec, image=image, video=video, keyframes=keyframes, fps=fps
+        )
         height, width = (
             _agreed(name, value, given and getattr(given, name), default)
             for name, value, default in (
@@ -467,46 +424,6 @@ class VideoGenerator:
             count and f"labels from 0 to {count - 1}"
         )
 
-    def _given(self, fps, **sources):
-        """Encodes what is given; returns a `_Given`, or None."""
-        sources = {name: x for name, x in sources.items() if x is not None}
-        if not sources:
-            return None
-        if len(sources) > 1:
-            raise ValueError(
-                "Give an image, a video or keyframes, not several. "
-                f"Received: {', '.join(sources)}"
-            )
-        ((name, source),) = sources.items()
-        chunk, codec = self._chunk, self.codec
-        if name == "video":
-            latents = codec.encode(source, fps=fps)
-            chunks = len(latents) // chunk
-            if not chunks:
-                raise ValueError(
-                    f"A video to go on from needs at least {chunk} frames. "
-                    f"Received: {len(latents)}"
-                )
-            first = latents.array[None, : 2 * chunks]
-            frames = GivenFrames.first(first, chunks)
-            return _Given(frames, latents, chunks * chunk, chunks * chunk, latents.fps)
-        with contextlib.ExitStack() as stack:
-            if isinstance(source, str | os.PathLike):
-                images = iter(stack.enter_context(VideoReader(source)))
-            else:
-                images = iter([source] if name == "image" else source)
-            if name == "image":
-                images = itertools.islice(images, 1)
-            encoded = [codec.encode(np.asarray(image)[None]) for image in images]
-        # Of a chunk of one frame, only the content is of the frame alone.
-        contents = np.stack([latents.array[0] for latents in encoded])[None]
-        if name == "image":
-            return _Given(GivenFrames.first(contents, 1), encoded[0], 1, 0, None)
-        count = len(encoded)
-        frames = GivenFrames.contents(contents)
-        last = (count - 1) * chunk + 1
-        return _Given(frames, encoded[0], last, count * chunk, None)
-
     def _pieces(self, stream, num_frames, height, width, fps):
         """Yields the `Latents` of each window."""
         start = 0
@@ -526,33 +443,6 @@ class VideoGenerator:
                 first_chunk=start // self._chunk,
             )
             start = stop
-
-
-@dataclasses.dataclass(frozen=True)
-class _Given:
-    """What a video is generated from.
-
-    Args:
-        frames: `GivenFrames`.
-        latents: `Latents` of one of the sources, for the size.
-        num_frames: int. Frames up to the last one that is given.
-        whole_frames: int. Frames of the chunks that something is given of.
-        fps: float or None.
-    """
-
-    frames: GivenFrames
-    latents: Latents
-    num_frames: int
-    whole_frames: int
-    fps: float | None
-
-    @property
-    def height(self):
-        return self.latents.height
-
-    @property
-    def width(self):
-        return self.latents.width
 
 
 def _agreed(name, value, given, default):
