@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_regen.batches import Batches
 from keras_regen.codec.chunk_decoder import DecodingPlan
-from keras_regen.latents import ChunkLayout
+from keras_regen.latents import ChunkLayout, Latents
 from keras_regen.models import Regen
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 
@@ -96,3 +96,16 @@ def windows(
             after = following[1][first : first + count]
         yield info, np.concatenate([before, chunk, after])
         previous, item = chunk, following
+
+
+def chunk_of(latents: Latents, piece: Latents) -> np.ndarray:
+    """Returns the values of the chunk that a piece of a video has, of its latents."""
+    number = piece.first_chunk - latents.first_chunk
+    if not 0 <= number < latents.num_chunks or (
+        latents.array.shape[1:] != piece.array.shape[1:]
+    ):
+        raise ValueError(
+            f"The latents must be of this video, of {piece.height}x{piece.width} "
+            f"pixels, with a chunk {piece.first_chunk}. Received: {latents}"
+        )
+    return latents.chunks(number, number + 1)

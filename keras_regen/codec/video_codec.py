@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from keras_regen.checks import suggest_arguments
 from keras_regen.codec.chunk_decoder import ChunkDecoder, DecodingPlan
 from keras_regen.codec.chunk_encoder import ChunkEncoder, EncodingPlan
-from keras_regen.codec.chunk_inverter import ChunkInverter, windows
+from keras_regen.codec.chunk_inverter import ChunkInverter, chunk_of, windows
 from keras_regen.codec.frames import ChunkReader, VideoLike, open_frames
 from keras_regen.codec.memory import waiting_frames
 from keras_regen.codec.pipeline import (
@@ -25,6 +25,7 @@ from keras_regen.codec.pipeline import (
     write_in_thread,
 )
 from keras_regen.codec.stitcher import decoded_frames
+from keras_regen.codec.stored_noise import check_noise, sampling_of, tile_size_of
 from keras_regen.codec.timeline import LatentsLike, Timeline
 from keras_regen.diffusion import DEFAULT_SCHEDULE, Sampling, ScheduleName
 from keras_regen.latents import ChunkLayout, InvertedNoise, Latents, LatentsWriter
@@ -305,7 +306,7 @@ class VideoCodec:
         invert = ChunkInverter(self.model, plan, layout, *options)
         settings = layout.blend_frames, PATCH * plan.tiling.size, num_steps, schedule
         for piece, window in windows(self._encoded_chunks(frames), layout):
-            array = piece.array if latents is None else _chunk_of(latents, piece)
+            array = piece.array if latents is None else chunk_of(latents, piece)
             # What will be stored, or the noise would be that of other latents.
             array = np.asarray(array).astype(dtype).astype("float32")
             noise = invert(array, window)[None].astype(dtype)
@@ -409,7 +410,7 @@ class VideoCodec:
                 f"Received: audio_from={audio_from}"
             )
         timeline = Timeline(latents, fps, speed, times, keeps_times=output is not None)
-        sampling = _sampling(timeline.first, num_steps, seed, noise_scale, schedule)
+        sampling = sampling_of(timeline.first, num_steps, seed, noise_scale, schedule)
         frames = self._decoded(timeline, sampling)
         frames = counted(frames, progress, timeline)
         if output is None:
@@ -463,7 +464,7 @@ class VideoCodec:
             ValueError: as `decode`.
         """
         timeline = Timeline(latents, fps, speed, times)
-        sampling = _sampling(timeline.first, num_steps, seed, noise_scale, schedule)
+        sampling = sampling_of(timeline.first, num_steps, seed, noise_scale, schedule)
         return self._decoded(timeline, sampling)
 
     def _plan_decoding(self, timeline):
@@ -478,11 +479,11 @@ class VideoCodec:
             timeline.max_frames(layout),
             first.dtype,
             self.max_memory,
-            _tile_size(first.noise, self.tile_size),
+            tile_size_of(first.noise, self.tile_size),
             self.batch_size,
         )
         if first.noise is not None:
-            _check_noise(first.noise, plan.tiling, layout)
+            check_noise(first.noise, plan.tiling, layout)
         return plan
 
     def _decoded(self, timeline, sampling, plan=None):
@@ -609,45 +610,6 @@ class VideoCodec:
                     f"they were encoded with the preset {latents.preset}. "
                     f"Received: {name}={value}"
                 )
-
-
-def _sampling(latents, num_steps, seed, noise_scale, schedule):
-    """Returns the `Sampling` of latents: noise belongs to steps of its own."""
-    noise = latents.noise
-    if num_steps is None:
-        num_steps = 1 if noise is None else noise.num_steps
-    schedule = schedule if noise is None else noise.schedule
-    return Sampling(num_steps, seed, noise_scale, schedule)
-
-
-def _tile_size(noise, pixels):
-    """Returns the most rows and columns of a tile, in latents, or None."""
-    pixels = pixels if noise is None else noise.tile_size
-    return pixels and pixels // PATCH
-
-
-def _check_noise(noise, tiling, layout):
-    """Raises ValueError unless noise has the shape of what is decoded."""
-    rows, columns = PATCH * tiling.tile_rows, PATCH * tiling.tile_columns
-    expected = len(tiling), layout.decoded_frames, rows, columns, 3
-    if tuple(noise.array.shape[1:]) != expected:
-        raise ValueError(
-            f"The noise of each chunk of these latents must have shape {expected}. "
-            f"Received: noise.array.shape={tuple(noise.array.shape)}"
-        )
-
-
-def _chunk_of(latents, piece):
-    """Returns the values of the chunk that a piece of a video has, of its latents."""
-    number = piece.first_chunk - latents.first_chunk
-    if not 0 <= number < latents.num_chunks or (
-        latents.array.shape[1:] != piece.array.shape[1:]
-    ):
-        raise ValueError(
-            f"The latents must be of this video, of {piece.height}x{piece.width} "
-            f"pixels, with a chunk {piece.first_chunk}. Received: {latents}"
-        )
-    return latents.chunks(number, number + 1)
 
 
 def _sound(path, latents, speed, times):

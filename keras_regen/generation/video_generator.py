@@ -362,7 +362,7 @@ class VideoGenerator:
             [seed],
             window_chunks=defaults.window_chunks,
             context_chunks=defaults.context_chunks,
-            given=given and given.frames,
+            given=given.frames if given else None,
             num_steps=defaults.num_steps if num_steps is None else num_steps,
             guidance=guidance,
             time_shift=time_shift,
