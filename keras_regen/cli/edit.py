@@ -137,7 +137,7 @@ def edit(
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Exchange the motion or the noise of a video that was inverted.
+    """Exchange the motion or noise of an inverted video.
 
     To play it at another speed, with its details, use `decode --speed`.
     """
@@ -158,7 +158,7 @@ def compare(
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Show what the latents hold and what the noise holds, side by side.
+    """Show what latents hold and what noise holds.
 
     From left to right: A, B, A with the noise of B, B with the noise of A, and A with
     random noise.

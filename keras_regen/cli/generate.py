@@ -116,7 +116,7 @@ def generate(
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
-    """Generate a video from a text, an image, a video or keyframes."""
+    """Generate a video from a text, images or a video."""
     width, height = (None, None) if size is None else parse_size(size)
     if output is None:
         output = pathlib.Path("generated.mp4")

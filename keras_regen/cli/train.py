@@ -24,12 +24,12 @@ def train(output, config, **settings):
 
 
 def train_generator(output, config, **settings):
-    """Train a generator on latents that encode --dataset wrote, or continue a run.
+    """Train a generator on latents, or continue a run.
 
-    OUT is the directory of the settings, the checkpoint, the history and its plot, the
-    TensorBoard log, samples and the preset. The same command continues from the last
-    checkpoint. Settings come from the TOML file, if there is one, and from options,
-    which override the file.
+    The latents are those that encode --dataset wrote. OUT is the directory of the
+    settings, the checkpoint, the history and its plot, the TensorBoard log, samples and
+    the preset. The same command continues from the last checkpoint. Settings come from
+    the TOML file, if there is one, and from options, which override the file.
     """
     _run("train_generator", GeneratorConfig, output, config, settings)
 

@@ -127,7 +127,7 @@ class MovingDigits:
     >>> clips = MovingDigits("train", num_clips=2, num_frames=4)
     >>> video, text, shown = clips[0]
     >>> video.shape, text
-    ((4, 64, 64, 3), 'the two is purple and moves slowly downwards')
+    ((4, 64, 64, 3), 'a blue eight moves right slowly')
 
     Reference:
         Srivastava et al. 2015, *Unsupervised Learning of Video Representations using
