@@ -26,8 +26,12 @@ its codec decodes.
 ```python
 import keras_regen as kr
 
-model = kr.generation.{class_name}.from_preset("{name}")
+{load}
 ```"""
+_LOAD_LATENTS = 'model = kr.generation.{class_name}.from_preset("{name}")'
+_LOAD_VIDEOS = """\
+generator = kr.VideoGenerator.from_preset("{name}")
+video = generator.generate({prompt})"""
 
 
 def model_card(
@@ -60,13 +64,24 @@ def model_card(
         f"# {name.removeprefix('hf://')}",
         f"A preset of keras-regen ({metadata.get('description', 'no description')}). "
         + (_GENERATOR if generates else _CODEC).format(
-            frames=temporal_compression + 1, class_name=class_name, name=name
+            frames=temporal_compression + 1,
+            class_name=class_name,
+            name=name,
+            load=_load(name, class_name, metadata),
         ),
     ]
     for key, value in metadata.items():
         if key not in ("description", "licence"):
             parts.append(f"## {_title(key)}\n\n{_markdown(value)}")
     return "\n\n".join(parts) + "\n"
+
+
+def _load(name, class_name, metadata):
+    """Returns how a generator is loaded: with its codec, if it names one."""
+    examples = metadata.get("examples")
+    prompt = json.dumps(examples[0]) if isinstance(examples, list) and examples else ""
+    text = _LOAD_VIDEOS if "codec" in metadata else _LOAD_LATENTS
+    return text.format(name=name, class_name=class_name, prompt=prompt)
 
 
 def _markdown(value: Any) -> str:

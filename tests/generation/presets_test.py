@@ -91,7 +91,8 @@ class TestKinds:
 
 def test_the_model_card(preset):
     card = preset_card(preset, "hf://user/toy")
-    assert 'kr.generation.LatentDiffusion.from_preset("hf://user/toy")' in card
+    assert 'kr.VideoGenerator.from_preset("hf://user/toy")' in card
+    assert "generator.generate()" in card
     assert "tags: [keras, video, generation, diffusion]" in card
     assert f"## Codec\n\n{REGEN}" in card and "two latent frames for each 5" in card
 

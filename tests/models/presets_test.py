@@ -18,6 +18,7 @@ from keras_regen.models import (
     preset_metadata,
     presets,
 )
+from keras_regen.models.model_card import model_card
 from keras_regen.models.weights_file import MIN_INT8_SIZE, file_sha256
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
@@ -354,3 +355,12 @@ class TestBadInput:
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert {p.name: p.read_bytes() for p in preset.iterdir()} == before
+
+
+def test_the_card_of_a_generator_says_how_to_load_it():
+    metadata = {"codec": "regen_small_8x8x8", "examples": ["a"]}
+    with_texts = model_card("toy", "LatentDiffusion", 4, metadata)
+    assert 'kr.VideoGenerator.from_preset("toy")' in with_texts
+    assert 'generator.generate("a")' in with_texts
+    alone = model_card("toy", "LatentDiffusion", 4, {})
+    assert 'kr.generation.LatentDiffusion.from_preset("toy")' in alone
