@@ -62,6 +62,22 @@ def test_what_digits_show_is_read(reader):
 
 
 @on_pytorch
+def test_make_digits(tmp_path):
+    pytest.importorskip("sklearn")
+    from tools.make_digits import write
+
+    clips = MovingDigits("train", 3, num_frames=4)
+    write(clips, tmp_path)
+    first = (tmp_path / "00000.npy").stat().st_mtime_ns
+    write(clips, tmp_path)
+    assert (tmp_path / "00000.npy").stat().st_mtime_ns == first
+    rows = (tmp_path / "clips.csv").read_text().splitlines()
+    assert rows[0] == "path,text" and len(rows) == 4
+    np.testing.assert_array_equal(np.load(tmp_path / "00002.npy"), clips[2][0])
+    assert clips[2][1] in rows[3]
+
+
+@on_pytorch
 def test_evaluate_generator(reader, tmp_path):
     from tools.evaluate_generator import Evaluation
 

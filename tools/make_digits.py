@@ -19,6 +19,8 @@ from keras_regen.atomic_output import AtomicOutput
 from keras_regen.data import MovingDigits
 from keras_regen.video import VideoWriter
 
+FPS = 25
+
 
 def write(clips, directory):
     """Writes clips that are not there yet, and their list.
@@ -36,7 +38,7 @@ def write(clips, directory):
         rows.append({"path": path.name, "text": text})
         if path.exists():
             continue
-        with VideoWriter(path) as writer:
+        with VideoWriter(path, FPS) as writer:
             for frame in video:
                 writer.write(frame)
     with (
