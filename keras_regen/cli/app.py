@@ -101,11 +101,17 @@ def _unwinding_at_signals():
     Docker and Slurm send SIGTERM. `with` blocks remove what is not complete. What
     ignores SIGTERM, or handles it otherwise, goes on to do so.
     """
+    received = []
 
     def unwind(signum, frame):
+        received.append(signum)
         # The next one must not interrupt the removal.
         signal.signal(signum, signal.SIG_IGN)
         sys.exit(128 + signum)
+
+    def interrupt(signum, frame):
+        received.append(signum)
+        signal.default_int_handler(signum, frame)
 
     def unwind_later(unraisable):
         signals = {SystemExit: signal.SIGTERM, KeyboardInterrupt: signal.SIGINT}
@@ -126,10 +132,20 @@ def _unwinding_at_signals():
         return
     report, sys.unraisablehook = sys.unraisablehook, unwind_later
     signal.signal(signal.SIGTERM, unwind)
+    is_default = signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    if is_default:
+        signal.signal(signal.SIGINT, interrupt)
     try:
         yield
+    except Exception:
+        # What a signal interrupts may end with an exception of its own.
+        if received:
+            sys.exit(128 + received[0])
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
+        if is_default:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.unraisablehook = report
 
 

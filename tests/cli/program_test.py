@@ -154,6 +154,19 @@ class TestProgram:
         if error is SystemExit:
             assert caught.value.code == 143
 
+    def test_an_exception_that_a_signal_became(self):
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(SystemExit) as caught, _unwinding_at_signals():
+                try:
+                    signal.raise_signal(signal.SIGINT)
+                except KeyboardInterrupt:
+                    raise AttributeError("what TensorFlow makes of it") from None
+            assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert caught.value.code == 130
+
     @pytest.mark.parametrize("dataset", [False, True])
     def test_a_full_disk(self, preset, tmp_path, dataset):
         noise = np.random.default_rng(0).integers(0, 256, (40, 64, 64, 3), "uint8")
