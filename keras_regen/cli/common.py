@@ -80,6 +80,14 @@ def make_table(title=None, *columns):
     return result
 
 
+def add_end(summary, frames, seconds, output, damage=None):
+    """Adds the last rows of a summary: time, output, and what was damaged."""
+    summary.add_row("time", f"{seconds:.1f} s, {frames / seconds:.1f} frames/s")
+    summary.add_row("output", str(output))
+    if damage:
+        summary.add_row("damage", f"{frames} frames were read: {damage}")
+
+
 class _WholeWords(rich.table.Table):
     """A table that breaks short words only where there is no room for them.
 

@@ -10,6 +10,7 @@ import typer
 
 from keras_regen.cli.common import (
     DEFAULT_PRESET,
+    add_end,
     load_codec,
     load_keras,
     make_console,
@@ -23,10 +24,9 @@ from keras_regen.cli.options import (
     check_preset,
 )
 from keras_regen.cli.progress import ProgressBar
-from keras_regen.latents import Latents, LatentsWriter
+from keras_regen.latents import SUFFIXES, Latents, LatentsWriter
 from keras_regen.video import VideoReader, VideoWriter
 
-SUFFIXES = (".h5", ".hdf5")
 INVERTED = "A file that `keras-regen invert` wrote, .h5."
 FirstArgument = Annotated[pathlib.Path, typer.Argument(metavar="A", help=INVERTED)]
 SecondArgument = Annotated[
@@ -96,7 +96,7 @@ def invert(
     summary = make_table()
     summary.add_row("calls", f"{steps * (1 + refinements)} of the decoder for a chunk")
     summary.add_row("file", f"{output.stat().st_size:,} bytes")
-    _add_end(summary, bar.done, start, output)
+    add_end(summary, bar.done, time.perf_counter() - start, output)
     console.print(summary)
 
 
@@ -174,7 +174,7 @@ def compare(
             writer.write(frame)
     summary = make_table()
     summary.add_row("columns", "; ".join(videos))
-    _add_end(summary, len(frames), start, output)
+    add_end(summary, len(frames), time.perf_counter() - start, output)
     console.print(summary)
 
 
@@ -212,12 +212,5 @@ def _finish(latents, output, console, codec, start):
         with ProgressBar("Decoding", console, len(latents), size=size) as progress:
             codec.decode(latents, output, progress=progress)
     summary = make_table()
-    _add_end(summary, len(latents), start, output)
+    add_end(summary, len(latents), time.perf_counter() - start, output)
     console.print(summary)
-
-
-def _add_end(summary, frames, start, output):
-    """Adds the last rows of a summary."""
-    seconds = time.perf_counter() - start
-    summary.add_row("time", f"{seconds:.1f} s, {frames / seconds:.1f} frames/s")
-    summary.add_row("output", str(output))

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from keras_regen.cli.common import load_keras, make_console, make_table
+from keras_regen.backend import quiet_start
+from keras_regen.cli.common import add_end, load_keras, make_console, make_table
 from keras_regen.cli.options import (
     MaxMemoryOption,
     OverwriteOption,
@@ -127,14 +128,17 @@ def generate(
         check_preset(codec)
     console = make_console()
     load_keras(console)
-    from keras_regen.backend import quiet_start
     from keras_regen.generation import VideoGenerator
     from keras_regen.text import KerasHubTextEncoder
 
     with quiet_start():
-        encoder = text_encoder and KerasHubTextEncoder.from_preset(text_encoder)
+        encoder = (
+            None
+            if text_encoder is None
+            else KerasHubTextEncoder.from_preset(text_encoder)
+        )
         generator = VideoGenerator.from_preset(
-            preset, codec, encoder or None, max_memory=max_memory
+            preset, codec, encoder, max_memory=max_memory
         )
     start = time.perf_counter()
     with ProgressBar("Generating", console) as progress:
@@ -158,8 +162,7 @@ def generate(
         )
     seconds = time.perf_counter() - start
     summary = make_table()
-    summary.add_row("time", f"{seconds:.1f} s, {progress.done / seconds:.1f} frames/s")
-    summary.add_row("output", str(output))
+    add_end(summary, progress.done, seconds, output)
     console.print(summary)
 
 

@@ -8,9 +8,8 @@ import typer
 
 from keras_regen.cli.common import load_keras, load_preset, make_console, make_table
 from keras_regen.cli.options import check_preset, complete_preset
-from keras_regen.latents import Latents
+from keras_regen.latents import SUFFIXES, Latents
 
-LATENTS_SUFFIXES = (".h5", ".hdf5")
 # Temporal compressions for which parameters are counted.
 COMPRESSIONS = (4, 8, 16, 32)
 
@@ -27,9 +26,7 @@ def info(
 ) -> None:
     """Show a preset or latents; by default what is bundled."""
     console = make_console()
-    if preset and (
-        pathlib.Path(preset).is_file() or preset.lower().endswith(LATENTS_SUFFIXES)
-    ):
+    if preset and (pathlib.Path(preset).is_file() or preset.lower().endswith(SUFFIXES)):
         # Latents are read without Keras, whose import takes seconds.
         tables = _latents_table(preset)
     else:

@@ -13,6 +13,7 @@ import typer
 
 from keras_regen.cli.common import (
     DEFAULT_PRESET,
+    add_end,
     load_codec,
     load_keras,
     make_console,
@@ -152,7 +153,7 @@ def reconstruct(
     summary.add_row("SSIM", f"{mean_ssim:.4f}")
     shape = codec.latent_shape(len(scores), reader.height, reader.width)
     summary.add_row("size", _compression(shape, len(scores), reader))
-    _add_end(summary, len(scores), seconds, output, reader.damage)
+    add_end(summary, len(scores), seconds, output, reader.damage)
     console.print(summary)
 
 
@@ -268,7 +269,7 @@ def encode(
     summary.add_row("latents", " x ".join(map(str, shape)))
     summary.add_row("size", _compression(shape, frames, reader))
     summary.add_row("file", f"{output.stat().st_size:,} bytes")
-    _add_end(summary, frames, seconds, output, reader.damage)
+    add_end(summary, frames, seconds, output, reader.damage)
     console.print(summary)
 
 
@@ -359,7 +360,7 @@ def decode(
         )
     seconds = time.perf_counter() - begin
     summary = make_table()
-    _add_end(summary, progress.done, seconds, output)
+    add_end(summary, progress.done, seconds, output)
     console.print(summary)
 
 
@@ -422,11 +423,3 @@ def _compression(shape, num_frames, reader):
         f"{values:,} latent values for {pixels:,} pixel values, "
         f"1 : {pixels / values:.1f}"
     )
-
-
-def _add_end(summary, frames, seconds, output, damage=None):
-    """Adds the last rows of a summary."""
-    summary.add_row("time", f"{seconds:.1f} s, {frames / seconds:.1f} frames/s")
-    summary.add_row("output", str(output))
-    if damage:
-        summary.add_row("damage", f"{frames} frames were read: {damage}")

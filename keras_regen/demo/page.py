@@ -218,9 +218,6 @@ def _add_generation(gr, regenerator):
             generated = _player(gr, "Generated", "generated")
 
     def handle(prompt, preset, frames, seed, progress=gr.Progress()):  # noqa: B008
-        def report(done, total, what):
-            progress((done, total), desc=what, unit="frames")
-
         with tempfile.TemporaryDirectory(prefix="keras-regen-") as folder:
             output = pathlib.Path(folder) / "generated.mp4"
             with _readable_errors(gr):
@@ -230,7 +227,7 @@ def _add_generation(gr, regenerator):
                     preset,
                     num_frames=int(frames),
                     seed=seed,
-                    progress=report,
+                    progress=_reporter(progress),
                 )
             yield str(output)
 
@@ -261,9 +258,6 @@ def _make_handler(gr, regenerator):
     """Returns the function behind the button."""
 
     def handle(video, preset, steps, seed, speed, rate, progress=gr.Progress()):  # noqa: B008
-        def report(done, total, what):
-            progress((done, total), desc=what, unit="frames")
-
         if video is None:
             raise _error(gr, "Upload a clip first, or pick one.")
         sampling = {"preset": preset, "num_steps": steps, "seed": seed}
@@ -271,7 +265,7 @@ def _make_handler(gr, regenerator):
         with tempfile.TemporaryDirectory(prefix="keras-regen-") as folder:
             with _readable_errors(gr):
                 result = regenerator.regenerate(
-                    video, folder, progress=report, **sampling
+                    video, folder, progress=_reporter(progress), **sampling
                 )
             videos = str(result.original), str(result.decoded)
             summary, kilobytes = _summarize(result), result.latents.stat().st_size / 1e3
@@ -290,12 +284,17 @@ def _make_handler(gr, regenerator):
                     slow,
                     speed=SPEEDS[speed],
                     fps=RATES[rate],
-                    progress=report,
+                    progress=_reporter(progress),
                     **sampling,
                 )
             yield *videos, f"{summary} Slow motion: {note}", latents, str(slow)
 
     return handle
+
+
+def _reporter(progress):
+    """Returns the `Progress` that a `gradio.Progress` shows."""
+    return lambda done, total, what: progress((done, total), desc=what, unit="frames")
 
 
 def _summarize(result):

@@ -249,8 +249,6 @@ class Regenerator:
         output: str | pathlib.Path,
         preset: str,
         num_frames: int | None = None,
-        num_steps: int | None = None,
-        guidance: float | None = None,
         seed: int = 0,
         progress: Progress | None = None,
     ) -> None:
@@ -261,8 +259,6 @@ class Regenerator:
             output: path of the `.mp4` to write.
             preset: str. One of `generators`.
             num_frames: int or None, at most 600. Defaults to the preset's.
-            num_steps: see `VideoGenerator.generate`.
-            guidance: see `VideoGenerator.generate`.
             seed: see `VideoGenerator.generate`.
             progress: as for `regenerate`.
 
@@ -276,8 +272,6 @@ class Regenerator:
                 prompt,
                 output,
                 num_frames=num_frames,
-                num_steps=num_steps,
-                guidance=guidance,
                 seed=seed,
                 progress=self._report(progress, "Generating"),
             )

@@ -7,7 +7,7 @@ from keras_regen.latents.inverted_noise import InvertedNoise, noise_at, slerp
 from keras_regen.latents.latent_dataset import LatentDataset
 from keras_regen.latents.latent_statistics import LatentStatistics
 from keras_regen.latents.latents import Latents
-from keras_regen.latents.latents_file import LatentsWriter
+from keras_regen.latents.latents_file import SUFFIXES, LatentsWriter
 from keras_regen.latents.ray_encoding import encode_with_ray
 from keras_regen.lazy import lazy_exports
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from keras_regen.latents.latent_clips import LatentClips
 
 __all__ = [
+    "SUFFIXES",
     "ChunkLayout",
     "InvertedNoise",
     "LatentClips",

@@ -1,26 +1,17 @@
 import numpy as np
 import pytest
 
-from keras_regen.codec import VideoCodec
-from keras_regen.generation import GenerationDefaults, VideoGenerator
-from keras_regen.models import Regen
-from keras_regen.text import TextEmbeddings
+from keras_regen.generation import VideoGenerator
 from keras_regen.video import VideoReader
 from tests.cli.conftest import assert_user_error
-from tests.generation.conftest import make_generator
+from tests.generation.conftest import make_text_generator
 
 
 @pytest.fixture(scope="module")
 def generator(preset, tmp_path_factory):
-    codec = VideoCodec(Regen.from_preset(preset))
-    model = make_generator(
-        transformer={"num_labels": None, "text_channels": 6},
-        encoder_id=codec.encoder_id,
-    )
-    texts = TextEmbeddings(["a two", "a three"], np.ones((5, 6)), [2, 3], "an encoder")
-    defaults = GenerationDefaults(16, 24, 7, 12.5, window_chunks=2, num_steps=2)
+    toy = make_text_generator(preset, 16, 24, 7, 12.5, window_chunks=2, num_steps=2)
     directory = tmp_path_factory.mktemp("generators") / "toy_text"
-    VideoGenerator(model, codec, texts, defaults).save_to_preset(directory)
+    toy.save_to_preset(directory)
     return directory
 
 

@@ -1,12 +1,7 @@
-import numpy as np
 import pytest
 
-from keras_regen.codec import VideoCodec
 from keras_regen.demo import Regenerator
-from keras_regen.generation import GenerationDefaults, VideoGenerator
-from keras_regen.models import Regen
-from keras_regen.text import TextEmbeddings
-from tests.generation.conftest import make_generator
+from tests.generation.conftest import make_text_generator
 from tests.models.conftest import awaken, make_regen
 from tests.video.videos import moving_ramp, write
 
@@ -23,17 +18,9 @@ def preset(tmp_path_factory):
 @pytest.fixture(scope="module")
 def generators(preset, tmp_path_factory):
     """A directory like that of the bundled presets, with a generator, `toy_text`."""
-    codec = VideoCodec(Regen.from_preset(preset))
-    model = make_generator(
-        transformer={"num_labels": None, "text_channels": 6},
-        encoder_id=codec.encoder_id,
-    )
-    texts = TextEmbeddings(["a two", "a three"], np.ones((5, 6)), [2, 3], "an encoder")
-    defaults = GenerationDefaults(16, 32, 7, 10, window_chunks=2, num_steps=1)
+    toy = make_text_generator(preset, 16, 32, 7, 10, window_chunks=2, num_steps=1)
     directory = tmp_path_factory.mktemp("bundled")
-    VideoGenerator(model, codec, texts, defaults).save_to_preset(
-        directory / "toy_text", {"examples": ["a two", "a three"]}
-    )
+    toy.save_to_preset(directory / "toy_text", {"examples": ["a two", "a three"]})
     return directory
 
 

@@ -15,6 +15,7 @@ from keras_regen.video import VideoReader
 gradio = pytest.importorskip("gradio")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FILLED = "() => document.querySelector('#prompt textarea').value == 'a three'"
 SHOWN = "video => video.readyState >= 2 && video.duration > 0"
 only_once = pytest.mark.skipif(
     keras.backend.backend() != "torch",
@@ -130,6 +131,8 @@ def test_in_a_browser(browser, regenerator, clip, tmp_path):
 
         tab.get_by_role("tab", name="Generate", exact=True).click()
         tab.get_by_text("a three").click()
+        # The text comes from the server.
+        tab.wait_for_function(FILLED)
         tab.locator("#generate").click()
         handle = tab.wait_for_selector("#generated video")
         tab.wait_for_function(SHOWN, arg=handle)
