@@ -153,9 +153,13 @@ def load_preset(
     # Outside the `try`, which would take its error for one in the configuration.
     stored = count_stored(directory / WEIGHTS)
     try:
-        model = preset_config.model_from_config(
-            config, kind, custom_objects, stored, dtype=dtype, remat=remat
-        )
+        # Random initial values, which the weights replace, take seconds on JAX.
+        with keras.saving.custom_object_scope(
+            {"glorot_uniform": keras.initializers.Zeros}
+        ):
+            model = preset_config.model_from_config(
+                config, kind, custom_objects, stored, dtype=dtype, remat=remat
+            )
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{directory / CONFIG} is not the configuration of a preset: {error}"

@@ -1,3 +1,4 @@
+import contextlib
 import dataclasses
 import logging
 import os
@@ -103,6 +104,13 @@ class TestProgram:
             dataclasses.replace(latents, array=array, num_frames=num_frames).save(
                 "in.h5"
             )
+
+        def size(name):
+            # The check of OUT makes a file and removes it again.
+            with contextlib.suppress(FileNotFoundError):
+                return os.stat(name).st_size
+            return -1
+
         output = {"encode": "out.h5"}.get(command, "out.npy")
         pathlib.Path(output).write_bytes(b"what was there")
         before = set(os.listdir())
@@ -114,8 +122,7 @@ class TestProgram:
         # Wait until it writes; HDF5 keeps so few latents in memory until the end.
         min_size = 0 if command == "encode" else 1000
         while not any(
-            (tmp_path / name).stat().st_size >= min_size
-            for name in set(os.listdir()) - before
+            size(name) >= min_size for name in set(os.listdir()) - before
         ):
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)

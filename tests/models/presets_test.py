@@ -47,6 +47,14 @@ def preset(regen, tmp_path):
     return tmp_path / "preset"
 
 
+def test_loading_draws_no_random_kernels(preset, monkeypatch):
+    def draw(self, shape, dtype=None):
+        raise AssertionError("a kernel was drawn and not read")
+
+    monkeypatch.setattr(keras.initializers.GlorotUniform, "__call__", draw)
+    Regen.from_preset(preset)
+
+
 @pytest.mark.parametrize("name", bundled_presets())
 def test_the_parts_of_bundled_presets_are_named_after_what_they_are(name):
     config = json.loads((preset_directory(name) / "config.json").read_text())["config"]
