@@ -13,6 +13,7 @@ import pytest
 from keras_regen.codec import VideoCodec
 from keras_regen.data import MovingDigits
 from keras_regen.generation import GenerationDefaults, VideoGenerator
+from keras_regen.metrics import Features, psnr
 from keras_regen.text import TextEmbeddings
 from tests.generation.conftest import make_generator
 from tests.models.conftest import awaken, make_regen
@@ -104,6 +105,39 @@ def test_evaluate_generator(reader, tmp_path):
     generator.diffusion.generate_stream = None
     again = evaluation.run(train_clips=32, long_chunks=3, long_count=2, fvd_count=0)
     assert again == results
+
+
+@on_pytorch
+def test_measure_editing(tmp_path, capsys):
+    from tools.measure_editing import Lab, Sampling, schedules
+
+    keras.utils.set_random_seed(0)
+    regen = awaken(make_regen(4))
+    video = read(CLIP)[:10, :16, :16]
+    clips = {"a": video[:5], "b": video[5:], "c": video[4:9]}
+    colour = Features(lambda clips: clips, "mean colour")
+
+    def lab():
+        return Lab("toy", regen, clips, tmp_path, colour, max_clips=2)
+
+    assert lab().scored == ["a", "c"]
+    schedules([lab()], numbers=(1, 3))
+    table = capsys.readouterr().out
+    one, three = ([*line.split("|")[4:6]] for line in table.splitlines()[-2:])
+    assert one[0] == one[1] and three[0] != three[1]
+    scores = lab().scores(Sampling(3, "uniform"))
+    assert three[0].startswith(f" {scores['psnr']:.2f} / ") and scores["fvd"] > 0
+    half, full = (lab().seeds(Sampling(noise_scale=x))["spread"] for x in (0.5, 1))
+    assert 0 < half < full
+    (row,) = lab().inverted(["b"], [(2, 0), (4, 2)])
+    assert row["none"] < row["2"] < row["12"]
+    noise = regen.invert(clips["b"][None], num_steps=4)
+    same = regen.decode(regen.encode(clips["b"][None]), noise=noise, num_steps=4)
+    assert row["12"] == pytest.approx(psnr(clips["b"] / 127.5 - 1, same[0], per="clip"))
+    # What is in the files is not measured again.
+    regen.decode = regen.invert = None
+    schedules([lab()], numbers=(1, 3))
+    assert capsys.readouterr().out == table
 
 
 @on_pytorch

@@ -5,6 +5,7 @@ the backend first, and `measure_export` can run a model without this package.
 """
 
 import concurrent.futures
+import dataclasses
 import importlib.util
 import json
 import multiprocessing
@@ -125,7 +126,7 @@ def validation_clips(folder):
     return {name: chunk[:, 0] for name, chunk in chunks.items()}
 
 
-def validation_chunks(folder, num_frames, max_chunks=None):
+def validation_chunks(folder, num_frames, max_chunks=None, short_side=SIZE):
     """Reads consecutive chunks of every video of a folder, at 128x128 pixels.
 
     Args:
@@ -133,6 +134,8 @@ def validation_chunks(folder, num_frames, max_chunks=None):
         num_frames: int. Frames of a chunk, k + 1.
         max_chunks: int or None. Keeps at most this many chunks of a video, evenly
             spread. Defaults to `None`.
+        short_side: int. Frames are resized to it before their centre is cropped.
+            Defaults to 128.
 
     Returns:
         Dict from the clip's name to uint8 `(N, num_frames, 128, 128, 3)`.
@@ -140,6 +143,7 @@ def validation_chunks(folder, num_frames, max_chunks=None):
     from keras_regen.evaluation import get_protocol
 
     protocol = get_protocol("regen").override(size=SIZE, num_frames=num_frames)
+    protocol = dataclasses.replace(protocol, short_side=short_side)
     clips = {}
     for path in videos_in(folder):
         # The protocol fills the same array again for every clip.
