@@ -131,6 +131,11 @@ def evaluate(
     _draw(evaluation, report)
     _show(report, console)
     console.print(f"Report: {output}")
+    if not any(row["num_clips"] for row in report["embedders"]):
+        raise ValueError(
+            "There is nothing to score: no video has a clip. "
+            f"Received: data={data}"
+        )
 
 
 def _load_embedders(specs, steps, seed, max_memory):

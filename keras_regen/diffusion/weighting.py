@@ -1,10 +1,12 @@
 """Weights of the training loss over time."""
 
 import abc
+import math
 
 import keras
 from keras import ops
 
+from keras_regen.checks import check_real
 from keras_regen.configurable import Configurable
 from keras_regen.diffusion.path import Path
 from keras_regen.diffusion.prediction import Prediction, Sample, Velocity
@@ -19,10 +21,14 @@ class Weighting(Configurable, abc.ABC):
     prediction.
 
     Args:
-        max_weight: float. Upper bound of the weight. Defaults to `400.0`.
+        max_weight: float, 0 or more. Upper bound of the weight. Defaults to `400.0`.
+
+    Raises:
+        ValueError: if `max_weight` is not as above.
     """
 
     def __init__(self, max_weight: float = 400.0) -> None:
+        check_real(0, math.inf, max_weight=max_weight)
         self.max_weight = max_weight
 
     @abc.abstractmethod

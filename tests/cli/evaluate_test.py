@@ -62,9 +62,9 @@ def test_features_of_video_swin(run, preset, videos):
 
 def test_nothing_to_score_is_told(run, preset, videos, tmp_path):
     command = ("evaluate", "--data", videos, "--preset", preset, "--protocol", "regen")
-    status, stdout, _ = run(*command, "--size", 16, *SIZE[2:], "--num-frames", 9)
-    assert status == 0
-    assert "Skipped a.mp4: it is too short" in stdout
+    result = run(*command, "--size", 16, *SIZE[2:], "--num-frames", 9)
+    assert "Skipped a.mp4: it is too short" in result[1]
+    assert_user_error(result, "no video has a clip")
 
 
 def test_errors(run, preset, videos):

@@ -208,6 +208,8 @@ def test_unknown_names():
         diffusion.get(diffusion.Path, "sine")
     with pytest.raises(ValueError, match="Expected a `Prediction`"):
         diffusion.get(diffusion.Prediction, diffusion.LinearPath())
+    with pytest.raises(ValueError, match="max_weight=nan"):
+        diffusion.SampleWeighting(max_weight=float("nan"))
     with pytest.raises(ValueError, match="terminal_share=1.5"):
         diffusion.UniformTimes(1.5)
     with pytest.raises(ValueError, match="num_steps=0"):
