@@ -133,8 +133,7 @@ def evaluate(
     console.print(f"Report: {output}")
     if not any(row["num_clips"] for row in report["embedders"]):
         raise ValueError(
-            "There is nothing to score: no video has a clip. "
-            f"Received: data={data}"
+            f"There is nothing to score: no video has a clip. Received: data={data}"
         )
 
 

@@ -75,7 +75,8 @@ def export(
         list[str] | None,
         typer.Option(
             metavar="HEIGHTxWIDTH",
-            help="SavedModel: sizes to warm up with, or `none`. Defaults to 128x128.",
+            help="SavedModel: sizes to warm up with, or `none`. Defaults to 128x128; a "
+            "generator warms up with its own.",
         ),
     ] = None,
     steps: Annotated[
@@ -170,12 +171,17 @@ def _load_generator(preset, precision, options):
     """Returns a `VideoGenerator`, and the options of its export."""
     from keras_regen.generation import VideoGenerator
 
-    if unknown := {"max_steps", "warmup"} & set(options):
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(unknown))
+    if "max_steps" in options:
         raise ValueError(
-            "A generator has its number of steps fixed, and no requests to warm up "
-            f"with. Received: {names}"
+            "A generator has its number of steps fixed. Received: --max-steps"
         )
+    if options.get("warmup"):
+        raise ValueError(
+            "A generator warms up with its own size, or not at all: --warmup none. "
+            f"Received: --warmup {'x'.join(map(str, options['warmup'][0]))}"
+        )
+    if "warmup" in options:
+        options["warmup"] = False
     with quiet_start():
         codec = options.pop("codec", None)
         return VideoGenerator.from_preset(preset, codec, dtype=precision), options

@@ -1,6 +1,8 @@
 """SavedModels of generators for TF Serving."""
 
 import functools
+import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -14,6 +16,7 @@ from keras_regen.export.saved_model import (
     served_function,
 )
 from keras_regen.export.video_formats import VIDEO_FORMATS
+from keras_regen.export.warmup import WarmupWriter
 from keras_regen.models import MAX_LATENT
 
 MAX_GUIDANCE = 1e6
@@ -74,6 +77,20 @@ class ServedGenerator(tf.Module):
                     *self._drawn,
                 )
         return functions | {"serving_default": functions["generate"]}
+
+    def one_video(self) -> dict[str, tuple[Any, Sequence[int]]]:
+        """Returns a value and a shape for every input: one video, to warm up with."""
+        values: dict[str, tuple[Any, Sequence[int]]] = {
+            "text": (0, (1, 1, self._text_channels or 0)),
+            "text_mask": (True, (1, 1)),
+            "label": (0, (1,)),
+            "seed": (0, (1,)),
+            # With guidance, the transformer runs with the condition and without.
+            "guidance": (2.0, (1,)),
+        }
+        if self.texts is not None:
+            values["prompt"] = (self.texts.first, (1,))
+        return values
 
     def _spec(self, name):
         return {
@@ -234,6 +251,7 @@ class KnownTexts(tf.Module):
 
     def __init__(self, texts: Any) -> None:
         super().__init__(name="texts")
+        self.first: str = texts.texts[0]
         embeddings, mask = texts.encode(texts.texts)
         lengths = mask.sum(axis=1)
         # Only the tokens that count take space, in the precision of the file.
@@ -281,10 +299,14 @@ class KnownTexts(tf.Module):
         return tokens, mask
 
 
-def save(functions: Any, directory: Any) -> None:
+def save(functions: Any, directory: pathlib.Path) -> None:
     """Writes a SavedModel into an empty directory; see `VideoGenerator.export`."""
+    writer = WarmupWriter() if functions.options.warmup else None
     served = ServedGenerator(functions)
-    tf.saved_model.save(served, str(directory), signatures=served.signatures())
+    signatures = served.signatures()
+    tf.saved_model.save(served, str(directory), signatures=signatures)
+    if writer:
+        writer.write(directory, signatures, [served.one_video()])
 
 
 def _lower(text):

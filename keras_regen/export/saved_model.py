@@ -11,7 +11,7 @@ from keras_regen.diffusion import DEFAULT_SCHEDULE, NOISE_TIME_RESOLUTION
 from keras_regen.export.model_functions import ModelFunctions
 from keras_regen.export.request_checks import RequestChecks, checked
 from keras_regen.export.video_formats import VIDEO_FORMATS
-from keras_regen.export.warmup import WarmupRequests
+from keras_regen.export.warmup import WarmupWriter, check_sizes, chunk_inputs
 
 # The loader picks the platform that it runs on.
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -202,14 +202,17 @@ def export_saved_model(
     schedule=DEFAULT_SCHEDULE,
 ):
     """Writes a SavedModel into an empty directory; see `Regen.export`."""
-    requests = None
+    num_frames, writer = regen.temporal_compression + 1, None
     if warmup:
-        requests = WarmupRequests(warmup, max_pixels, regen.temporal_compression + 1)
+        check_sizes(warmup, max_pixels, num_frames)
+        writer = WarmupWriter()
     served = ServedRegen(regen, weights, max_steps, max_pixels, schedule)
     signatures = served.signatures()
     tf.saved_model.save(served, str(directory), signatures=signatures)
-    if requests:
-        requests.write(directory, signatures, regen.encoder.latent_channels)
+    if writer:
+        channels = regen.encoder.latent_channels
+        inputs = [chunk_inputs(h, w, num_frames, channels) for h, w in warmup]
+        writer.write(directory, signatures, inputs)
 
 
 def _as_tensorflow(function, *shapes):

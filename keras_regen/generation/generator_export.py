@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from keras_regen.atomic_output import AtomicOutput
-from keras_regen.checks import check_real, check_whole
+from keras_regen.checks import check_flags, check_real, check_whole
 from keras_regen.codec import VideoCodec
 from keras_regen.export import (
     answer_request,
@@ -39,6 +39,7 @@ class GeneratorOptions:
         weights: `"float32"`, `"bfloat16"` or `"int8"`.
         max_pixels: int.
         max_tokens: int.
+        warmup: bool.
 
     Raises:
         ValueError: if a value is not as above, or one video has more than `max_pixels`.
@@ -53,6 +54,7 @@ class GeneratorOptions:
     weights: str
     max_pixels: int
     max_tokens: int
+    warmup: bool = True
 
     def __post_init__(self) -> None:
         names = ("num_frames", "height", "width", "max_tokens")
@@ -60,6 +62,7 @@ class GeneratorOptions:
         names = ("num_steps", "decoding_steps")
         check_whole(1, MAX_STEPS, **{name: getattr(self, name) for name in names})
         check_real(1e-6, 1e6, time_shift=self.time_shift)
+        check_flags(warmup=self.warmup)
         options = {"weights": self.weights, "max_pixels": self.max_pixels}
         find_format("tf_saved_model", options)
         pixels = self.num_frames * self.height * self.width

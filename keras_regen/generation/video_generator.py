@@ -168,6 +168,7 @@ class VideoGenerator:
         weights: Literal["float32", "bfloat16", "int8"] = "float32",
         max_pixels: int = 2**22,
         max_tokens: int = 256,
+        warmup: bool = True,
     ) -> None:
         """Writes a SavedModel for TF Serving, with the codec.
 
@@ -191,10 +192,12 @@ class VideoGenerator:
             max_pixels: int. The limit of pixels in a request, over all its videos and
                 frames. Defaults to `2**22`.
             max_tokens: int. The limit of tokens of a text. Defaults to `256`.
+            warmup: bool. Whether TF Serving generates a video by each signature before
+                it accepts requests; needs tensorflow-serving-api. Defaults to `True`.
 
         Raises:
             ValueError: if an argument is not as above or the directory is not empty.
-            ImportError: if TensorFlow is not installed.
+            ImportError: if TensorFlow or what `warmup` needs is not installed.
         """
         defaults = self.defaults
         options = GeneratorOptions(
@@ -207,6 +210,7 @@ class VideoGenerator:
             weights,
             max_pixels,
             max_tokens,
+            warmup,
         )
         export_generator(self, path, options)
 

@@ -72,14 +72,16 @@ class TestExportOfGenerators:
         words = "export", generator, "-o", "1", "--codec", preset
         status, stdout, _ = run(*words, "--steps", 3, "--weights", "int8")
         assert status == 0 and "1" in stdout
+        words = *words, "--warmup", "none"
         run(*words, "--frames", 9, "--size", "16x24", "--max-pixels", 9999)
         fixed = {"num_frames": 9, "height": 24, "width": 16, "max_pixels": 9999}
+        fixed["warmup"] = False
         assert seen == [("1", {"num_steps": 3, "weights": "int8"}), ("1", fixed)]
 
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--warmup", "8x8"], "Received: --warmup"),
+            (["--warmup", "8x8"], "Received: --warmup 8x8"),
             (["--max-steps", "2"], "Received: --max-steps"),
             (["--format", "torch"], "Received: --format torch"),
         ],

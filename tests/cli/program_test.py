@@ -121,9 +121,7 @@ class TestProgram:
         )
         # Wait until it writes; HDF5 keeps so few latents in memory until the end.
         min_size = 0 if command == "encode" else 1000
-        while not any(
-            size(name) >= min_size for name in set(os.listdir()) - before
-        ):
+        while not any(size(name) >= min_size for name in set(os.listdir()) - before):
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
         time.sleep(0.05)

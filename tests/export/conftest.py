@@ -37,6 +37,18 @@ def onnx_models(toy, tmp_path_factory):
     return path
 
 
+def read_warmup(directory):
+    """Yields the signature's name and a dict of the inputs of each warm-up request."""
+    import tensorflow as tf
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+    path = directory / "assets.extra" / "tf_serving_warmup_requests"
+    for record in tf.data.TFRecordDataset(str(path)):
+        request = PredictionLog.FromString(record.numpy()).predict_log.request
+        inputs = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
+        yield request.model_spec.signature_name, inputs
+
+
 @pytest.fixture(scope="package")
 def regen():
     """A toy whose outputs depend on all its inputs."""

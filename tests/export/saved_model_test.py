@@ -7,7 +7,7 @@ import pytest
 from keras_regen import diffusion
 from keras_regen.models import Regen
 from keras_regen.pixels import to_uint8
-from tests.export.conftest import K, random_video
+from tests.export.conftest import K, random_video, read_warmup
 from tests.models.conftest import awaken, make_regen
 from tests.serving.toy_requests import needs_tensorflow_serving
 
@@ -310,14 +310,8 @@ class TestStorage:
 class TestWarmup:
     @needs_tensorflow_serving
     def test_requests_are_real_and_cover_every_signature(self, saved_model, served):
-        from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
-
-        path = saved_model / "assets.extra" / "tf_serving_warmup_requests"
         seen = []
-        for record in tf.data.TFRecordDataset(str(path)):
-            request = PredictionLog.FromString(record.numpy()).predict_log.request
-            name = request.model_spec.signature_name
-            inputs = {k: tf.make_ndarray(v) for k, v in request.inputs.items()}
+        for name, inputs in read_warmup(saved_model):
             # Servers that batch requests need every input to have a batch axis.
             assert all(len(value) == 1 for value in inputs.values())
             outputs = getattr(served, name)(**inputs)

@@ -1,6 +1,7 @@
 """Exported generators in TensorFlow against the generator itself."""
 
 import dataclasses
+import importlib.util
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from keras_regen.generation import GenerationDefaults, VideoGenerator
 from keras_regen.generation.generator_export import GeneratorOptions
 from keras_regen.generation.generator_functions import GeneratorFunctions
 from keras_regen.text import TextEmbeddings
+from tests.export.conftest import read_warmup
 from tests.generation.conftest import make_generator
 from tests.models.conftest import awaken, make_regen
 from tests.serving.calls import make_calls
@@ -46,7 +48,8 @@ def exported(generator, tmp_path_factory):
     """The directory of the SavedModel."""
     pytest.importorskip("tensorflow")
     path = tmp_path_factory.mktemp("serving") / "generator" / "1"
-    generator.export(path, max_pixels=3 * 12 * 12 * 20, max_tokens=9)
+    warmup = importlib.util.find_spec("tensorflow_serving") is not None
+    generator.export(path, max_pixels=3 * 12 * 12 * 20, max_tokens=9, warmup=warmup)
     return path
 
 
@@ -187,6 +190,16 @@ def test_bad_requests(generator, signatures, changes, message):
         inputs, name = {"seed": 0, "guidance": 1.0}, "generate_from_prompt"
     with pytest.raises(tf.errors.InvalidArgumentError, match=f"(?s){message}"):
         signatures[name](**inputs | changes)
+
+
+@in_process
+@needs_tensorflow_serving
+def test_warmup_is_a_video_of_each_signature(exported, signatures):
+    seen = []
+    for name, inputs in read_warmup(exported):
+        assert all(len(value) == 1 for value in signatures[name](**inputs).values())
+        seen.append(name)
+    assert sorted(seen) == sorted(signatures)
 
 
 @in_process
