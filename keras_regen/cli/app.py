@@ -16,6 +16,7 @@ from typer.exceptions import TyperException
 import keras_regen
 from keras_regen.cli import (
     benchmark,
+    decode,
     demo,
     edit,
     evaluate,
@@ -37,7 +38,7 @@ app = typer.Typer(
 )
 app.command()(video.reconstruct)
 app.command()(video.encode)
-app.command()(video.decode)
+app.command()(decode.decode)
 app.command()(edit.invert)
 app.command()(edit.interpolate)
 app.command()(edit.edit)

@@ -7,7 +7,7 @@ import typer
 
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import DEFAULT_PRESET, load_keras, make_console
-from keras_regen.cli.video import MaxMemoryOption
+from keras_regen.cli.options import MaxMemoryOption
 from keras_regen.demo import import_gradio, serve
 
 

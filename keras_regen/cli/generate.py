@@ -9,6 +9,7 @@ import typer
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import add_end, load_keras, make_console, make_table
 from keras_regen.cli.options import (
+    OUTPUT_HELP,
     MaxMemoryOption,
     OverwriteOption,
     SeedOption,
@@ -18,7 +19,6 @@ from keras_regen.cli.options import (
     free_path,
 )
 from keras_regen.cli.progress import ProgressBar
-from keras_regen.cli.video import OUTPUT_HELP
 
 
 def generate(

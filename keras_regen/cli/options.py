@@ -13,6 +13,10 @@ import typer
 from keras_regen.bundled import KINDS, bundled_presets, every_bundled_preset
 
 MAX_SEED = 2**64 - 1
+OUTPUT_HELP = (
+    "An .mp4, .mkv, .webm, .gif or .npy; or a new directory, without a suffix, for "
+    "PNG images."
+)
 
 
 def complete_preset(incomplete: str) -> list[str]:

@@ -1,9 +1,7 @@
-"""The commands `reconstruct`, `encode` and `decode`."""
+"""The commands `reconstruct` and `encode`."""
 
 import contextlib
 import enum
-import logging
-import math
 import pathlib
 import time
 from typing import Annotated
@@ -21,6 +19,7 @@ from keras_regen.cli.common import (
 )
 from keras_regen.cli.latent_dataset import encode_dataset
 from keras_regen.cli.options import (
+    OUTPUT_HELP,
     MaxMemoryOption,
     NoiseScaleOption,
     OverwriteOption,
@@ -31,23 +30,17 @@ from keras_regen.cli.options import (
     StepsOption,
     check_output,
     check_preset,
-    complete_preset,
     free_path,
 )
 from keras_regen.cli.progress import ProgressBar, tracked
-from keras_regen.latents import Latents, LatentsWriter
+from keras_regen.latents import LatentsWriter
 from keras_regen.metrics import psnr, ssim
 from keras_regen.video import (
-    Sound,
     VideoReader,
     VideoWriter,
     bundled_clip,
     tell_without_sound,
 )
-
-# More generated frames than this for each of IN are a surprise.
-MAX_GENERATED = 4
-logger = logging.getLogger("keras_regen")
 
 
 class LatentsDtype(enum.StrEnum):
@@ -68,10 +61,6 @@ PartialOption = Annotated[
     bool, typer.Option("--partial", help="Take the frames before any damage in IN.")
 ]
 INPUT_HELP = "A video file, a directory of numbered images or an .npy file."
-OUTPUT_HELP = (
-    "An .mp4, .mkv, .webm, .gif or .npy; or a new directory, without a suffix, for "
-    "PNG images."
-)
 
 
 def reconstruct(
@@ -271,139 +260,6 @@ def encode(
     summary.add_row("file", f"{output.stat().st_size:,} bytes")
     add_end(summary, frames, seconds, output, reader.damage)
     console.print(summary)
-
-
-def decode(
-    latents: Annotated[
-        pathlib.Path, typer.Argument(metavar="IN", help="A file of latents, .h5.")
-    ],
-    output: Annotated[
-        pathlib.Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="OUT",
-            help=f"{OUTPUT_HELP} Defaults to <stem of IN>.mp4, here.",
-        ),
-    ] = None,
-    start: Annotated[
-        float, typer.Option(min=0, help="Where to start, in seconds.")
-    ] = 0.0,
-    end: Annotated[float | None, typer.Option(help="Where to end, in seconds.")] = None,
-    fps: Annotated[
-        float | None,
-        typer.Option(
-            help="Frame rate of OUT, at the same speed; above IN's, frames in between "
-            f"are generated, with a warning if more than {MAX_GENERATED} for each of "
-            "IN's. Defaults to IN's."
-        ),
-    ] = None,
-    speed: Annotated[
-        float, typer.Option(help="0.25 is four times slower, with frames in between.")
-    ] = 1.0,
-    preset: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PRESET",
-            help="As for encode. Defaults to the preset that IN names.",
-            autocompletion=complete_preset,
-        ),
-    ] = None,
-    steps: Annotated[
-        int | None,
-        typer.Option(
-            min=1, help="Sampling steps. Defaults to 1, or those of the noise in IN."
-        ),
-    ] = None,
-    seed: SeedOption = 0,
-    noise_scale: NoiseScaleOption = 1.0,
-    schedule: ScheduleOption = Schedule.log_snr,
-    audio_from: Annotated[
-        pathlib.Path | None,
-        typer.Option(
-            metavar="FILE", help="The video that was encoded, to copy its sound."
-        ),
-    ] = None,
-    max_memory: MaxMemoryOption = None,
-    overwrite: OverwriteOption = False,
-) -> None:
-    """Decode a file of latents to a video."""
-    output = pathlib.Path(f"{latents.stem}.mp4") if output is None else output
-    check_output(output, latents, overwrite)
-    VideoWriter.check(output)
-    if audio_from is not None:
-        # Before the seconds that loading a preset takes.
-        Sound(audio_from).close()
-    stored = Latents.load(latents, lazy=True, max_memory=max_memory)
-    stored = stored[_frames_between(stored, start, end)]
-    if preset is None and stored.preset is None:
-        raise ValueError(f"The latents name no preset: give --preset. IN={latents}")
-    check_preset(preset or stored.preset)
-    _warn_of_generated(fps, stored.fps)
-    console = make_console()
-    load_keras(console)
-    codec = load_codec(preset or stored.preset, max_memory)
-    begin = time.perf_counter()
-    size = stored.height, stored.width
-    with ProgressBar("Decoding", console, size=size) as progress:
-        codec.decode(
-            stored,
-            output,
-            fps=fps,
-            speed=speed,
-            num_steps=steps,
-            seed=seed,
-            noise_scale=noise_scale,
-            schedule=str(schedule),
-            progress=progress,
-            audio_from=audio_from,
-        )
-    seconds = time.perf_counter() - begin
-    summary = make_table()
-    add_end(summary, progress.done, seconds, output)
-    console.print(summary)
-
-
-def _warn_of_generated(fps, own_fps):
-    """Warns of a frame rate that means far more frames than IN has.
-
-    Who asks for slow motion by `--speed` wants them.
-    """
-    # Higher rates are refused.
-    if fps and MAX_GENERATED * own_fps < fps <= 1e6:
-        logger.warning(
-            "IN has %.3g frames/s: with --fps %.3g, %.3g frames are decoded for each, "
-            "which takes as much longer.",
-            own_fps,
-            fps,
-            fps / own_fps,
-        )
-
-
-def _frames_between(latents, start, end):
-    """Returns the frames between two times in seconds, as a slice."""
-    times = (start, latents.duration if end is None else end)
-    if any(map(math.isnan, times)):
-        first = last = 0
-    else:
-        first, last = (_frame_at(latents, time) for time in times)
-    if not first < last:
-        raise ValueError(
-            f"The video lasts {latents.duration:.3f} seconds. "
-            f"Received: start={start}, end={end}"
-        )
-    return slice(first, last)
-
-
-def _frame_at(latents, time):
-    """Returns the number of the frame that starts closest to a time in seconds."""
-    if latents.is_constant_rate:
-        # Infinity is not a whole number.
-        return round(min(max(time * latents.fps, 0), len(latents)))
-    starts = latents.frame_times - latents.frame_times[0]
-    after = min(int(np.searchsorted(starts, time)), len(latents))
-    before = max(0, after - 1)
-    return before if time - starts[before] < starts[after] - time else after
 
 
 def _sound(reader, input_fps):
