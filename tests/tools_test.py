@@ -1,9 +1,13 @@
 """The tools that are cheap to run."""
 
+import dataclasses
+import functools
+import json
 import os
 import pathlib
 import signal
 import time
+import types
 
 import keras
 import numpy as np
@@ -14,7 +18,9 @@ from keras_regen.codec import VideoCodec
 from keras_regen.data import MovingDigits
 from keras_regen.diffusion import Sampling
 from keras_regen.generation import GenerationDefaults, VideoGenerator
+from keras_regen.latents import LatentClips
 from keras_regen.metrics import Features, psnr
+from keras_regen.models import load_model
 from keras_regen.text import TextEmbeddings
 from tests.generation.conftest import make_generator
 from tests.models.conftest import awaken, make_regen
@@ -139,6 +145,81 @@ def test_measure_editing(tmp_path, capsys):
     regen.decode = regen.invert = None
     schedules([lab()], numbers=(1, 3))
     assert capsys.readouterr().out == table
+
+
+@on_pytorch
+def test_compare_compression(reader, tmp_path, monkeypatch):
+    from tools.compare_compression import codecs, comparison, report, settings
+
+    runs = {}
+
+    def train(config, run):
+        runs[run.relative_to(tmp_path).as_posix()] = config
+        load_model(config.init).save_to_preset(run / "preset")
+
+    def train_generator(config, run):
+        runs[run.relative_to(tmp_path).as_posix()] = config
+        clips = LatentClips(config.data, config.batch_size, num_chunks=config.chunks)
+        model = make_generator(
+            transformer={"num_labels": None, "text_channels": clips.text.channels},
+            encoder_id=clips.codec["encoder_id"],
+        )
+        defaults = GenerationDefaults(num_frames=config.chunks * 5, window_chunks=2)
+        model.save_to_preset(
+            run / "preset", {"generation": dataclasses.asdict(defaults)}
+        )
+
+    def embed(texts):
+        return np.ones((len(texts), 2, 6)), np.ones((len(texts), 2), bool)
+
+    toy = settings.TOY
+    encoder = types.SimpleNamespace(encoder_id="toy", encode=embed)
+    monkeypatch.setattr(codecs, "train", train)
+    monkeypatch.setattr(comparison, "train_generator", train_generator)
+    # What takes seconds: to load a codec again, to plot often, to time every k.
+    monkeypatch.setattr(codecs.Codecs, "load", functools.cache(codecs.Codecs.load))
+    monkeypatch.setattr(comparison, "save_plot", lambda *_: None)
+    timing = {"4": {"step": 0.5, "sampling_step": 0.25}}
+    (tmp_path / "timing.json").write_text(json.dumps(timing))
+    assert (toy.sampling_steps_after(0.5), toy.sampling_steps_after(1)) == (
+        (2,),
+        (2, 1),
+    )
+    toy = dataclasses.replace(toy, seconds=10.0, sampling_steps=(2,))
+    names = ["regen_4"]
+    results = comparison.Comparison(toy, tmp_path, lambda: encoder, reader).run(names)
+    assert runs["regen_4/codec"].init == str(tmp_path / "regen_4/start")
+    # Ten seconds are twenty steps, in two parts.
+    half, whole = (runs[f"regen_4/generator_{share}"] for share in ("0.5", "1"))
+    assert (half.init, half.steps, whole.steps) == ("", 10, 10)
+    assert whole.init == str(tmp_path / "regen_4/generator_0.5/preset")
+    (codec,) = results["codecs"]
+    assert codec["tokens"] == 2 * 2 * 16 and codec["values"] == 2 * 2 * 64 * 8
+    rows = [
+        (row["training_seconds"], row["sampling_seconds"])
+        for row in results["generators"]
+    ]
+    assert rows == [(5, 0.5), (10, 0.5)]
+    report.save_plot(results, tmp_path / "results.png")
+    assert (tmp_path / "results.png").exists()
+    # What is done is not done again, and other settings are another comparison.
+    runs.clear()
+    again = comparison.Comparison(toy, tmp_path, None, reader).run(names)
+    assert again == results and not runs
+    other = dataclasses.replace(toy, frames=5)
+    with pytest.raises(ValueError, match="frames=5, not 10"):
+        comparison.Comparison(other, tmp_path, None, reader)
+
+
+@on_pytorch
+@pytest.mark.parametrize("kind", ["regen", "conv"])
+def test_codecs_of_digits_start_black(kind):
+    from tools.compare_compression.codecs import untrained_codec
+    from tools.compare_compression.settings import Settings
+
+    model = untrained_codec(kind, 4, Settings())
+    video = model.decode(np.zeros((1, 2, 8, 8, 8)))
+    np.testing.assert_array_equal(video, -1.0)
 
 
 @on_pytorch

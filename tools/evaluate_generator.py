@@ -209,23 +209,15 @@ class Evaluation:
             "re-generated": lambda i: self.real("valid", 2)[0][i],
             "generated": lambda i: self.generated("valid", 2)[0][i],
         }
-        results = {}
-        features = {}
-        for name, get in sets.items():
-            path = self.folder / f"features_{name.replace(', ', '_')}.npy"
-            if not path.exists():
-                metric = FrechetVideoDistance()
-                parts = [
-                    metric.features(np.stack([get(i) for i in range(a, a + 8)]))
-                    for a in rich.progress.track(range(0, count, 8), name)
-                ]
-                np.save(path, np.concatenate(parts))
-            features[name] = np.load(path)
-        for name in list(sets)[1:]:
-            metric = FrechetVideoDistance()
-            metric.update_features(features["real"], features[name])
-            results[name] = float(metric.result())
-        return results
+        features = {
+            name: kept_features(
+                self.folder / f"features_{name.replace(', ', '_')}.npy", get, count
+            )
+            for name, get in sets.items()
+        }
+        return {
+            name: distance(features["real"], features[name]) for name in list(sets)[1:]
+        }
 
     # === All of it ===
 
@@ -252,6 +244,33 @@ class Evaluation:
         if fvd_count:
             results["fvd"] = self.fvd(fvd_count)
         return results
+
+
+def kept_features(path, get, count):
+    """Returns the features of clips for FVD; computes them if a file has none.
+
+    Args:
+        path: path of the `.npy` file.
+        get: callable that returns the clip of a number.
+        count: int. Number of clips.
+    """
+    if not path.exists():
+        metric = FrechetVideoDistance()
+        parts = [
+            metric.features(np.stack([get(i) for i in range(a, min(a + 8, count))]))
+            for a in rich.progress.track(range(0, count, 8), path.stem)
+        ]
+        temporary = path.with_suffix(".tmp.npy")
+        np.save(temporary, np.concatenate(parts))
+        temporary.rename(path)
+    return np.load(path)
+
+
+def distance(features, others):
+    """Returns the FVD of two sets of clips, of which features are given."""
+    metric = FrechetVideoDistance()
+    metric.update_features(features, others)
+    return float(metric.result())
 
 
 def main():
