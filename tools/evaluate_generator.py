@@ -203,11 +203,14 @@ class Evaluation:
         clips = self.clips("valid", 2)
         # Other clips of the same samples of handwriting.
         others = MovingDigits("valid", count, 2 * self.chunk, seed=1)
+        made = {
+            kind: getattr(self, kind)("valid", 2)[0] for kind in ("real", "generated")
+        }
         sets = {
             "real": lambda i: clips[i][0],
             "real, other clips": lambda i: others[i][0],
-            "re-generated": lambda i: self.real("valid", 2)[0][i],
-            "generated": lambda i: self.generated("valid", 2)[0][i],
+            "re-generated": lambda i: made["real"][i],
+            "generated": lambda i: made["generated"][i],
         }
         features = {
             name: kept_features(
