@@ -239,6 +239,7 @@ def noise(labs):
                 found = lab.seeds(sampling)
                 seeds = [f"{found['spread']:.2f}", f"{found['gain']:+.2f}"]
             rows.append([steps, scale, *_cells(lab.scores(sampling)), *seeds])
+    print(f"\n{len(lab.scored)} clips, their seeds {len(lab.scored[::SEED_STRIDE])}:")
     headings = ["PSNR", "SSIM", "FVD", "spread", "mean of seeds"]
     print_table(["steps", "noise_scale", *headings], rows)
 
