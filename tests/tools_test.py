@@ -189,6 +189,8 @@ def test_compare_compression(reader, tmp_path, monkeypatch):
     names = ["regen_4"]
     results = comparison.Comparison(toy, tmp_path, lambda: encoder, reader).run(names)
     assert runs["regen_4/codec"].init == str(tmp_path / "regen_4/start")
+    assert codecs.Codecs(toy, tmp_path).load("regen_8").model.temporal_compression == 8
+    assert [*runs][-1] == "regen_8/codec"
     # Ten seconds are twenty steps, in two parts.
     half, whole = (runs[f"regen_4/generator_{share}"] for share in ("0.5", "1"))
     assert (half.init, half.steps, whole.steps) == ("", 10, 10)

@@ -11,7 +11,7 @@ from tools.compare_compression.comparison import Comparison
 from tools.compare_compression.settings import TOY, Settings
 
 # The settings that are options.
-OPTIONS = ("seconds", "train_clips", "base_steps", "codec_steps", "clips", "fvd_clips")
+OPTIONS = ("seconds", "train_clips", "codec_steps", "clips", "fvd_clips")
 
 
 def main():

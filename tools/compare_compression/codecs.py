@@ -23,14 +23,16 @@ from tools.make_digits import write
 
 # By their k, the most telling first.
 CODECS = {"regen_8": 8, "regen_32": 32, "conv_8": 8, "regen_16": 16, "regen_4": 4}
-# All of a kind start from one of this k.
-BASE_K = 4
+# The smallest k, from which the others of a kind grow.
+FIRST_K = 4
 
 
 class Codecs:
     """Trains codecs on moving digits, and keeps them in a directory.
 
-    One of k = 4 is trained first, and all of its kind start from it, itself again too.
+    One of k = 4 is trained first. Each other one starts with the weights of the one of
+    half its k, and is trained for as many steps on as many frames: from nothing, k = 32
+    learns little in them.
 
     Args:
         settings: `Settings`.
@@ -51,24 +53,23 @@ class Codecs:
         return folder / "clips.csv"
 
     def load(self, name):
-        """Returns a `VideoCodec`, which is trained if it is not there."""
-        folder, settings = self.folder / name, self.settings
+        """Returns a `VideoCodec`, which is trained if it is not there.
+
+        Args:
+            name: str such as `"regen_8"` or `"conv_4"`.
+        """
+        folder = self.folder / name
         if not has_preset(folder / "codec"):
-            kind = name.partition("_")[0]
-            model = untrained_codec(kind, CODECS[name], settings)
-            transfer_weights(load_model(self._base(kind) / "preset"), model)
-            self._train(model, folder, settings.codec_steps)
+            kind, k = name.split("_")
+            model = untrained_codec(kind, int(k), self.settings)
+            if int(k) > FIRST_K:
+                smaller = self.load(f"{kind}_{int(k) // 2}")
+                transfer_weights(smaller.model, model)
+            self._train(model, folder)
         # It was not trained to extrapolate, so chunks are not blended.
         return VideoCodec(load_model(folder / "codec/preset"), blend_frames=0)
 
-    def _base(self, kind):
-        folder, settings = self.folder / f"base_{kind}", self.settings
-        if not has_preset(folder / "codec"):
-            model = untrained_codec(kind, BASE_K, settings)
-            self._train(model, folder, settings.base_steps)
-        return folder / "codec"
-
-    def _train(self, model, folder, steps):
+    def _train(self, model, folder):
         settings, k = self.settings, model.temporal_compression
         model.save_to_preset(folder / "start")
         config = TrainingConfig(
@@ -82,7 +83,7 @@ class Codecs:
             image_share=0.0,
             zoom=settings.zoom,
             workers=1,
-            steps=steps,
+            steps=settings.codec_steps,
             steps_per_epoch=settings.steps_per_epoch,
             learning_rate=settings.codec_rate,
             precision="float32",

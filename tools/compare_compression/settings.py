@@ -30,9 +30,7 @@ class Settings:
         frames: int. Frames of a video.
         train_clips: int. Videos to train on.
         network: dict of the arguments of `VideoEncoder`, `DiTDecoder`, `ConvDecoder`.
-        base_steps: int. Training steps of the codec from which others of its kind
-            start.
-        codec_steps: int. Training steps of the others.
+        codec_steps: int. Training steps of a codec, after those of half its k.
         codec_frames: int. Frames in a batch for a codec.
         codec_rate: float. Learning rate of codecs.
         crop: int. Side of the crops that codecs are trained on, in pixels.
@@ -53,7 +51,6 @@ class Settings:
     frames: int = 66
     train_clips: int = 2000
     network: dict = dataclasses.field(default_factory=lambda: NANO)
-    base_steps: int = 300
     codec_steps: int = 300
     codec_frames: int = 108
     codec_rate: float = 2e-3
@@ -122,7 +119,6 @@ TOY = Settings(
         "decoder": {"units": 16, "depth": 1, "num_heads": 2, "siren_features": 8},
         "conv": {"stem_patch_size": 4, "widths": (8,), "num_blocks": (1,)},
     },
-    base_steps=2,
     codec_steps=2,
     codec_frames=18,
     batch_size=2,
