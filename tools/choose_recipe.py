@@ -22,6 +22,7 @@ import numpy as np
 from keras import ops
 
 from keras_regen import diffusion, metrics
+from keras_regen.atomic_output import AtomicOutput
 from keras_regen.batches import Batches
 from keras_regen.data import VideoClips
 from keras_regen.models import (
@@ -242,9 +243,8 @@ def training_clips(data, path, count, size, seed):
             seed=seed,
         )
         batches = [batch[0] if isinstance(batch, tuple) else batch for batch in clips]
-        temporary = path.with_suffix(".tmp.npy")
-        np.save(temporary, np.concatenate(batches)[:count])
-        temporary.rename(path)
+        with AtomicOutput(path, "clips") as output:
+            np.save(output.temporary, np.concatenate(batches)[:count])
     return np.load(path, mmap_mode="r")
 
 

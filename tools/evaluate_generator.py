@@ -14,6 +14,7 @@ import pathlib
 import numpy as np
 import rich.progress
 
+from keras_regen.atomic_output import AtomicOutput
 from keras_regen.data import MovingDigits
 from keras_regen.generation import GivenFrames, VideoGenerator
 from keras_regen.latents import Latents
@@ -110,9 +111,8 @@ class Evaluation:
             if not path.exists():
                 latents = make(first, items[first : first + BATCH])
                 videos = np.stack([self._decode(x) for x in latents])
-                temporary = path.with_suffix(".tmp.npz")
-                np.savez(temporary, videos=videos, latents=latents)
-                temporary.rename(path)
+                with AtomicOutput(path, "videos") as output:
+                    np.savez(output.temporary, videos=videos, latents=latents)
             with np.load(path) as file:
                 parts.append((file["videos"], file["latents"]))
         return tuple(map(np.concatenate, zip(*parts, strict=True)))
@@ -177,7 +177,8 @@ class Evaluation:
                 model.encode(np.stack([clips[i][0] for i in range(a, a + BATCH)]))
                 for a in rich.progress.track(range(0, train_clips, BATCH), path.stem)
             ]
-            np.save(path, np.concatenate(parts))
+            with AtomicOutput(path, "latents") as output:
+                np.save(output.temporary, np.concatenate(parts))
         train = np.load(path)
         mean, std = (
             x[:, None, None] for x in (train.mean((0, 2, 3)), train.std((0, 2, 3)))
@@ -263,9 +264,8 @@ def kept_features(path, get, count):
             metric.features(np.stack([get(i) for i in range(a, min(a + 8, count))]))
             for a in rich.progress.track(range(0, count, 8), path.stem)
         ]
-        temporary = path.with_suffix(".tmp.npy")
-        np.save(temporary, np.concatenate(parts))
-        temporary.rename(path)
+        with AtomicOutput(path, "features") as output:
+            np.save(output.temporary, np.concatenate(parts))
     return np.load(path)
 
 

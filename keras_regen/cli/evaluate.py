@@ -128,10 +128,12 @@ def evaluate(
     for _ in tracked(pairs, "Scoring", total, console, unit="videos x embedders"):
         pass
     report = evaluation.report()
-    _draw(evaluation, report)
+    has_clips = any(row["num_clips"] for row in report["embedders"])
+    if has_clips:
+        _draw(evaluation, report)
     _show(report, console)
     console.print(f"Report: {output}")
-    if not any(row["num_clips"] for row in report["embedders"]):
+    if not has_clips:
         raise ValueError(
             f"There is nothing to score: no video has a clip. Received: data={data}"
         )
@@ -191,8 +193,6 @@ def _load_networks(features, st_lpips, num_frames, console):
 def _draw(evaluation, report):
     from keras_regen.evaluation import plot_contact_sheet, plot_rate_distortion
 
-    if not any(row["num_clips"] for row in report["embedders"]):
-        return
     stem = evaluation.output.with_suffix("")
     plot_rate_distortion(report["embedders"], f"{stem}.png")
     sheets = {e.name: evaluation.frames(e) for e in evaluation.embedders}
