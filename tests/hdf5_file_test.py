@@ -37,7 +37,9 @@ def test_hdf5_reads_it():
     values = np.random.default_rng(0).random(50000)
     with Hdf5Writer("a.h5") as file:
         file["old"] = values
-        dataset = file.create_dataset("x", (0,), maxshape=(None,), compression="gzip")
+        dataset = file.create_dataset(
+            "x", (0,), "f4", maxshape=(None,), compression="gzip"
+        )
         dataset.resize(50000, axis=0)
         dataset[:] = values
         file.create_group("group").attrs["name"] = "value"
