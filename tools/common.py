@@ -181,3 +181,13 @@ def score(reference, video):
     return {
         name: float(np.mean([s[name] for s in scores])) for name in ("psnr", "ssim")
     }
+
+
+def distance(features, others):
+    """Returns the Frechet distance of two sets of features, `(N, D)` each."""
+    from keras_regen.metrics import FeatureStatistics
+
+    statistics = [FeatureStatistics(features.shape[1]) for _ in range(2)]
+    for found, values in zip(statistics, (features, others), strict=True):
+        found.update(values)
+    return statistics[0].distance(statistics[1])

@@ -20,7 +20,7 @@ from keras_regen.generation import GivenFrames, VideoGenerator
 from keras_regen.latents import Latents
 from keras_regen.metrics import FrechetVideoDistance, psnr
 from keras_regen.text import KerasHubTextEncoder
-from tools.common import print_table, save_json
+from tools.common import distance, print_table, save_json
 from tools.digit_reader import DigitReader
 
 BATCH = 32
@@ -267,13 +267,6 @@ def kept_features(path, get, count):
         with AtomicOutput(path, "features") as output:
             np.save(output.temporary, np.concatenate(parts))
     return np.load(path)
-
-
-def distance(features, others):
-    """Returns the FVD of two sets of clips, of which features are given."""
-    metric = FrechetVideoDistance()
-    metric.update_features(features, others)
-    return float(metric.result())
 
 
 def main():

@@ -25,12 +25,13 @@ import time
 import numpy as np
 
 from keras_regen.diffusion import Sampling
-from keras_regen.metrics import FeatureStatistics, I3DFeatures, psnr
+from keras_regen.metrics import I3DFeatures, psnr
 from keras_regen.models import load_model
 from keras_regen.pixels import to_uint8, to_unit_range
 from keras_regen.weights_digest import weights_digest
 from tools.common import (
     BACKENDS,
+    distance,
     in_process,
     log,
     print_table,
@@ -138,15 +139,15 @@ class Lab:
             np.array([row["features"] for row in rows]) for rows in (rows, first)
         )
         changes = [
-            _distance(originals[kept], ours[kept])
-            - _distance(originals[kept], one_step[kept])
+            distance(originals[kept], ours[kept])
+            - distance(originals[kept], one_step[kept])
             for kept in ~np.eye(len(originals), dtype=bool)
         ]
-        fvd = _distance(originals, ours)
+        fvd = distance(originals, ours)
         return {
             **{x: float(np.mean([row[x] for row in rows])) for x in ("psnr", "ssim")},
             "fvd": fvd,
-            "fvd_change": fvd - _distance(originals, one_step),
+            "fvd_change": fvd - distance(originals, one_step),
             "fvd_error": float(np.sqrt(len(changes) - 1) * np.std(changes)),
         }
 
@@ -304,16 +305,6 @@ def _cells(scores):
     ssim = f"{scores['ssim']:.3f}".lstrip("0")
     change = f"({scores['fvd_change']:+.0f} ± {scores['fvd_error']:.0f})"
     return [f"{scores['psnr']:.2f}", ssim, f"{scores['fvd']:.0f} {change}"]
-
-
-def _distance(reference, features):
-    """Returns the Frechet distance of features `(N, D)`."""
-    # In the few dimensions that the clips span, where it is the same and fast.
-    basis = np.linalg.svd(np.concatenate([reference, features]), full_matrices=False)[2]
-    statistics = [FeatureStatistics(len(basis)) for _ in range(2)]
-    for found, clips in zip(statistics, (reference, features), strict=True):
-        found.update(clips @ basis.T)
-    return statistics[0].distance(statistics[1])
 
 
 def _psnr(clip, video):

@@ -80,9 +80,10 @@ def _checked(number, mean, covariance):
             f"`covariance_{number}` must be symmetric and positive semi-definite. "
             f"Received: covariance_{number}={covariance}"
         )
-    # Zeros with rounding errors must be zero, because their roots are not small.
-    rounding = scale * len(mean) * np.finfo("float64").eps
-    return mean, vectors * np.sqrt(np.where(values > rounding, values, 0.0))
+    # Zeros with rounding errors must be zero, because their roots are not small. Their
+    # columns are left out, so that the product of the factors of few samples is small.
+    kept = values > scale * len(mean) * np.finfo("float64").eps
+    return mean, vectors[:, kept] * np.sqrt(values[kept])
 
 
 class FeatureStatistics:

@@ -19,13 +19,13 @@ from keras_regen.latents import LatentDataset
 from keras_regen.metrics import psnr
 from keras_regen.text import TextEmbeddings
 from keras_regen.training import GeneratorConfig, train_generator
-from tools.common import log, save_json
+from tools.common import distance, log, save_json
 from tools.compare_compression.codecs import CODECS, Codecs, has_preset
 from tools.compare_compression.report import print_report, save_plot
 from tools.compare_compression.settings import SIDE
 from tools.compare_compression.timing import VIDEOS, fastest, generator_calls
 from tools.digit_reader import DigitReader
-from tools.evaluate_generator import Evaluation, distance, kept_features
+from tools.evaluate_generator import Evaluation, kept_features
 
 # Every so many frames of a video are shown to the network of FVD.
 FVD_STRIDE = 4
