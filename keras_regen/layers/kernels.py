@@ -97,6 +97,7 @@ def normalize_queries_and_keys(
     key_norm: keras.layers.RMSNormalization,
     query: Tensor,
     key: Tensor,
+    merge_scales: bool = True,
 ) -> tuple[Tensor, Tensor]:
     """Applies the query and key norms. May overwrite its inputs.
 
@@ -108,6 +109,9 @@ def normalize_queries_and_keys(
         key_norm: a built `keras.layers.RMSNormalization` over the last axis.
         query: float tensor of shape `(..., D)`.
         key: float tensor of shape `(..., D)`.
+        merge_scales: bool. Whether both scales may be applied to the queries. False if
+            both are rotated before their product, which is not the same with the
+            scale of the keys on the queries. Defaults to `True`.
 
     Returns:
         Pair of tensors, query and key. Their products are the same as for the layers'
@@ -125,9 +129,12 @@ def normalize_queries_and_keys(
         y = multiply(x, inverse.to(x.dtype))
         return y if scale is None else multiply(y, scale)
 
-    dtype = query_norm.compute_dtype
-    scale = ops.cast(query_norm.scale, dtype) * ops.cast(key_norm.scale, dtype)
-    return normalize(query, query_norm, scale), normalize(key, key_norm)
+    scale, key_scale = (
+        ops.cast(norm.scale, norm.compute_dtype) for norm in (query_norm, key_norm)
+    )
+    if merge_scales:
+        scale, key_scale = scale * key_scale, None
+    return normalize(query, query_norm, scale), normalize(key, key_norm, key_scale)
 
 
 def multiply_add(x: Tensor, factor: Tensor, term: Tensor) -> Tensor:

@@ -174,7 +174,7 @@ class LatentTransformerBlock(ConfiguredLayer):
             self._heads(part) for part in ops.split(dense(self.qkv, x), 3, axis=-1)
         )
         query, key = normalize_queries_and_keys(
-            self.query_norm, self.key_norm, query, key
+            self.query_norm, self.key_norm, query, key, merge_scales=False
         )
         query, key = rotate(query, angles), rotate(key, angles)
         if self.window:

@@ -4,6 +4,7 @@ import pytest
 from keras import ops
 
 from keras_regen.generation import TRANSFORMERS, LatentTransformer
+from keras_regen.layers import latent_transformer_block
 from tests.models.conftest import awaken
 from tests.test_case import random
 
@@ -30,6 +31,25 @@ def predict(transformer, inputs):
 @pytest.fixture(scope="module")
 def transformer():
     return awaken(LatentTransformer(units=32, depth=2, num_heads=2, text_channels=12))
+
+
+def test_norms_scale_queries_and_keys_before_they_are_rotated(monkeypatch):
+    model = awaken(LatentTransformer(units=32, depth=1, num_heads=2, text_channels=12))
+    block = model.get_layer("block_0")
+    for seed, name in enumerate(("query", "key", "text_query", "text_key")):
+        scale = getattr(block, f"{name}_norm").scale
+        scale.assign(1 + random(*scale.shape, seed=seed))
+    inputs = make_inputs(**text())
+    found = predict(model, inputs)
+    monkeypatch.setattr(
+        latent_transformer_block,
+        "normalize_queries_and_keys",
+        lambda query_norm, key_norm, query, key, **_: (
+            query_norm(query),
+            key_norm(key),
+        ),
+    )
+    np.testing.assert_allclose(found, predict(model, inputs), atol=1e-5)
 
 
 def test_any_shape(transformer):
