@@ -42,12 +42,11 @@ def main():
     rows = []
     for backend in options.backend:
         log(f"Measuring on {backend}")
-        seconds = in_process(measure, options.preset, settings, KERAS_BACKEND=backend)
-        rows.append([backend, *seconds])
-    print_table(
-        ["backend", "training step, s", "sampling step of a video, s"],
-        [[backend, f"{train:.2f}", f"{sample:.4f}"] for backend, train, sample in rows],
-    )
+        training, sampling = in_process(
+            measure, options.preset, settings, KERAS_BACKEND=backend
+        )
+        rows.append([backend, f"{training:.2f}", f"{sampling:.4f}"])
+    print_table(["backend", "training step, s", "sampling step of a video, s"], rows)
 
 
 if __name__ == "__main__":
