@@ -90,9 +90,7 @@ def test_measure_generator():
     from tools.compare_compression.settings import Settings
     from tools.measure_generator import PRESET, measure
 
-    training, sampling = measure(PRESET, Settings(frames=9, batch_size=2))
-    # Two videos are trained on, and back through the model; one is sampled.
-    assert training > sampling > 0
+    assert min(measure(PRESET, Settings(frames=9, batch_size=2))) > 0
 
 
 @on_pytorch

@@ -29,6 +29,7 @@ from keras_regen.cli import (
 )
 
 USER_ERROR = 2
+_INTERRUPTED = [128 + signal.SIGINT, 128 + signal.SIGTERM]
 _SECONDS_OF_CALLBACK = 0.05
 
 app = typer.Typer(
@@ -77,6 +78,14 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _fail(error.format_message())
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         _fail(str(error))
+    except SystemExit as error:
+        status = error.code
+    if arguments is None and status in _INTERRUPTED:
+        # JAX crashes where Python ends while a thread of it compiles.
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
     sys.exit(status)
 
 
