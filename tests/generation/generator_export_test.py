@@ -245,6 +245,7 @@ def test_bad_options(generator, tmp_path, options, message):
 @pytest.mark.parametrize("blend_frames", [0, 1, 2])
 @pytest.mark.parametrize("num_frames", [3, 11, 20])
 def test_chunks_fade_as_in_the_codec(generator, blend_frames, num_frames):
+    pytest.importorskip("tensorflow")
     codec = VideoCodec(generator.codec.model, blend_frames=blend_frames)
     layout = codec.layout
     options = GeneratorOptions(num_frames, *SHAPE[1:], 1, 1.0, 1, "float32", 2**20, 9)
