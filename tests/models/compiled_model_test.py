@@ -1,5 +1,6 @@
 """CUDA graphs without a GPU: on the CPU a program runs where a GPU would replay it."""
 
+import gc
 import warnings
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 
 from keras_regen import diffusion
 from keras_regen.models import compiled_model
-from keras_regen.models.compiled_model import GraphedModel, trace
+from keras_regen.models.compiled_model import CompiledModel, GraphedModel, trace
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
 
@@ -196,3 +197,17 @@ def test_what_cannot_be_recorded_is_called(monkeypatch):
 
 def test_the_cpu_is_no_cuda():
     assert not compiled_model.uses_cuda()
+
+
+def test_no_tensor_is_left_in_a_cycle(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(CompiledModel, "_next_freeing", 0.0)
+    gc.collect()
+    gc.disable()
+    try:
+        CompiledModel(Scaled())({"x": np.ones((2, 3, 5, 7), "float32")})
+        left = [x for x in gc.get_objects() if type(x) is torch.Tensor]
+    finally:
+        gc.enable()
+    assert not any(x.shape == (2, 3, 5, 7) for x in left)
