@@ -62,9 +62,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         arguments: list of str or None. Defaults to the process's arguments.
 
     Raises:
-        SystemExit: always, but where a signal interrupts the process's own arguments:
-            that process ends at once. The status is 0 for success, 2 for a user's
-            error, which is one line on stderr, 130 after Ctrl-C, and 143 after SIGTERM.
+        SystemExit: always, unless a signal interrupts a call without `arguments`: it
+            ends the process at once. The status is 0 for success, 2 for a user's error,
+            which is one line on stderr, 130 after Ctrl-C, and 143 after SIGTERM.
     """
     # Names of files need not be text in the encoding of the terminal.
     if isinstance(sys.stdout, io.TextIOWrapper):
