@@ -36,12 +36,18 @@ def generator(tmp_path_factory):
 
 @pytest.fixture
 def video(tmp_path):
-    path = tmp_path / "in.mp4"
-    rng = np.random.default_rng(0)
-    with VideoWriter(path, 12.5) as writer:
-        for _ in range(FRAMES):
-            writer.write(rng.integers(0, 256, (HEIGHT, WIDTH, 3), "uint8"))
-    return path
+    return write_noise(tmp_path / "in.mp4")
+
+
+@pytest.fixture(scope="module")
+def encoded(preset, tmp_path_factory):
+    """Latents that `keras-regen encode` made of `video`; it is as slow as a model."""
+    directory = tmp_path_factory.mktemp("latents")
+    video, latents = write_noise(directory / "in.mp4"), directory / "in.h5"
+    with pytest.raises(SystemExit) as end:
+        main(["encode", str(video), "-o", str(latents), "--preset", str(preset)])
+    assert not end.value.code
+    return latents
 
 
 @pytest.fixture(autouse=True)
@@ -61,6 +67,14 @@ def run(capsys):
         return caught.value.code or 0, *capsys.readouterr()
 
     return run
+
+
+def write_noise(path):
+    rng = np.random.default_rng(0)
+    with VideoWriter(path, 12.5) as writer:
+        for _ in range(FRAMES):
+            writer.write(rng.integers(0, 256, (HEIGHT, WIDTH, 3), "uint8"))
+    return path
 
 
 def assert_user_error(result, message):

@@ -18,6 +18,16 @@ from tests.models.conftest import awaken, make_regen
 from tests.video.videos import CLIP
 
 
+@pytest.fixture(scope="module")
+def another(tmp_path_factory):
+    """A preset with another encoder."""
+    other = awaken(make_regen(K))
+    other.encoder.weights[0].assign(other.encoder.weights[0] + 1)
+    directory = tmp_path_factory.mktemp("presets") / "another"
+    other.save_to_preset(directory)
+    return directory
+
+
 class TestReconstruct:
     def test_side_by_side(self, run, preset, video, tmp_path):
         output = tmp_path / "out.mkv"
@@ -149,8 +159,8 @@ class TestReconstruct:
 
 class TestEncodeAndDecode:
     @pytest.fixture
-    def latents(self, run, preset, video):
-        assert run("encode", video, "--preset", preset)[0] == 0
+    def latents(self, encoded, video):
+        shutil.copy(encoded, "in.h5")
         return Latents.load("in.h5")
 
     def test_encode(self, run, preset, video):
@@ -279,10 +289,10 @@ class TestEncodeAndDecode:
             ),
         ],
     )
-    def test_errors_leave_nothing(self, run, latents, tmp_path, arguments, message):
-        other = awaken(make_regen(K))
-        other.encoder.weights[0].assign(other.encoder.weights[0] + 1)
-        other.save_to_preset(tmp_path / "another")
+    def test_errors_leave_nothing(
+        self, run, latents, another, tmp_path, arguments, message
+    ):
+        shutil.copytree(another, tmp_path / "another")
         before = {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()}
         assert_user_error(run(*arguments), message)
         assert {p: p.stat().st_mtime_ns for p in tmp_path.iterdir()} == before
