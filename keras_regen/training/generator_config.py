@@ -36,7 +36,11 @@ class GeneratorConfig(RunConfig):
     # Model.
     size: str = option("tiny", "Architecture: nano, tiny, small, base or paper.")
     patch_size: int = option(
-        1, "Latents on each side of a token, of crops that it divides.", min=1, max=64
+        1,
+        "Latents on each side of a token, of crops that it divides. With --init, those "
+        "of the preset.",
+        min=1,
+        max=64,
     )
     condition: str = option(
         "auto",

@@ -71,7 +71,6 @@ class GeneratorRun(Run):
             condition["text_channels"] = clips.text.channels
         elif clips.condition == "label":
             condition["num_labels"] = len(clips.labels)
-        how = {"dtype": config.precision, "remat": config.remat}
         shape = {"latent_channels": clips.mean.shape[-1], **condition}
         k, encoder_id = (
             clips.codec[name] for name in ("temporal_compression", "encoder_id")
@@ -79,7 +78,11 @@ class GeneratorRun(Run):
         if not config.init:
             return LatentDiffusion(
                 LatentTransformer.from_architecture(
-                    config.size, patch_size=config.patch_size, **shape, **how
+                    config.size,
+                    patch_size=config.patch_size,
+                    dtype=config.precision,
+                    remat=config.remat,
+                    **shape,
                 ),
                 k,
                 clips.mean,
@@ -89,11 +92,15 @@ class GeneratorRun(Run):
                 given_share=config.given_share,
                 seed=config.seed,
             )
-        model = LatentDiffusion.from_preset(config.init, k, **how)
-        expected = {**dict.fromkeys(("text_channels", "num_labels")), **shape}
-        expected["encoder_id"] = encoder_id
+        model = self._initial
+        expected = {
+            "temporal_compression": k,
+            "encoder_id": encoder_id,
+            **dict.fromkeys(("text_channels", "num_labels")),
+            **shape,
+        }
         for name, value in expected.items():
-            part = model if name == "encoder_id" else model.transformer
+            part = model if hasattr(model, name) else model.transformer
             if getattr(part, name) != value:
                 raise ValueError(
                     f"The preset {config.init} does not fit the data, which have "
@@ -102,6 +109,20 @@ class GeneratorRun(Run):
         model.drop_condition = config.drop_condition
         model.given_share = config.given_share
         return model
+
+    @functools.cached_property
+    def _initial(self):
+        """The model of the preset `init`."""
+        config = self.config
+        return LatentDiffusion.from_preset(
+            config.init, dtype=config.precision, remat=config.remat
+        )
+
+    @property
+    def _patch_size(self):
+        if self.config.init:
+            return self._initial.transformer.patch_size
+        return self.config.patch_size
 
     # === Data ===
 
@@ -125,7 +146,7 @@ class GeneratorRun(Run):
                 workers=config.workers,
             )
 
-        clips, patch = clips_of(tuple(config.crop) or None), config.patch_size
+        clips, patch = clips_of(tuple(config.crop) or None), self._patch_size
         whole = tuple(max(patch, side // patch * patch) for side in clips.size)
         if whole != clips.size:
             clips = clips_of(whole)

@@ -184,7 +184,6 @@ def test_it_starts_from_a_preset(write_latents, codec, tmp_path, capsys):
     assert "the codec of the latents is not here" in capsys.readouterr().out
     assert not (tmp_path / "first" / "samples.mp4").exists()
     frozen = {"learning_rate": 0.0, "ema_momentum": 0.0, "samples": 0, "steps": 4}
-    frozen["crop"] = [2, 2]
     first = LatentDiffusion.from_preset(tmp_path / "first" / "preset")
     defaults = preset_metadata(tmp_path / "first" / "preset")["generation"]
     assert (defaults["height"], defaults["width"]) == (16, 16)
