@@ -319,7 +319,7 @@ def _torch_conv2d(x, kernel, bias, strides, padding):
     import torch
 
     over_time = kernel.shape[0] > 1
-    # The axes that are folded, with a kernel of size 1 or no place in the kernel.
+    # Over time, rows and columns become one axis. Over space, frames join the batch.
     if over_time:
         x = x[:, :, :: strides[1], :: strides[2]]
         fold, kernel, strides, padding = (2, 3), kernel[:, 0], (strides[0], 1), 0
