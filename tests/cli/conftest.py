@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from keras_regen.cli import main
-from keras_regen.video import VideoWriter
 from tests.generation.conftest import make_generator
 from tests.models.conftest import awaken, make_regen
+from tests.video.videos import write
 
 K = 4
 FRAMES, HEIGHT, WIDTH = 7, 18, 26
@@ -71,10 +71,7 @@ def run(capsys):
 
 def write_noise(path):
     rng = np.random.default_rng(0)
-    with VideoWriter(path, 12.5) as writer:
-        for _ in range(FRAMES):
-            writer.write(rng.integers(0, 256, (HEIGHT, WIDTH, 3), "uint8"))
-    return path
+    return write(path, rng.integers(0, 256, (FRAMES, HEIGHT, WIDTH, 3), "uint8"), 12.5)
 
 
 def assert_user_error(result, message):
