@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_regen.hardware import on_accelerator
 from keras_regen.types import Tensor
 
 # Inputs with fewer channels than this are convolved with the temporal taps folded into
@@ -33,9 +32,11 @@ def dense(layer: keras.layers.Dense, x: Tensor, gelu: bool = False) -> Tensor:
     """
     backend = keras.backend.backend()
     # A layer quantised to int8 has its own product.
-    if backend == "jax" or layer.quantization_mode:
+    if layer.quantization_mode or (backend == "jax" and not gelu):
         x = layer(x)
         return ops.gelu(x, approximate=True) if gelu else x
+    if backend == "jax":
+        return _jax_dense_gelu(layer, x)
     *shape, channels = ops.shape(x)
     # Not by the layer's own call, which would cast the result.
     x, kernel, bias = (
@@ -54,6 +55,15 @@ def dense(layer: keras.layers.Dense, x: Tensor, gelu: bool = False) -> Tensor:
         x = tf.nn.bias_add(tf.matmul(x, kernel), bias)
         x = tf.nn.gelu(x, approximate=True) if gelu else x
     return ops.reshape(x, (*shape, layer.units))
+
+
+def _jax_dense_gelu(layer, x):
+    """Keeps the product for the backward pass, which adds bias and GELU again."""
+    x, kernel, bias = (
+        ops.cast(value, layer.compute_dtype) for value in (x, layer.kernel, layer.bias)
+    )
+    add_gelu = keras.remat(lambda x: ops.gelu(x + bias, approximate=True))
+    return add_gelu(ops.matmul(x, kernel))
 
 
 def _torch_dense(x, kernel, bias, gelu, in_bfloat16):
@@ -208,8 +218,7 @@ def causal_conv3d(
     backend = keras.backend.backend()
     taps, *sides, channels, filters = kernel.shape
     time_stride, *space_strides = strides
-    if taps > 1 and channels < MIN_CHANNELS and backend != "tensorflow":
-        # Too few channels for vector instructions: the taps become channels.
+    if _fold_taps(kernel.shape):
         x = ops.concatenate(_taps(x, taps, time_stride), axis=-1)
         kernel = ops.transpose(kernel, (1, 2, 0, 3, 4))
         kernel = ops.reshape(kernel, (1, *sides, taps * channels, filters))
@@ -218,15 +227,30 @@ def causal_conv3d(
         return _torch_conv3d(x, kernel, bias, (time_stride, *space_strides))
     if taps == 1:
         return _conv2d(x[:, ::time_stride], kernel[0], space_strides, bias)
-    if _jax_on_cpu():
+    platform = _jax_platform()
+    if platform == "cpu" or (platform == "gpu" and sides == [1, 1]):
         return _jax_conv3d(x, kernel, strides) + bias
     in_space = map(_same_padding, ops.shape(x)[2:4], sides, space_strides)
     x = ops.pad(x, [[0, 0], [taps - 1, 0], *in_space, [0, 0]])
     return _add_bias(ops.conv(x, kernel, strides, "valid", "channels_last"), bias)
 
 
+def _fold_taps(kernel_shape):
+    """Returns whether the temporal taps of a kernel are to become channels."""
+    taps, *sides, channels, filters = kernel_shape
+    if taps == 1 or keras.backend.backend() == "tensorflow":
+        return False
+    # Too few channels for vector instructions; or XLA would transpose the input to
+    # channels first, which costs more than folding an input that is narrow.
+    narrow = channels < filters and sides != [1, 1]
+    return channels < MIN_CHANNELS or (narrow and _jax_platform() == "gpu")
+
+
 def _jax_conv3d(x, kernel, strides):
-    """Convolves in 3D by 2D convolutions: XLA's in 3D are slow on CPUs."""
+    """Convolves in 3D by 2D convolutions.
+
+    XLA's 3D convolutions are slow on CPUs, and have channels first on GPUs.
+    """
     taps, *sides = kernel.shape[:3]
     time_stride, *space_strides = strides
     if sides != [1, 1]:
@@ -337,5 +361,10 @@ def _torch_conv2d(x, kernel, bias, strides, padding):
     return x.movedim(1, -1).unflatten(fold[0], folded)
 
 
-def _jax_on_cpu():
-    return keras.backend.backend() == "jax" and not on_accelerator()
+def _jax_platform():
+    """Returns `"cpu"`, `"gpu"` or `"tpu"`; None on other backends."""
+    if keras.backend.backend() != "jax":
+        return None
+    import jax
+
+    return jax.default_backend()

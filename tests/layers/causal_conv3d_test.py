@@ -34,6 +34,24 @@ def test_equals_a_padded_3d_convolution(channels, kernel_size, strides):
     np.testing.assert_allclose(ops.convert_to_numpy(output), expected, atol=1e-5)
 
 
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="of JAX alone")
+@pytest.mark.parametrize("strides", [(1, 1, 1), (2, 2, 2)])
+@pytest.mark.parametrize("kernel_size", [(3, 3, 3), (3, 1, 1)])
+@pytest.mark.parametrize("filters", [40, 48])
+def test_forms_for_accelerators_equal_that_for_cpus(
+    monkeypatch, filters, kernel_size, strides
+):
+    layer = CausalConv3D(filters, kernel_size, strides)
+    x = random(2, 7, 8, 5, 40)
+    layer.build(x.shape)
+    layer.bias.assign(random(filters, seed=1))
+    expected = ops.convert_to_numpy(layer(x))
+    for platform in ("gpu", "tpu"):
+        monkeypatch.setattr("jax.default_backend", lambda p=platform: p)
+        output = ops.convert_to_numpy(layer(x))
+        np.testing.assert_allclose(output, expected, atol=1e-5)
+
+
 def test_outputs_do_not_depend_on_later_frames():
     layer = CausalConv3D(4, (3, 3, 3))
     x = random(1, 6, 4, 4, 3)
