@@ -64,7 +64,10 @@ def generate(
     ] = None,
     label: Annotated[
         str | None,
-        typer.Option(help="Instead of TEXT, a label that the model was trained on."),
+        typer.Option(
+            help="Instead of TEXT, a label that the model was trained on; a number if "
+            "its labels have no names."
+        ),
     ] = None,
     image: Annotated[
         pathlib.Path | None, typer.Option(help="An image to start with.")
@@ -145,7 +148,7 @@ def generate(
         generator.generate(
             prompt,
             output,
-            label=int(label) if label and label.isdecimal() else label,
+            label=label,
             image=image,
             video=video,
             keyframes=keyframes,

@@ -245,7 +245,8 @@ class VideoGenerator:
                 model without a text, which needs `guidance=1`.
             output: path or None. Where to write the video, see `video.VideoWriter`.
                 Defaults to keeping it in memory.
-            label: the name or number of a label, if the model has labels.
+            label: str, int or None. The name or number of a label, instead of a prompt,
+                if the model has labels. A str is a number only if they have no names.
             image: path, or array of shape `(H, W, 3)`: the first frame, uint8 or float
                 in [-1, 1].
             video: path, or array of shape `(T, H, W, 3)`: the video starts with its
@@ -383,6 +384,11 @@ class VideoGenerator:
     def _condition(self, prompt, label):
         """Returns the condition of a batch of one, as `LatentDiffusion` takes it."""
         channels = self.diffusion.transformer.text_channels
+        if prompt is not None and label is not None:
+            raise ValueError(
+                "Give a prompt or a label, not both. "
+                f"Received: prompt={prompt!r}, label={label!r}"
+            )
         if label is not None:
             return {"label": np.array([self._label_number(label)])}
         if prompt is None and channels is not None:
@@ -412,15 +418,17 @@ class VideoGenerator:
         }
 
     def _label_number(self, label):
-        names = self.defaults.labels
+        names = list(self.defaults.labels or ())
         if not isinstance(label, str):
             return label
-        if not names or label not in names:
-            raise ValueError(
-                f"The labels are {self._label_names() or 'none'}. "
-                f"Received: label={label!r}"
-            )
-        return list(names).index(label)
+        if label in names:
+            return names.index(label)
+        # Among names, a number would be a wrong name.
+        if not names and label.isdecimal():
+            return int(label)
+        raise ValueError(
+            f"The labels are {self._label_names() or 'none'}. Received: label={label!r}"
+        )
 
     def _label_names(self):
         count = self.diffusion.transformer.num_labels

@@ -48,7 +48,8 @@ def test_options(run, generator, video, tmp_path):
     [
         (["a four"], "Received: 'a four'"),
         (["a two", "--size", "16"], "WIDTHxHEIGHT, such as 64x48"),
-        (["a two", "--label", "3"], "conditioned by text, text_mask"),
+        (["--label", "3"], "conditioned by text, text_mask"),
+        (["a two", "--label", "3"], "not both. Received: prompt='a two', label='3'"),
         (["a two", "--video", "missing.mp4"], "missing.mp4"),
         (["a two", "-o", "in.mp4", "--video", "in.mp4"], "OUT must not be IN"),
         (["a two", "--codec", "regen_huge"], "There is no such preset"),

@@ -146,7 +146,8 @@ class TestGiven:
     "arguments, message",
     [
         ({"prompt": "a four"}, "'a two'.*'a three'.*Received: 'a four'"),
-        ({"label": 1}, "conditioned by text, text_mask. Received: label"),
+        ({"label": 1}, "not both. Received: prompt='a two', label=1"),
+        ({"prompt": None, "label": 1}, "by text, text_mask. Received: label"),
         ({"image": noise(8, 8), "height": 16}, "decides the height, 8"),
         ({"image": noise(8, 8), "video": noise(9, 8, 8)}, "Received: image, video"),
         ({"guidance": float("nan")}, "`guidance` must be a finite number"),
@@ -172,9 +173,22 @@ class TestLabels:
         assert not np.array_equal(named, other)
 
     @pytest.mark.parametrize(
+        "names, label, number", [(("1", "0"), "1", 0), (None, "1", 1), (None, 1, 1)]
+    )
+    def test_a_number_as_text(self, of_labels, codec, names, label, number):
+        defaults = dataclasses.replace(DEFAULTS, labels=names)
+        other = VideoGenerator(of_labels.diffusion, codec, defaults=defaults)
+        ours, expected = (
+            next(g.generate_latents(label=label, num_frames=5)).array
+            for g, label in ((other, label), (of_labels, number))
+        )
+        np.testing.assert_array_equal(ours, expected)
+
+    @pytest.mark.parametrize(
         "arguments, message",
         [
             ({"label": "four"}, "labels are two, three. Received: label='four'"),
+            ({"label": "1"}, "labels are two, three. Received: label='1'"),
             ({"label": 2}, "from 0 to 1"),
             ({"prompt": "a two"}, "not trained on texts, but on two, three"),
             ({}, "conditioned by label. Received: nothing"),
