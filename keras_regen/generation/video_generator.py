@@ -15,7 +15,13 @@ from keras_regen.generation.generator_export import GeneratorOptions, export_gen
 from keras_regen.generation.given_source import GivenSource
 from keras_regen.generation.latent_diffusion import LatentDiffusion
 from keras_regen.latents import Latents
-from keras_regen.models import TEXT, load_model, preset_directory, preset_metadata
+from keras_regen.models import (
+    TEXT,
+    load_model,
+    preset_directory,
+    preset_metadata,
+    save_preset,
+)
 from keras_regen.pixels import latent_size
 from keras_regen.text import TextEmbeddings, TextEncoder
 from keras_regen.types import StrPath
@@ -149,11 +155,15 @@ class VideoGenerator:
         """
         values = dataclasses.asdict(self.defaults)
         named = {CODEC: self.codec.model.preset, DEFAULTS: values}
-        self.diffusion.save_to_preset(
-            directory, {**(metadata or {}), **named}, dtype, overwrite
+        encoder = self.text_encoder
+        save_preset(
+            self.diffusion,
+            directory,
+            {**(metadata or {}), **named},
+            dtype,
+            overwrite,
+            texts=encoder if isinstance(encoder, TextEmbeddings) else None,
         )
-        if isinstance(self.text_encoder, TextEmbeddings):
-            self.text_encoder.save(pathlib.Path(directory) / TEXT)
 
     @suggest_arguments
     def export(

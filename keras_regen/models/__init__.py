@@ -32,6 +32,7 @@ from keras_regen.models.presets import (
     preset_directory,
     preset_kind,
     preset_metadata,
+    save_preset,
     upload_preset,
 )
 from keras_regen.models.regen import Regen
@@ -72,6 +73,7 @@ __all__ = [
     "preset_directory",
     "preset_kind",
     "preset_metadata",
+    "save_preset",
     "training_operations",
     "transfer_weights",
     "upload_preset",

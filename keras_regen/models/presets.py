@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from keras_regen.models.conv_autoencoder import ConvAutoencoder
     from keras_regen.models.regen import Regen
     from keras_regen.models.trained_model import TrainedModel
+    from keras_regen.text import TextEmbeddings
 
 CONFIG = "config.json"
 WEIGHTS = "model.weights.h5"
@@ -34,7 +35,8 @@ METADATA = "metadata.json"
 FILES = (WEIGHTS, METADATA, CONFIG)
 # The embeddings of captions that a generator may have.
 TEXT = "text.h5"
-# The directory in a preset that holds a new version until its files are in place.
+# The directory in a preset that holds a new version until its files are in place. An
+# empty TEXT there stands for none.
 SAVED = ".saved"
 # Key of the metadata: the SHA-256 of the file of weights.
 DIGEST = "weights_sha256"
@@ -195,14 +197,28 @@ def save_preset(
     metadata: Mapping[str, Any] | None = None,
     dtype: str = "float32",
     overwrite: bool = True,
+    texts: "TextEmbeddings | None" = None,
 ) -> None:
-    """See `TrainedModel.save_to_preset`."""
+    """Writes a preset in place of the one that is there, if there is one.
+
+    Args:
+        model: a `TrainedModel`.
+        directory: as for `TrainedModel.save_to_preset`.
+        metadata: as for `TrainedModel.save_to_preset`.
+        dtype: as for `TrainedModel.save_to_preset`.
+        overwrite: as for `TrainedModel.save_to_preset`.
+        texts: `TextEmbeddings` or None. Defaults to `None`: the preset has none.
+
+    Raises:
+        ValueError: as `TrainedModel.save_to_preset`.
+    """
     if dtype not in DTYPES:
         raise ValueError(
             f"`dtype` must be one of {', '.join(DTYPES)}. Received: dtype={dtype!r}"
         )
     directory = pathlib.Path(directory)
-    if not overwrite and any((directory / name).exists() for name in (*FILES, SAVED)):
+    names = (*FILES, TEXT, SAVED)
+    if not overwrite and any((directory / name).exists() for name in names):
         raise ValueError(
             "There is a preset, which `overwrite=True` would replace. "
             f"Received: directory={directory}"
@@ -223,6 +239,10 @@ def save_preset(
         metadata = {**(metadata or {}), DIGEST: file_sha256(new / WEIGHTS)}
         (new / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
         (new / METADATA).write_text(json.dumps(metadata, indent=2) + "\n")
+        if texts is None:
+            (new / TEXT).touch()
+        else:
+            texts.save(new / TEXT)
     _finish_save(directory)
 
 
@@ -239,8 +259,12 @@ def _finish_save(directory):
     if not saved.is_dir():
         return
     try:
-        for name in FILES:
-            # Another process may move them too.
+        # Another process may move them too, and earlier versions saved no TEXT.
+        with contextlib.suppress(FileNotFoundError):
+            if not (saved / TEXT).stat().st_size:
+                (directory / TEXT).unlink(missing_ok=True)
+                (saved / TEXT).unlink()
+        for name in (*FILES, TEXT):
             with contextlib.suppress(FileNotFoundError):
                 (saved / name).replace(directory / name)
         with contextlib.suppress(FileNotFoundError):

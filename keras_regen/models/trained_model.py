@@ -118,6 +118,8 @@ class TrainedModel(keras.Model):
     ) -> None:
         """Writes `config.json`, `model.weights.h5` and `metadata.json`.
 
+        They replace a preset that is there, with its `text.h5` if it has one.
+
         Args:
             directory: path. Created if needed; replaced only when all is written.
             metadata: dict or None. Facts about the model: data, steps, scores.

@@ -17,7 +17,7 @@ from keras_regen.generation import (
     VideoGenerator,
 )
 from keras_regen.latents import LatentClips
-from keras_regen.models import TEXT, bundled_presets, load_model
+from keras_regen.models import TEXT, bundled_presets, load_model, save_preset
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.training import distribution
 from keras_regen.training.generation_monitor import GenerationMonitor
@@ -290,14 +290,12 @@ class GeneratorRun(Run):
         }
 
     def save(self, model: Any, directory: pathlib.Path, metadata: Any) -> None:
-        model.save_to_preset(directory, metadata)
         text = self._clips.text
-        if text is None:
-            return
-        if (self._clips.directory / TEXT).stat().st_size < MAX_TEXT_BYTES:
-            text.save(directory / TEXT)
-        else:
+        path = self._clips.directory / TEXT
+        if text is not None and path.stat().st_size >= MAX_TEXT_BYTES:
             self.console.print(
                 f"The preset has no embeddings of the {len(text)} texts, which are "
                 "large: give it a text encoder."
             )
+            text = None
+        save_preset(model, directory, metadata, texts=text)

@@ -230,6 +230,9 @@ class TestPreset:
         assert loaded.defaults == DEFAULTS
         call = dict(prompt="a three", seed=2, num_frames=5)
         np.testing.assert_array_equal(loaded.generate(**call), saved.generate(**call))
+        saved.text_encoder = None
+        saved.save_to_preset(tmp_path / "preset")
+        assert VideoGenerator.from_preset(tmp_path / "preset").text_encoder is None
 
     @pytest.mark.parametrize(
         "metadata, message",

@@ -17,9 +17,11 @@ from keras_regen.models import (
     preset_directory,
     preset_metadata,
     presets,
+    save_preset,
 )
 from keras_regen.models.model_card import model_card
 from keras_regen.models.weights_file import MIN_INT8_SIZE, file_sha256
+from keras_regen.text import TextEmbeddings
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
 
@@ -39,6 +41,10 @@ class Halfway(CosinePath):
 
 def forget_digest(preset):
     (preset / "metadata.json").unlink()
+
+
+def embeddings(text):
+    return TextEmbeddings([text], np.ones((1, 2)), [1], "an encoder")
 
 
 @pytest.fixture
@@ -76,14 +82,21 @@ def test_round_trip(regen, preset):
     assert metadata == {"licence": "CC0"}
 
 
-def test_a_save_that_was_killed_is_finished_by_the_next_load(preset, monkeypatch):
+@pytest.mark.parametrize("texts", [None, embeddings("a new one")])
+def test_a_save_that_was_killed_is_finished_by_the_next_load(
+    regen, preset, monkeypatch, texts
+):
+    save_preset(regen, preset, texts=embeddings("an old one"))
     with monkeypatch.context() as patch:
         patch.setattr(presets, "_finish_save", lambda directory: None)
-        make_regen(seed=7).save_to_preset(preset)
+        save_preset(make_regen(seed=7), preset, texts=texts)
     # Killed after the first of its files was moved.
     (preset / ".saved" / "model.weights.h5").replace(preset / "model.weights.h5")
     assert Regen.from_preset(preset).seed == 7
     assert not (preset / ".saved").exists()
+    assert (preset / "text.h5").exists() == bool(texts)
+    if texts:
+        assert TextEmbeddings.load(preset / "text.h5").texts == texts.texts
 
 
 def test_half_precision_halves_the_file(regen, preset, tmp_path):
