@@ -19,6 +19,7 @@ from keras_regen.cli.options import (
     free_path,
 )
 from keras_regen.cli.progress import ProgressBar
+from keras_regen.video import VideoWriter
 
 
 def generate(
@@ -125,7 +126,8 @@ def generate(
     if output is None:
         output = pathlib.Path("generated.mp4")
         output = output if overwrite else free_path(output)
-    check_output(output, video, overwrite)
+    check_output(output, video or image or keyframes, overwrite)
+    VideoWriter.check(output)
     check_preset(preset, "generator")
     if codec is not None:
         check_preset(codec)

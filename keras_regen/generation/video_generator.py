@@ -25,6 +25,7 @@ from keras_regen.models import (
 from keras_regen.pixels import latent_size
 from keras_regen.text import TextEmbeddings, TextEncoder
 from keras_regen.types import StrPath
+from keras_regen.video import VideoWriter
 
 # Keys of a preset's metadata: the codec's preset, and what `GenerationDefaults` holds.
 CODEC, DEFAULTS = "codec", "generation"
@@ -289,6 +290,9 @@ class VideoGenerator:
         Raises:
             ValueError: if an argument is not as above, or does not fit the model.
         """
+        if output is not None:
+            # Before the time that sampling takes.
+            VideoWriter.check(output)
         pieces = self.generate_latents(
             prompt,
             label=label,

@@ -52,12 +52,26 @@ def test_options(run, generator, video, tmp_path):
         (["a two", "--label", "3"], "not both. Received: prompt='a two', label='3'"),
         (["a two", "--video", "missing.mp4"], "missing.mp4"),
         (["a two", "-o", "in.mp4", "--video", "in.mp4"], "OUT must not be IN"),
+        (["-o", "in.mp4", "--image", "in.mp4", "--overwrite"], "OUT must not be IN"),
+        (["-o", ".", "--keyframes", "."], "OUT must not be IN"),
         (["a two", "--codec", "regen_huge"], "There is no such preset"),
         (["a two", "--frames", str(2**40)], "`num_frames` must be"),
     ],
 )
 def test_user_errors(run, generator, video, words, message):
     assert_user_error(run("generate", generator, *words), message)
+
+
+@pytest.mark.parametrize(
+    "output, message",
+    [
+        ("out.avi", "A video is written as .gif"),
+        ("nowhere/out.mp4", "No such file or directory"),
+        (".", "the directory is not empty"),
+    ],
+)
+def test_the_output_is_checked_before_a_preset_is_loaded(run, video, output, message):
+    assert_user_error(run("generate", "hf://user/none", "-o", output), message)
 
 
 def test_a_codec_is_no_generator(run, preset):

@@ -156,6 +156,7 @@ class TestGiven:
         ({"keyframes": noise(3, 8, 8), "num_frames": 11}, "longer than the 11 frames"),
         ({"num_frames": 0}, "`num_frames` must be"),
         ({"fps": 0.0}, "`fps` must be"),
+        ({"output": "out.avi", "label": 1}, "written as .*path=out.avi"),
         ({"steps": 3}, "did you mean `num_steps`"),
     ],
 )
