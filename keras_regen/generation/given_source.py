@@ -24,6 +24,7 @@ class GivenSource:
         whole_frames: int. Frames of the chunks that are known in part or whole; 0 for
             an image.
         fps: float or None. Frames per second of a video.
+        pixel_aspect: pair of int. Width and height of a pixel of a video.
     """
 
     frames: GivenFrames
@@ -32,6 +33,7 @@ class GivenSource:
     num_frames: int
     whole_frames: int
     fps: float | None = None
+    pixel_aspect: tuple[int, int] = (1, 1)
 
     @classmethod
     def encode(
@@ -79,8 +81,15 @@ class GivenSource:
                 f"Received: {len(latents)}"
             )
         frames = GivenFrames.first(latents.array[None, : 2 * count], count)
-        size = latents.height, latents.width
-        return cls(frames, *size, count * chunk, count * chunk, latents.fps)
+        return cls(
+            frames,
+            latents.height,
+            latents.width,
+            num_frames=count * chunk,
+            whole_frames=count * chunk,
+            fps=latents.fps,
+            pixel_aspect=latents.pixel_aspect,
+        )
 
     @classmethod
     def _of_images(cls, codec, images, are_keyframes=False):

@@ -388,7 +388,8 @@ class VideoGenerator:
             callback=callback,
             **condition,
         )
-        return self._pieces(stream, num_frames, height, width, fps)
+        pixel_aspect = given.pixel_aspect if given else (1, 1)
+        return self._pieces(stream, num_frames, height, width, fps, pixel_aspect)
 
     @property
     def _chunk(self):
@@ -450,7 +451,7 @@ class VideoGenerator:
             count and f"labels from 0 to {count - 1}"
         )
 
-    def _pieces(self, stream, num_frames, height, width, fps):
+    def _pieces(self, stream, num_frames, height, width, fps, pixel_aspect):
         """Yields the `Latents` of each window."""
         start = 0
         for window in stream:
@@ -467,6 +468,7 @@ class VideoGenerator:
                 encoder_id=self.codec.encoder_id,
                 start=start,
                 first_chunk=start // self._chunk,
+                pixel_aspect=pixel_aspect,
             )
             start = stop
 

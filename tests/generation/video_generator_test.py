@@ -1,4 +1,5 @@
 import dataclasses
+import fractions
 import json
 
 import keras
@@ -12,6 +13,7 @@ from keras_regen.text import TextEmbeddings
 from keras_regen.video import VideoReader
 from tests.generation.conftest import make_generator
 from tests.models.conftest import awaken, make_regen
+from tests.video.media import make
 
 CHUNK = 5
 HEIGHT, WIDTH = 12, 20
@@ -132,6 +134,15 @@ class TestGiven:
         given = codec.encode(video).array[:6]
         np.testing.assert_array_equal(latents.array[:6], given)
         assert latents.fps == 25
+
+    def test_pixels_that_are_not_square_stay_so(self, generator, tmp_path):
+        aspect, times = fractions.Fraction(4, 3), np.arange(CHUNK) / 25
+        video = make(tmp_path / "in.mp4", times, last=1 / 25, aspect=aspect)
+        path = generator.generate(
+            output=tmp_path / "out.mp4", video=video, num_frames=2 * CHUNK
+        )
+        with VideoReader(path) as reader:
+            assert reader.pixel_aspect == aspect
 
     def test_keyframes(self, generator, codec):
         keyframes = noise(4, HEIGHT, WIDTH)
