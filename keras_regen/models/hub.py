@@ -35,13 +35,13 @@ def download_preset(address: str, files: Sequence[str]) -> pathlib.Path:
     return pathlib.Path(directory)
 
 
-def upload_directory(
-    directory: pathlib.Path, address: str, card: str, message: str
+def upload_files(
+    files: Sequence[pathlib.Path], address: str, card: str, message: str
 ) -> str:
-    """Uploads a directory and its model card as one commit; creates the repository.
+    """Uploads files and a model card as one commit; creates the repository.
 
     Args:
-        directory: path.
+        files: list of paths.
         address: str, `hf://user/name`, or `hf://user/name@branch` for a branch that
             exists.
         card: str. The model card, in Markdown.
@@ -51,14 +51,13 @@ def upload_directory(
         str. The commit's address on the web.
 
     Raises:
-        ValueError: if the directory cannot be uploaded.
+        ValueError: if the files cannot be uploaded.
         ImportError: without huggingface_hub.
     """
     name, revision = _parse(address)
     hub = _import_hub()
     api = hub.HfApi()
-    files = {p.name: p for p in directory.iterdir() if p.is_file()}
-    contents = {**files, CARD: card.encode()}
+    contents = {**{path.name: path for path in files}, CARD: card.encode()}
     operations = [
         hub.CommitOperationAdd(path_in_repo=file, path_or_fileobj=content)
         for file, content in sorted(contents.items())

@@ -300,8 +300,8 @@ def preset_card(directory: StrPath, address: str | None = None) -> str:
 def upload_preset(directory: StrPath, address: str) -> str:
     """Uploads a preset to the Hugging Face hub, with a model card made of its metadata.
 
-    The repository is created where there is none. Log in first, with `hf auth login` or
-    the environment variable `HF_TOKEN`.
+    Other files in its directory stay here. The repository is created where there is
+    none. Log in first, with `hf auth login` or the environment variable `HF_TOKEN`.
 
     Args:
         directory: path of the preset, or the name of a bundled one.
@@ -318,4 +318,7 @@ def upload_preset(directory: StrPath, address: str) -> str:
     directory = preset_directory(directory)
     _check_weights(directory)
     card = preset_card(directory, address.partition("@")[0])
-    return hub.upload_directory(directory, address, card, f"Preset {directory.name}")
+    # A directory may hold what is not to be published, such as notes or a `.env`.
+    paths = [directory / name for name in (*FILES, TEXT)]
+    files = [path for path in paths if path.is_file()]
+    return hub.upload_files(files, address, card, f"Preset {directory.name}")

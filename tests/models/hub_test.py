@@ -130,6 +130,8 @@ def model():
 def test_what_is_uploaded_is_loaded(server, model, tmp_path):
     metadata = {"description": "a toy", "licence": "cc0-1.0", "scores": {"psnr": 1.0}}
     model.save_to_preset(tmp_path / "preset", metadata)
+    for private in (".env", "notes.txt"):
+        (tmp_path / "preset" / private).write_text("a secret")
     url = keras_regen.upload_preset(tmp_path / "preset", "hf://user/toy")
     [(commit, files)] = server.commits["user/toy"]
     assert url.endswith(commit)
