@@ -168,12 +168,12 @@ def encode(
         ),
     ] = None,
     shard: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="The part of a dataset: 0/4 is the first of four. The last one to end "
-            "writes the index."
+            "writes the index. Defaults to the whole."
         ),
-    ] = "0/1",
+    ] = None,
     text_encoder: Annotated[
         str | None,
         typer.Option(
@@ -225,7 +225,7 @@ def encode(
             output,
             preset,
             str(dtype),
-            shard,
+            shard or "0/1",
             max_memory,
             str(chunking),
             text_encoder,
@@ -233,10 +233,10 @@ def encode(
             ray,
         )
         return
-    if text_encoder is not None or index or ray:
+    if index or any(option is not None for option in (shard, text_encoder, ray)):
         raise ValueError(
-            "--text-encoder, --index and --ray are for a --dataset. "
-            f"Received: text_encoder={text_encoder}, index={index}, ray={ray}"
+            "--shard, --text-encoder, --index and --ray are for a --dataset. Received: "
+            f"shard={shard}, text_encoder={text_encoder}, index={index}, ray={ray}"
         )
     if video is None:
         raise ValueError("There must be a video or --dataset DIR. Received: neither")

@@ -202,6 +202,7 @@ def test_another_encoder(run, preset, videos, tmp_path):
         (["encode", "--dataset", "d", "-o", "z", "--shard", "x"], "shard=x"),
         (["encode", "--dataset", "nothing", "-o", "z"], "nothing"),
         (["encode", "a.mp4", "--index"], "are for a --dataset"),
+        (["encode", "a.mp4", "--shard", "3/4"], "Received: shard=3/4"),
     ],
 )
 def test_errors(run, arguments, message):
