@@ -4,6 +4,7 @@ import re
 import reprlib
 
 _MEMORY = re.compile(r"\s*(\d+(?:\.\d+)?(?:e\+?\d+)?)\s*([KMGT]?)B?\s*", re.I)
+_SIZE = re.compile(r"(\d+)(?:x(\d+))?", re.I)
 _MAX_MEMORY = 1e18
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
@@ -24,16 +25,21 @@ def parse_memory(memory: str | float) -> int:
     return int(size)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Returns `(height, width)` of a str: `"128x192"`, or `"128"` for a square.
+def parse_size(text: str, order: str = "WIDTHxHEIGHT") -> tuple[int, int]:
+    """Returns the two numbers of a str: `"192x128"`, or `"128"` for a square.
+
+    Args:
+        text: str.
+        order: str. What the numbers are, for the message.
 
     Raises:
-        ValueError: if it is neither.
+        ValueError: if it is neither, or a number is 0.
     """
-    match = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
-    if not match:
+    match = _SIZE.fullmatch(text)
+    first, second = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+    if not first or not second:
         raise ValueError(
-            "A size is height x width in pixels, such as 128x192. "
-            f"Received: size={text}"
+            f"A size is {order} in pixels, such as 192x128, or 128 for a square. "
+            f"Received: size={text!r}"
         )
-    return int(match[1]), int(match[2] or match[1])
+    return first, second

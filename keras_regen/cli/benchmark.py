@@ -48,7 +48,9 @@ def benchmark(
     ] = None,
     size: Annotated[
         list[str] | None,
-        typer.Option(help="Height x width, multiples of 8; once or more. [128x128]"),
+        typer.Option(
+            metavar="HEIGHTxWIDTH", help="Multiples of 8; once or more. [128x128]"
+        ),
     ] = None,
     dtype: Annotated[
         list[str] | None,
@@ -92,7 +94,7 @@ def benchmark(
         models=tuple(model or [DEFAULT_PRESET]),
         cases=tuple(case or ["encode", "decode"]),
         compressions=tuple(k or ()),
-        sizes=tuple(map(parse_size, size or ["128x128"])),
+        sizes=tuple(parse_size(x, "HEIGHTxWIDTH") for x in size or ["128x128"]),
         dtypes=tuple(dtype or ["float32"]),
         batch_size=batch,
         num_steps=steps,

@@ -2,7 +2,6 @@
 
 import enum
 import pathlib
-import re
 import time
 from typing import Annotated
 
@@ -10,7 +9,6 @@ import typer
 
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras, load_preset, make_console, make_table
-from keras_regen.cli.generate import parse_size
 from keras_regen.cli.options import (
     Schedule,
     ScheduleOption,
@@ -18,6 +16,7 @@ from keras_regen.cli.options import (
     complete_preset,
 )
 from keras_regen.export import FORMATS, STORED_AS, find_format
+from keras_regen.sizes import parse_size
 
 FormatName = enum.StrEnum(  # type: ignore[misc]
     "FormatName", {name: name for name in FORMATS}
@@ -74,7 +73,7 @@ def export(
     warmup: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="HEIGHTxWIDTH",
+            metavar="WIDTHxHEIGHT",
             help="SavedModel: sizes to warm up with, or `none`. Defaults to 128x128; a "
             "generator warms up with its own.",
         ),
@@ -176,9 +175,10 @@ def _load_generator(preset, precision, options):
             "A generator has its number of steps fixed. Received: --max-steps"
         )
     if options.get("warmup"):
+        height, width = options["warmup"][0]
         raise ValueError(
             "A generator warms up with its own size, or not at all: --warmup none. "
-            f"Received: --warmup {'x'.join(map(str, options['warmup'][0]))}"
+            f"Received: --warmup {width}x{height}"
         )
     if "warmup" in options:
         options["warmup"] = False
@@ -188,13 +188,7 @@ def _load_generator(preset, precision, options):
 
 
 def _sizes(texts):
-    """Returns pairs of height and width, of texts such as 128x192 or `none`."""
+    """Returns pairs of height and width, of texts such as 192x128 or `none`."""
     if texts == ["none"]:
         return []
-    matches = [re.fullmatch(r"(\d+)x(\d+)", text) for text in texts]
-    if not all(matches):
-        raise ValueError(
-            "Sizes to warm up with are HEIGHTxWIDTH in pixels, such as 128x192. "
-            f"Received: {', '.join(texts)}"
-        )
-    return [tuple(map(int, match.groups())) for match in matches if match]
+    return [(height, width) for width, height in map(parse_size, texts)]

@@ -19,6 +19,7 @@ from keras_regen.cli.options import (
     free_path,
 )
 from keras_regen.cli.progress import ProgressBar
+from keras_regen.sizes import parse_size
 from keras_regen.video import VideoWriter
 
 
@@ -169,13 +170,3 @@ def generate(
     summary = make_table()
     add_end(summary, progress.done, seconds, output)
     console.print(summary)
-
-
-def parse_size(size):
-    """Returns width and height."""
-    parts = size.lower().split("x")
-    if len(parts) != 2 or not all(part.isdecimal() and int(part) for part in parts):
-        raise ValueError(
-            f"`--size` must be WIDTHxHEIGHT, such as 64x48. Received: size={size!r}"
-        )
-    return tuple(int(part) for part in parts)

@@ -3,7 +3,6 @@ import importlib.util
 import pytest
 
 from keras_regen.benchmark import Settings
-from keras_regen.sizes import parse_size
 
 
 @pytest.mark.parametrize(
@@ -28,11 +27,3 @@ def test_peers_need_diffusers(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match=r"pip install keras-regen\[peers\]"):
         Settings(models=("tiny",), peers=("wan",))
-
-
-def test_sizes():
-    assert parse_size("128x192") == (128, 192)
-    assert parse_size("64") == (64, 64)
-    for text in ("64x", "64x64x64", "large", "-8"):
-        with pytest.raises(ValueError, match="128x192"):
-            parse_size(text)

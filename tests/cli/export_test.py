@@ -33,12 +33,16 @@ class TestExport:
         path = "serving/1/assets.extra/tf_serving_warmup_requests"
         assert len([*tf.data.TFRecordDataset(path)]) == 20
 
-    def test_without_warmup(self, run, preset, monkeypatch):
+    @pytest.mark.parametrize(
+        ("sizes", "warmup"), [(["none"], []), (["16x8", "8"], [(8, 16), (8, 8)])]
+    )
+    def test_warmup(self, run, preset, monkeypatch, sizes, warmup):
         seen = []
         monkeypatch.setattr(Regen, "export", lambda *_, **options: seen.append(options))
-        status, _, _ = run("export", preset, "-o", "1", "--warmup", "none")
+        words = [word for size in sizes for word in ("--warmup", size)]
+        status, _, _ = run("export", preset, "-o", "1", *words)
         assert status == 0
-        assert seen == [{"warmup": [], "schedule": "log_snr"}]
+        assert seen == [{"warmup": warmup, "schedule": "log_snr"}]
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -46,7 +50,7 @@ class TestExport:
             (["nowhere", "-o", "1"], "nowhere"),
             (["regen_small_8x8x8"], "--output"),
             (["regen_small_8x8x8", "-o", "1", "--format", "tflite"], "tflite"),
-            (["regen_small_8x8x8", "-o", "1", "--warmup", "big"], "HEIGHTxWIDTH"),
+            (["regen_small_8x8x8", "-o", "1", "--warmup", "big"], "WIDTHxHEIGHT"),
             (["regen_small_8x8x8", "-o", "1", "--steps", "2"], "num_steps"),
             (["regen_small_8x8x8", "-o", "1", "--max-steps", "0"], "max_steps"),
             (["regen_small_8x8x8", "-o", "1", "--frames", "9"], "for generators"),
@@ -81,7 +85,7 @@ class TestExportOfGenerators:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            (["--warmup", "8x8"], "Received: --warmup 8x8"),
+            (["--warmup", "16x8"], "Received: --warmup 16x8"),
             (["--max-steps", "2"], "Received: --max-steps"),
             (["--format", "torch"], "Received: --format torch"),
         ],

@@ -47,7 +47,7 @@ def test_options(run, generator, video, tmp_path):
     "words, message",
     [
         (["a four"], "Received: 'a four'"),
-        (["a two", "--size", "16"], "WIDTHxHEIGHT, such as 64x48"),
+        (["a two", "--size", "16x"], "WIDTHxHEIGHT in pixels"),
         (["--label", "3"], "conditioned by text, text_mask"),
         (["a two", "--label", "3"], "not both. Received: prompt='a two', label='3'"),
         (["a two", "--video", "missing.mp4"], "missing.mp4"),
