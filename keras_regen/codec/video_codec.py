@@ -4,6 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import fractions
+import math
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias, overload
@@ -43,6 +44,9 @@ Progress: TypeAlias = Callable[[int, int | None], object]
 # More extrapolated frames hide a seam better, but each further frame is less exact.
 _BLEND_FRAMES = 2
 _MIN_TILE = 4 * PATCH
+# As a part of a frame rate. 24 and 23.976 frames/s, which sound cannot follow, differ
+# by twice as much.
+_RATE_TOLERANCE = 5e-4
 
 
 class VideoCodec:
@@ -390,8 +394,9 @@ class VideoCodec:
                 of frames; the total is None while it is not known.
             audio_from: path or None. A file, such as the video that was encoded, of
                 which the sound is copied into the output: the part that `latents`
-                cover. At another speed, or with `times`, the sound is left out, and one
-                line is logged. Defaults to None.
+                cover. At another speed, with `times`, or if the video of the file has
+                another frame rate than `latents`, the sound is left out, and one line
+                is logged. Defaults to None.
             schedule: `"uniform"` or `"log_snr"`. The times of the sampling steps, see
                 `diffusion.sampling_time`. Defaults to `"log_snr"`; latents with noise
                 keep theirs.
@@ -617,10 +622,22 @@ def _sound(path, latents, speed, times):
     if path is None:
         return None
     if speed != 1 or times is not None:
-        reason = f"speed={speed}" if times is None else "`times` are given"
-        tell_without_sound(f"it would not be in step, since {reason}")
-        return None
-    sound = Sound(path, start=float(latents.frame_times[0]))
-    if not sound.streams:
-        tell_without_sound(f"{path} has none")
-    return sound
+        cause = f"speed={speed}" if times is None else "`times` are given"
+        reason = f"it would not be in step, since {cause}"
+    else:
+        sound = Sound(path, start=float(latents.frame_times[0]))
+        if not sound.streams:
+            reason = f"{path} has none"
+        # Latents of a variable rate hold the times of the file.
+        elif latents.is_constant_rate and not math.isclose(
+            latents.fps, sound.fps or latents.fps, rel_tol=_RATE_TOLERANCE
+        ):
+            reason = (
+                f"it would not be in step, since the latents have {latents.fps:.5g} "
+                f"frames/s and {path} has {sound.fps:.5g}"
+            )
+        else:
+            return sound
+        sound.close()
+    tell_without_sound(reason)
+    return None

@@ -70,8 +70,7 @@ class ContainerSource(Source):
             raise
         # The sizes of later frames may differ.
         self._stream.codec_context.options = _decoder_options(max_pixels)
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        self.fps = float(rate) if rate else None
+        self.fps = mean_rate(self._stream)
         if self._container.format.name == "gif":
             self.fps = self._measured_rate() or self.fps
         self.num_frames = self._stream.frames or self._estimate_frames()
@@ -305,6 +304,12 @@ def video_streams(container: av.container.InputContainer) -> list[av.VideoStream
     """
     covers = av.stream.Disposition.attached_pic
     return [s for s in container.streams.video if not s.disposition & covers]
+
+
+def mean_rate(stream: av.VideoStream) -> float | None:
+    """Returns the mean frames per second of a stream, or None if none is known."""
+    rate = stream.average_rate or stream.guessed_rate
+    return float(rate) if rate else None
 
 
 def _decoder_options(max_pixels):

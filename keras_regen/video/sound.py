@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import av
 
 from keras_regen.atomic_output import error_reason
-from keras_regen.video.container import open_container, video_streams
+from keras_regen.video.container import mean_rate, open_container, video_streams
 from keras_regen.video.source import UnreadableError, check_is_file
 
 logger = logging.getLogger("keras_regen")
@@ -25,6 +25,7 @@ class Sound:
 
     Attributes:
         streams: list of `av.AudioStream`, to make the output's streams like.
+        fps: float or None. Mean frames per second of the file's video, if it has one.
 
     Raises:
         ValueError: if the file cannot be read.
@@ -42,6 +43,7 @@ class Sound:
                 f"Cannot read the sound: {error_reason(error)}. Received: path={path}"
             ) from error
         self._start = start + (self._origin() if origin is None else origin)
+        self.fps = next(map(mean_rate, video_streams(self._container)), None)
         # A stream that FFmpeg cannot decode has no context that describes it.
         self.streams = [
             stream

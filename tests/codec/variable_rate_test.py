@@ -153,6 +153,25 @@ class TestSound:
         assert record.getMessage().endswith(message)
         assert click_and_flash(output)[0] is None
 
+    @pytest.mark.parametrize(("fps", "is_in_step"), [(None, True), (50, False)])
+    def test_a_replaced_rate_has_none(self, codec, tmp_path, caplog, fps, is_in_step):
+        source = make(tmp_path / "in.mp4", np.arange(N) / 25, 1 / 25, sound="aac")
+        latents = codec.encode(source, fps=fps)
+        output = codec.decode(latents, tmp_path / "o.mp4", audio_from=source)
+        assert (click_and_flash(output)[0] is not None) == is_in_step
+        assert ("latents have 50 frames/s" in caplog.text) != is_in_step
+        # A file that only holds sound has no rate to compare.
+        with av.open(str(tmp_path / "sound.mka"), "w") as container:
+            with av.open(str(source)) as video:
+                stream = container.add_stream_from_template(video.streams.audio[0])
+                for packet in video.demux(audio=0):
+                    if packet.size:
+                        packet.stream = stream
+                        container.mux(packet)
+        caplog.clear()
+        codec.decode(latents, tmp_path / "o.mp4", audio_from=tmp_path / "sound.mka")
+        assert not caplog.records
+
     def test_errors(self, codec, latents, tmp_path, caplog):
         with pytest.raises(ValueError, match="Sound needs an `output`"):
             codec.decode(latents, audio_from="in.mp4")
