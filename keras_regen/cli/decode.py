@@ -93,7 +93,8 @@ def decode(
 ) -> None:
     """Decode a file of latents to a video."""
     output = pathlib.Path(f"{latents.stem}.mp4") if output is None else output
-    check_output(output, latents, overwrite)
+    for source in (latents, audio_from):
+        check_output(output, source, overwrite)
     VideoWriter.check(output)
     if audio_from is not None:
         # Before the seconds that loading a preset takes.

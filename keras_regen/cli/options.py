@@ -91,7 +91,9 @@ def check_output(output, source=None, overwrite=False):
     """Raises ValueError if an output would replace its source, or a file unasked."""
     is_there = output.exists()
     if is_there and source and source.exists() and output.samefile(source):
-        raise ValueError(f"OUT must not be IN. Received: OUT={output}")
+        raise ValueError(
+            f"OUT must not be {source}, which is read. Received: OUT={output}"
+        )
     if output.is_file() and not overwrite:
         raise ValueError(
             "The file OUT exists: choose another, or replace it with --overwrite. "

@@ -57,4 +57,4 @@ def test_errors_leave_nothing(run, preset, inverted, tmp_path):
         output = tmp_path / f"out.{suffix}"
         assert_user_error(run(*arguments, "-o", output), message)
         assert not output.exists()
-    assert_user_error(run("edit", inverted[0], "-o", inverted[0]), "OUT must not be IN")
+    assert_user_error(run("edit", inverted[0], "-o", inverted[0]), "OUT must not be ")
