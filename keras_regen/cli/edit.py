@@ -1,9 +1,10 @@
 """The commands `invert`, `interpolate`, `edit` and `compare`."""
 
-import dataclasses
+import fractions
+import itertools
 import pathlib
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -17,6 +18,7 @@ from keras_regen.cli.common import (
     make_table,
 )
 from keras_regen.cli.options import (
+    OUTPUT_HELP,
     MaxMemoryOption,
     OverwriteOption,
     PresetOption,
@@ -44,6 +46,10 @@ EditedOption = Annotated[
         metavar="OUT",
         help="A video, as for decode; or an .h5, to decode later.",
     ),
+]
+ComparedOption = Annotated[
+    pathlib.Path,
+    typer.Option("--output", "-o", metavar="OUT", help=OUTPUT_HELP),
 ]
 
 
@@ -112,11 +118,11 @@ def interpolate(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Make a video between two that were inverted."""
-    loaded = _load([first, second], output, preset, max_memory, overwrite)
+    paths, writer = [first, second], _writer_of(output)
+    (a, b), *rest = _load(paths, output, writer, preset, max_memory, overwrite)
     from keras_regen.editing import interpolate as mix
 
-    a, b = loaded.latents
-    _finish(mix(a, b, share), output, *loaded.rest)
+    _finish(mix(a, b, share), output, *rest)
 
 
 def edit(
@@ -142,18 +148,19 @@ def edit(
     To play it at another speed, with its details, use `decode --speed`.
     """
     paths = [content, motion or content, noise or content]
-    loaded = _load(paths, output, preset, max_memory, overwrite)
+    writer = _writer_of(output)
+    latents, *rest = _load(paths, output, writer, preset, max_memory, overwrite)
     from keras_regen.editing import combine
 
-    of_content, of_motion, of_noise = loaded.latents
+    of_content, of_motion, of_noise = latents
     edited = combine(of_content, of_motion, None if random_noise else of_noise)
-    _finish(edited, output, *loaded.rest)
+    _finish(edited, output, *rest)
 
 
 def compare(
     first: FirstArgument,
     second: SecondArgument,
-    output: EditedOption,
+    output: ComparedOption,
     preset: MadePresetOption = None,
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
@@ -163,35 +170,33 @@ def compare(
     From left to right: A, B, A with the noise of B, B with the noise of A, and A with
     random noise.
     """
-    loaded = _load([first, second], output, preset, max_memory, overwrite)
+    paths = [first, second]
+    (a, b), console, codec, start = _load(
+        paths, output, VideoWriter, preset, max_memory, overwrite
+    )
     from keras_regen.editing import compare as decode_all
 
-    console, codec, start = loaded.rest
-    videos = decode_all(codec, *loaded.latents)
+    videos = decode_all(codec, a, b)
     frames = np.concatenate([*videos.values()], axis=2)
-    with VideoWriter(output, loaded.latents[0].fps) as writer:
-        for frame in frames:
-            writer.write(frame)
+    with VideoWriter(output, a.fps, fractions.Fraction(*a.pixel_aspect)) as writer:
+        for frame, shown in zip(frames, _shown(a), strict=False):
+            writer.write(frame, *shown)
     summary = make_table()
     summary.add_row("columns", "; ".join(videos))
     add_end(summary, len(frames), time.perf_counter() - start, output)
     console.print(summary)
 
 
-@dataclasses.dataclass
-class _Loaded:
-    latents: list[Latents]
-    rest: tuple[Any, ...]
+def _writer_of(output):
+    """Returns the class that writes edited latents, or their video."""
+    return LatentsWriter if output.suffix.lower() in SUFFIXES else VideoWriter
 
 
-def _load(paths, output, preset, max_memory, overwrite):
-    """Checks arguments, and loads latents and a codec for them."""
+def _load(paths, output, writer, preset, max_memory, overwrite):
+    """Checks arguments; returns a list of latents, a console, a codec and the time."""
     for path in paths:
         check_output(output, path, overwrite)
-    if output.suffix.lower() in SUFFIXES:
-        LatentsWriter.check(output)
-    else:
-        VideoWriter.check(output)
+    writer.check(output)
     latents = [Latents.load(path, lazy=True, max_memory=max_memory) for path in paths]
     preset = preset or latents[0].preset
     if preset is None:
@@ -200,7 +205,15 @@ def _load(paths, output, preset, max_memory, overwrite):
     console = make_console()
     load_keras(console)
     codec = load_codec(preset, max_memory)
-    return _Loaded(latents, (console, codec, time.perf_counter()))
+    return latents, console, codec, time.perf_counter()
+
+
+def _shown(latents):
+    """Returns when each frame is shown, and how long; () where the rate is constant."""
+    if latents.is_constant_rate:
+        return itertools.repeat(())
+    times = latents.times - latents.times[0]
+    return zip(times[:-1], np.diff(times), strict=True)
 
 
 def _finish(latents, output, console, codec, start):

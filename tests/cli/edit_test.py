@@ -1,3 +1,6 @@
+import dataclasses
+import fractions
+
 import numpy as np
 import pytest
 
@@ -5,7 +8,9 @@ from keras_regen.codec import VideoCodec
 from keras_regen.editing import combine, interpolate
 from keras_regen.latents import Latents
 from keras_regen.models import Regen
+from keras_regen.video import VideoReader
 from tests.cli.conftest import FRAMES, HEIGHT, WIDTH, assert_user_error
+from tests.video.media import shown
 
 SHAPE = (FRAMES, HEIGHT, WIDTH, 3)
 
@@ -44,6 +49,14 @@ def test_invert_and_edit(run, preset, inverted, tmp_path):
     status, stdout, _ = run("compare", *inverted, "-o", "c.npy")
     assert status == 0 and "first, noise of second" in stdout
     assert np.load("c.npy").shape == (FRAMES, HEIGHT, 5 * WIDTH, 3)
+    # Pixels keep their shape, and frames their times.
+    times = np.cumsum([0, 40, 30, 35, 90, 33, 34, 200]) / 1000
+    wide = dataclasses.replace(first, pixel_aspect=(4, 3), times=times)
+    wide.save("wide.h5")
+    assert run("compare", "wide.h5", inverted[1], "-o", "c.mp4")[0] == 0
+    np.testing.assert_allclose(shown("c.mp4"), times, atol=1e-3)
+    with VideoReader("c.mp4") as reader:
+        assert reader.pixel_aspect == fractions.Fraction(4, 3)
 
 
 def test_errors_leave_nothing(run, preset, inverted, tmp_path):
@@ -52,8 +65,9 @@ def test_errors_leave_nothing(run, preset, inverted, tmp_path):
         (("edit", inverted[0], "--noise", "plain.h5"), "must be latents with noise"),
         (("interpolate", inverted[0], "none.h5"), "there is no such file"),
         (("invert", "0.npy", "--preset", "none"), "There is no such preset"),
+        (("compare", *inverted), "A video is written as"),
     ):
-        suffix = "h5" if arguments[0] == "invert" else "npy"
+        suffix = "h5" if arguments[0] in ("invert", "compare") else "npy"
         output = tmp_path / f"out.{suffix}"
         assert_user_error(run(*arguments, "-o", output), message)
         assert not output.exists()
