@@ -117,6 +117,10 @@ def quiet_start() -> Iterator[None]:
     stderr is redirected. Python's errors are raised as usual.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if sys.stderr is None:
+        # It is closed, and file descriptor 2 may be that of another file.
+        yield
+        return
     sys.stderr.flush()
     terminal = os.dup(2)
     try:

@@ -178,3 +178,9 @@ def test_jax_cannot_be_imported_for_a_while(monkeypatch):
     before = list(sys.meta_path)
     with without_jax("jax"):
         assert sys.meta_path == before
+
+
+def test_quiet_start_where_stderr_is_closed(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with quiet_start():
+        assert os.environ["TF_CPP_MIN_LOG_LEVEL"]

@@ -83,7 +83,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         status = error.code
     if arguments is None and status in _INTERRUPTED:
         # JAX crashes where Python ends while a thread of it compiles.
-        with contextlib.suppress(OSError):
+        # A stream that the caller closed is None.
+        with contextlib.suppress(OSError, AttributeError):
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
