@@ -79,6 +79,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _fail(error.format_message())
     except (ValueError, OSError, ImportError, FloatingPointError) as error:
         _fail(str(error))
+    except MemoryError as error:
+        _fail(f"There is not enough memory, see --max-memory: {error or 'no message'}")
     except SystemExit as error:
         status = error.code
     if arguments is None and status in _INTERRUPTED:

@@ -10,8 +10,8 @@ from typing import Any, Self
 import numpy as np
 
 from keras_regen.codec.memory import (
-    DEFAULT_MEMORY,
     TOKENS_AT_ONCE,
+    default_memory,
     frame_bytes,
     max_chunks_at_once,
 )
@@ -96,7 +96,8 @@ class DecodingPlan:
             width: int. Columns of a frame.
             max_frames: int. The most frames to decode of any chunk.
             dtype: str. The dtype of the decoded video. Defaults to `"uint8"`.
-            max_memory: int or None. Bytes. Defaults to 2 GB and what the frames take.
+            max_memory: int or None. Bytes. Defaults to 2 GB and what the frames take,
+                which must be no more than half of the machine's memory.
             tile_size: int or None. The most rows and columns of a tile, in latents.
                 Defaults to the largest size that is useful and fits.
             batch_size: int or None. Tiles to decode together. Defaults to as many as
@@ -111,7 +112,7 @@ class DecodingPlan:
         # The frames of one chunk, and the frames that fade into the next chunk's.
         frames = frame_bytes(num_frames, height, width, dtype)
         if max_memory is None:
-            max_memory = DEFAULT_MEMORY + frames
+            max_memory = default_memory(frames)
         for size in _TILE_SIZES if tile_size is None else (tile_size,):
             tiling = Tiling(*latent_size(height, width), size)
             tile = decoder_bytes(

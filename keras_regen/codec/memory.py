@@ -1,5 +1,7 @@
 """How much memory frames take, and how much is computed at once by default."""
 
+import os
+
 import numpy as np
 
 from keras_regen.hardware import on_accelerator
@@ -23,6 +25,20 @@ def max_chunks_at_once() -> int:
     and a stream waits until a batch is full. CPUs are as fast with one chunk.
     """
     return 4 if on_accelerator() else 1
+
+
+def default_memory(frames: int) -> int:
+    """Returns the budget where none is given: `DEFAULT_MEMORY` and the frames' bytes.
+
+    Frames that take more than half of the machine's memory do not fit into it, such as
+    those of a long gap between two frames.
+    """
+    try:
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        # Windows, or a system that does not tell.
+        return DEFAULT_MEMORY + frames
+    return DEFAULT_MEMORY + frames if frames <= machine // 2 else machine // 2
 
 
 def frame_bytes(frames: int, height: int, width: int, dtype: str = "uint8") -> int:

@@ -69,7 +69,8 @@ class VideoCodec:
             of 8, at least 32. Defaults to 128, or less to fit into `max_memory`.
         max_memory: int, str or None. Bytes for tensors and frames, such as `2e9` or
             `"2GB"`; the weights and the backend itself come on top. Defaults to 2 GB
-            plus the frames of one chunk in float32.
+            plus the frames of one chunk in float32, which must be no more than half of
+            the machine's memory.
         batch_size: int or None. Tiles to decode together. Defaults to as many as fit
             into `max_memory`, up to four chunks.
 

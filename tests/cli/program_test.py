@@ -41,6 +41,14 @@ class TestProgram:
         record = logging.makeLogRecord({"msg": "Skipping %s", "args": ("a\n\x1b[1m",)})
         assert logging.lastResort.format(record) == r"Skipping a \x1b[1m"
 
+    def test_too_little_memory_is_one_line(self, run, monkeypatch):
+        def allocate():
+            np.empty(2**60, "uint8")
+
+        monkeypatch.setattr(app, "registered_commands", [])
+        app.command("allocate")(allocate)
+        assert_user_error(run("allocate"), "see --max-memory: Unable to allocate 1.00")
+
     @pytest.mark.parametrize("command", COMMANDS)
     def test_help_of_every_command(self, run, command, monkeypatch):
         monkeypatch.setenv("COLUMNS", "80")

@@ -348,6 +348,15 @@ class TestMemory:
         latents = Latents(np.zeros((2, 540, 960, 8), "float32"), 1, 4320, 7680, 25.0, 2)
         codec.decode_stream(latents)
 
+    def test_more_frames_than_the_machine_holds(self, regen, tmp_path):
+        latents = Latents(np.zeros((2, 90, 160, 8), "float32"), 2, 720, 1280, 25.0, K)
+        latents = dataclasses.replace(latents, times=np.array([0, 20_000, 20_000.1]))
+        codec = VideoCodec(regen)
+        with pytest.raises(
+            ValueError, match=r"needs 2.7e\+04 GB. Received: max_memory"
+        ):
+            codec.decode(latents, tmp_path / "o.mp4", fps=60)
+
     def test_too_little(self, regen):
         codec = VideoCodec(regen, max_memory="30MB")
         latents = Latents(np.zeros((2, 135, 240, 8), "float32"), 5, 1080, 1920, 25.0, K)
