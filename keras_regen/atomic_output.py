@@ -57,6 +57,9 @@ class AtomicOutput:
 
     def __init__(self, path: StrPath, what: str, directory: bool = False) -> None:
         self.path = pathlib.Path(path)
+        if directory and self.path.is_symlink():
+            # No directory can be renamed to the name of a link.
+            self.path = self.path.resolve()
         self.what = what
         try:
             if reason := _occupied(self.path, directory):
@@ -146,7 +149,10 @@ def _occupied(path, directory):
         return None if stat.S_ISREG(mode) else "it is not a regular file"
     if not stat.S_ISDIR(mode):
         return "it is a file"
-    return "the directory is not empty" if any(path.iterdir()) else None
+    if any(path.iterdir()):
+        return "the directory is not empty"
+    # Who works in it would go on in what is removed.
+    return "it is the current directory" if path.samefile(os.curdir) else None
 
 
 # === Temporary files ===

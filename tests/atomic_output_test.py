@@ -103,6 +103,22 @@ class TestDestination:
         with pytest.raises(OutputError, match="the directory is not empty"):
             AtomicOutput(tmp_path, "images", directory=True)
 
+    def test_is_the_current_directory(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(OutputError, match="current directory. Received: path=."):
+            AtomicOutput(".", "images", directory=True)
+
+    @pytest.mark.parametrize("is_there", [False, True])
+    def test_is_a_link_to_a_directory(self, tmp_path, is_there):
+        link, target = tmp_path / "link", tmp_path / "target"
+        link.symlink_to(target)
+        if is_there:
+            target.mkdir()
+        with AtomicOutput(link, "images", directory=True) as output:
+            (output.temporary / "a").touch()
+        assert link.is_symlink() and (target / "a").exists()
+        assert sorted(tmp_path.iterdir()) == [link, target]
+
     @pytest.mark.parametrize("name", ["nowhere/a.txt", "a" * 300, "file/a.txt"])
     def test_cannot_be_made(self, tmp_path, name):
         (tmp_path / "file").touch()
