@@ -133,6 +133,21 @@ def scratch_directory(parent: StrPath, name: str) -> Iterator[pathlib.Path]:
         output.discard()
 
 
+@contextlib.contextmanager
+def as_os_error(*kinds: type[Exception]) -> Iterator[None]:
+    """Turns errors with which a library fails to write into OSError.
+
+    `AtomicOutput` then tells them as it tells Python's own.
+
+    Args:
+        *kinds: types of exception.
+    """
+    try:
+        yield
+    except kinds as error:
+        raise OSError(str(error)) from error
+
+
 def error_reason(error: Exception | str) -> str:
     """Returns the system's message without the error number and the path."""
     return getattr(error, "strerror", None) or str(error)

@@ -7,6 +7,7 @@ import warnings
 import onnx_ir
 import torch
 
+from keras_regen.atomic_output import as_os_error
 from keras_regen.diffusion import DEFAULT_SCHEDULE
 from keras_regen.export.torch_program import trace, without_stack_traces
 
@@ -80,10 +81,10 @@ def export_openvino(regen, directory, num_steps=1, schedule=DEFAULT_SCHEDULE):
         export_onnx(regen, onnx_directory, num_steps, schedule)
         for name in NAMES:
             model = openvino.convert_model(onnx_directory / f"{name}.onnx")
-            # float16 would round the weights.
-            openvino.save_model(
-                model, directory / f"{name}.xml", compress_to_fp16=False
-            )
+            path = directory / f"{name}.xml"
+            with as_os_error(RuntimeError):
+                # float16 would round the weights.
+                openvino.save_model(model, path, compress_to_fp16=False)
 
 
 def _clean(model):

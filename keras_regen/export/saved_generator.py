@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_regen.atomic_output import as_os_error
 from keras_regen.export.model_functions import ModelFunctions
 from keras_regen.export.request_checks import RequestChecks, checked
 from keras_regen.export.saved_model import (
@@ -304,7 +305,8 @@ def save(functions: Any, directory: pathlib.Path) -> None:
     writer = WarmupWriter() if functions.options.warmup else None
     served = ServedGenerator(functions)
     signatures = served.signatures()
-    tf.saved_model.save(served, str(directory), signatures=signatures)
+    with as_os_error(tf.errors.OpError):
+        tf.saved_model.save(served, str(directory), signatures=signatures)
     if writer:
         writer.write(directory, signatures, [served.one_video()])
 

@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_regen.atomic_output import as_os_error
 from keras_regen.diffusion import DEFAULT_SCHEDULE, NOISE_TIME_RESOLUTION
 from keras_regen.export.model_functions import ModelFunctions
 from keras_regen.export.request_checks import RequestChecks, checked
@@ -208,7 +209,8 @@ def export_saved_model(
         writer = WarmupWriter()
     served = ServedRegen(regen, weights, max_steps, max_pixels, schedule)
     signatures = served.signatures()
-    tf.saved_model.save(served, str(directory), signatures=signatures)
+    with as_os_error(tf.errors.OpError):
+        tf.saved_model.save(served, str(directory), signatures=signatures)
     if writer:
         channels = regen.encoder.latent_channels
         inputs = [chunk_inputs(h, w, num_frames, channels) for h, w in warmup]

@@ -1,6 +1,7 @@
 """`torch.export` programs, which PyTorch runs without Keras."""
 
 import contextlib
+import io
 from collections.abc import Iterator
 
 import keras
@@ -27,7 +28,10 @@ def export_torch(regen, directory, num_steps=1, schedule=DEFAULT_SCHEDULE):
         schedule: as for `Regen.decode`, fixed in the file.
     """
     for name, program in trace(regen, num_steps, schedule).items():
-        torch.export.save(program, directory / f"{name}.pt2")
+        # PyTorch's own writer of files ends the process where the disk is full.
+        archive = io.BytesIO()
+        torch.export.save(program, archive)
+        (directory / f"{name}.pt2").write_bytes(archive.getbuffer())
 
 
 def trace(regen, num_steps, schedule):

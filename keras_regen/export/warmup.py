@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_regen.atomic_output import as_os_error
 from keras_regen.pixels import SPATIAL_COMPRESSION
 
 PATH = "assets.extra/tf_serving_warmup_requests"
@@ -48,7 +49,7 @@ class WarmupWriter:
         """
         path = directory / PATH
         path.parent.mkdir()
-        with tf.io.TFRecordWriter(str(path)) as writer:
+        with as_os_error(tf.errors.OpError), tf.io.TFRecordWriter(str(path)) as writer:
             for values in inputs:
                 for name, function in signatures.items():
                     log = self._log()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keras_regen import diffusion
+from keras_regen.atomic_output import OutputError
 from keras_regen.export import FORMATS, exporter, formats
 from keras_regen.export.model_functions import ModelFunctions
 from tests.export.conftest import K
@@ -125,6 +126,24 @@ def test_warmup_without_its_package(regen, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
     with pytest.raises(ImportError, match="pip install tensorflow-serving-api"):
         regen.export(tmp_path / "1")
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["tf_saved_model", "torch", "stablehlo"])
+def test_a_full_disk_is_one_error_and_leaves_nothing(regen, tmp_path, name):
+    if keras.backend.backend() not in FORMATS[name].backends:
+        pytest.skip("runs in another process")
+    for module in FORMATS[name].packages:
+        pytest.importorskip(module)
+    resource = pytest.importorskip("resource")
+    options = {"warmup": ()} if name == "tf_saved_model" else {}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OutputError, match="the exported model: .*File too large"):
+            regen.export(tmp_path / "1", format=name, **options)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not any(tmp_path.iterdir())
 
 
