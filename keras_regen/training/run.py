@@ -134,7 +134,11 @@ class Run(abc.ABC):
     def _record_config(self):
         path = self.directory / CONFIG
         if path.exists():
-            self.config.check_continues(type(self.config).load(path))
+            recorded = type(self.config).load(path)
+            # A run that stopped before its first checkpoint has nothing to resume, as
+            # when its data were not found.
+            if (self.directory / CHECKPOINT).exists():
+                self.config.check_continues(recorded)
         if distribution.is_chief():
             self.directory.mkdir(parents=True, exist_ok=True)
             self.config.save(path)

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import pathlib
@@ -128,6 +129,18 @@ def test_the_second_stage_leaves_the_encoder(run, folder, tmp_path):
     ]
     assert any(changed)
     assert len(preset_metadata(tmp_path / "second" / "preset")["training"]) == 2
+
+
+@pytest.mark.parametrize("mistake", [{"data": ["nofile.mp4"]}, {"init": "nosuch"}])
+def test_other_settings_are_taken_before_the_first_checkpoint(
+    mistake, folder, tmp_path
+):
+    settings = {**ONE_SHAPE, "steps": 4, "samples": 0}
+    right = config(folder, **settings)
+    with pytest.raises(ValueError, match="nofile.mp4|nosuch"):
+        train(dataclasses.replace(right, **mistake), tmp_path / "run")
+    train(right, tmp_path / "run")
+    assert TrainingConfig.load(tmp_path / "run" / "config.toml") == right
 
 
 @pytest.mark.parametrize("decoder", ["conv", "in_context"])
