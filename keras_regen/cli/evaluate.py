@@ -6,13 +6,20 @@ from typing import Annotated, Any
 import typer
 
 from keras_regen.backend import quiet_start
+from keras_regen.checks import parse_json, read_small
 from keras_regen.cli.common import (
     DEFAULT_PRESET,
     load_keras,
     make_console,
     make_table,
 )
-from keras_regen.cli.options import MaxMemoryOption, SeedOption, StepsOption
+from keras_regen.cli.options import (
+    MaxMemoryOption,
+    OverwriteOption,
+    SeedOption,
+    StepsOption,
+    check_output,
+)
 from keras_regen.cli.progress import tracked
 from keras_regen.figures import new_figure
 from keras_regen.metrics import METRIC_WEIGHTS
@@ -92,14 +99,19 @@ def evaluate(
     steps: StepsOption = 1,
     seed: SeedOption = 0,
     max_memory: MaxMemoryOption = None,
+    overwrite: OverwriteOption = False,
 ) -> None:
     """Score presets, other models and codecs on videos.
 
     Writes OUT, and next to it a plot of rate against distortion and a contact sheet of
-    the worst and the best clips. An interrupted run continues from OUT's .parts.
+    the worst and the best clips. An interrupted run continues from OUT's .parts. An
+    earlier report is replaced with its pictures, another file only with --overwrite.
     """
     if output.suffix != ".json":
         raise ValueError(f"The report must end in .json. Received: json={output}")
+    if not _is_report(output):
+        for path in (output, *_pictures(output)):
+            check_output(path, overwrite=overwrite)
     # Raises an error now, and not after the work, if matplotlib is missing.
     new_figure(1, 1)
     from keras_regen.evaluation import get_protocol, open_dataset
@@ -137,6 +149,20 @@ def evaluate(
         raise ValueError(
             f"There is nothing to score: no video has a clip. Received: data={data}"
         )
+
+
+def _is_report(path):
+    """Whether a file is a report of this command."""
+    try:
+        report = parse_json(read_small(path))
+    except (OSError, ValueError):
+        return False
+    return isinstance(report, dict) and {"protocol", "embedders"} <= report.keys()
+
+
+def _pictures(output):
+    """Returns the paths of the plot and of the contact sheet of a report."""
+    return output.with_suffix(".png"), output.with_name(f"{output.stem}_clips.png")
 
 
 def _load_embedders(specs, steps, seed, max_memory):
@@ -193,10 +219,10 @@ def _load_networks(features, st_lpips, num_frames, console):
 def _draw(evaluation, report):
     from keras_regen.evaluation import plot_contact_sheet, plot_rate_distortion
 
-    stem = evaluation.output.with_suffix("")
-    plot_rate_distortion(report["embedders"], f"{stem}.png")
+    plot, sheet = _pictures(evaluation.output)
+    plot_rate_distortion(report["embedders"], plot)
     sheets = {e.name: evaluation.frames(e) for e in evaluation.embedders}
-    plot_contact_sheet(sheets, f"{stem}_clips.png")
+    plot_contact_sheet(sheets, sheet)
 
 
 def _show(report, console):

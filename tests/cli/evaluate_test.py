@@ -41,6 +41,16 @@ def test_the_table_and_what_is_written(run, preset, videos, tmp_path):
     }
 
 
+@pytest.mark.parametrize("name", ["out.json", "out.png", "out_clips.png"])
+def test_only_a_report_is_replaced_unasked(run, preset, videos, tmp_path, name):
+    (tmp_path / name).write_text('{"protocol": "mine"}')
+    command = ("evaluate", "--data", videos, "--preset", preset, *SIZE)
+    assert_user_error(run(*command, "--json", "out.json"), f"Received: OUT={name}")
+    assert not (tmp_path / "out.parts").exists()
+    assert run(*command, "--json", "out.json", "--overwrite")[0] == 0
+    assert b'"mine"' not in (tmp_path / name).read_bytes()
+
+
 def test_features_of_a_saved_model_or_none(run, preset, videos, monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_REGEN_CACHE", str(tmp_path / "cache"))
     command = ("evaluate", "--data", videos, "--preset", preset, *SIZE[:4])
