@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from keras_regen.types import StrPath
-from keras_regen.video import IMAGE_SUFFIXES, RAW_SUFFIX, find_videos
+from keras_regen.video import RAW_SUFFIX, find_images, find_videos
 
 MCL_JCV, DAVIS, VIDEOS = "mcl_jcv", "davis", "videos"
 NAMES = (MCL_JCV, DAVIS, VIDEOS)
@@ -132,9 +132,7 @@ def _open_davis(path):
     names = _davis_list(root)
     for name in names:
         folder = images / name
-        if not folder.is_dir() or not any(
-            image.suffix.lower() in IMAGE_SUFFIXES for image in folder.iterdir()
-        ):
+        if not folder.is_dir() or not find_images(folder):
             raise ValueError(
                 f"The sequence {name} is listed but has no images in {images}. "
                 f"Received: path={path}"

@@ -17,6 +17,7 @@ from keras_regen.evaluation.embedders import Embedder
 from keras_regen.evaluation.protocols import Protocol
 from keras_regen.evaluation.summary import summarize, summarize_video
 from keras_regen.types import StrPath
+from keras_regen.video import find_images
 
 if TYPE_CHECKING:
     from keras_regen.metrics import Features
@@ -298,8 +299,11 @@ class Evaluation:
     def _key(self, item, embedder):
         """Returns everything that the scores depend on, a dict for JSON."""
         path = pathlib.Path(item.path)
+        # The time of a folder stays as it is when an image in it is overwritten.
+        files = find_images(path) if path.is_dir() else [path]
+        states = [[f.name, f.stat().st_mtime, f.stat().st_size] for f in files]
         return {
-            "video": [item.name, item.fps, str(path.resolve()), path.stat().st_mtime],
+            "video": [item.name, item.fps, str(path.resolve()), states],
             "embedder": [embedder.name, getattr(embedder, "identity", None)],
             "protocol": {**self.protocol.to_dict(), "changed": None},
             "max_clips": self.max_clips,

@@ -3,7 +3,7 @@
 from keras_regen.video.colour import RgbConverter, h264_pixel_format, tag_bt709
 from keras_regen.video.container import is_on_its_side, turn_upright
 from keras_regen.video.frame_access import open_access
-from keras_regen.video.image_directory import IMAGE_SUFFIXES
+from keras_regen.video.image_directory import find_images
 from keras_regen.video.listing import bundled_clip, find_conditions, find_videos
 from keras_regen.video.raw_video import RAW_SUFFIX
 from keras_regen.video.sound import Sound, tell_without_sound
@@ -13,7 +13,6 @@ from keras_regen.video.video_writer import VideoWriter
 
 __all__ = [
     "DEFAULT_FPS",
-    "IMAGE_SUFFIXES",
     "RAW_SUFFIX",
     "RgbConverter",
     "Sound",
@@ -22,6 +21,7 @@ __all__ = [
     "VideoWriter",
     "bundled_clip",
     "find_conditions",
+    "find_images",
     "find_videos",
     "h264_pixel_format",
     "is_on_its_side",

@@ -6,6 +6,7 @@ import re
 import imageio.v3 as iio
 import numpy as np
 
+from keras_regen.types import StrPath
 from keras_regen.video.colour import alpha_notice, composite
 from keras_regen.video.source import (
     StillSource,
@@ -17,6 +18,15 @@ from keras_regen.video.source import (
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
+def find_images(folder: StrPath) -> list[pathlib.Path]:
+    """Returns the paths of the images in a folder, sorted; skips hidden names."""
+    return sorted(
+        path
+        for path in pathlib.Path(folder).iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+    )
+
+
 class ImageSource(StillSource):
     """The images of a directory, ordered by the last number in their names.
 
@@ -26,11 +36,11 @@ class ImageSource(StillSource):
     """
 
     def __init__(self, path: pathlib.Path, max_pixels: int) -> None:
-        images = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
+        images = find_images(path)
         if not images:
             raise UnreadableError("the directory has no images")
         numbered: dict[int, pathlib.Path] = {}
-        for image in sorted(images):
+        for image in images:
             match = re.search(r"(\d+)\D*$", image.stem)
             if not match:
                 raise UnreadableError(f"its image {image.name} has no number")

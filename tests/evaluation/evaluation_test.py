@@ -124,6 +124,23 @@ def test_an_interrupted_run_goes_on(items, tmp_path):
     assert fourth.seen == 2
 
 
+def test_an_image_that_is_overwritten_is_scored_again(tmp_path):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    item = Item("clip", str(folder))
+    for i, frame in enumerate(moving_ramp(4, 16, 16)):
+        iio.imwrite(folder / f"{i}.png", frame)
+
+    def seen():
+        dark = Darker("dark", 3)
+        Evaluation([dark], [item], PROTOCOL, tmp_path / "r.json").report()
+        return dark.seen
+
+    assert (seen(), seen()) == (1, 0)
+    iio.imwrite(folder / "2.png", np.full((16, 16, 3), 99, "uint8"))
+    assert (seen(), seen()) == (1, 0)
+
+
 def test_a_damaged_file_is_an_error(items, tmp_path):
     evaluation = Evaluation([Darker("dark", 3)], items, PROTOCOL, tmp_path / "r.json")
     evaluation.report()

@@ -53,8 +53,11 @@ class VideoCodecEmbedder:
     @functools.cached_property
     def identity(self) -> list[Any]:
         """See `Embedder`."""
-        weights = weights_digest(self.codec.model.get_weights())
-        settings = self.codec.chunking, self.codec.blend_frames, self.codec.tile_size
+        codec = self.codec
+        weights = weights_digest(codec.model.get_weights())
+        # A frame is cut into the largest tiles that fit into `max_memory`.
+        tiles = codec.tile_size, codec.max_memory
+        settings = codec.chunking, codec.blend_frames, *tiles
         return [weights, *settings, self.num_steps, self.seed]
 
     def reconstruct(self, video: np.ndarray) -> Reconstruction:
