@@ -9,14 +9,16 @@ from collections.abc import Sequence
 
 from keras_regen.atomic_output import error_reason
 from keras_regen.types import StrPath
+from keras_regen.video.animated_webp import WEBP_SUFFIX, is_animated_webp
 from keras_regen.video.image_directory import IMAGE_SUFFIXES
 from keras_regen.video.source import UnreadableError, check_is_file
 
 ASSETS = pathlib.Path(__file__).parents[1] / "assets"
 VIDEO_SUFFIXES = (
-    *(".264", ".3gp", ".avi", ".flv", ".gif", ".h264", ".m2ts", ".m4v", ".mkv"),
-    *(".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".npy", ".ogv", ".ts", ".vob", ".webm"),
-    *(".wmv", ".yuv"),
+    *(".264", ".265", ".3g2", ".3gp", ".apng", ".asf", ".avi", ".f4v", ".flv", ".gif"),
+    *(".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m2v", ".m4v", ".mkv", ".mov"),
+    *(".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".npy", ".nut", ".ogg", ".ogv", ".ts"),
+    *(".vob", ".webm", ".wmv", ".y4m", ".yuv"),
 )
 
 
@@ -42,7 +44,8 @@ def find_videos(source: StrPath | Sequence[StrPath]) -> dict[str, float]:
     if not found:
         raise ValueError(
             "There must be a video: a file that ends in "
-            f"{', '.join(VIDEO_SUFFIXES)}, or a folder of numbered images. "
+            f"{', '.join(VIDEO_SUFFIXES)}, an animated {WEBP_SUFFIX}, or a folder of "
+            "numbered images. "
             f"Received: source={source}"
         )
     return dict(sorted(found.items()))
@@ -137,16 +140,25 @@ def _walk(folder):
         seen.add(real)
         folders[:] = [name for name in folders if not name.startswith(".")]
         suffixes = {
-            name: os.path.splitext(name)[1].lower()
+            os.path.join(directory, name): os.path.splitext(name)[1].lower()
             for name in files
             if not name.startswith(".")
         }
-        videos = [name for name, suffix in suffixes.items() if suffix in VIDEO_SUFFIXES]
-        for name in videos:
-            yield os.path.join(directory, name)
+        videos = [path for path, suffix in suffixes.items() if _is_video(path, suffix)]
+        yield from videos
         # Images next to videos are their previews.
         if not videos and any(s in IMAGE_SUFFIXES for s in suffixes.values()):
             yield directory
+
+
+def _is_video(path, suffix):
+    if suffix != WEBP_SUFFIX:
+        return suffix in VIDEO_SUFFIXES
+    try:
+        check_is_file(path)
+        return is_animated_webp(pathlib.Path(path))
+    except (UnreadableError, OSError):
+        return False
 
 
 def _rows(path):

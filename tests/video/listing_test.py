@@ -1,10 +1,12 @@
 import os
 
+import av
 import numpy as np
+import PIL.Image
 import pytest
 
 from keras_regen.video import VideoReader, bundled_clip, find_conditions, find_videos
-from tests.video.videos import read
+from tests.video.videos import moving_ramp, read
 
 
 def touch(folder, *names):
@@ -27,6 +29,43 @@ def test_folder(tmp_path):
     assert names(tmp_path, tmp_path) == expected
     assert names(tmp_path, str(tmp_path)) == expected
     assert names(tmp_path, tmp_path / "frames") == ["frames"]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "encoder", "pixel_format"),
+    [
+        (".3g2", "mpeg4", "yuv420p"),
+        (".apng", "apng", "rgb24"),
+        (".asf", "wmv2", "yuv420p"),
+        (".mxf", "mpeg2video", "yuv420p"),
+        (".nut", "mpeg4", "yuv420p"),
+        (".ogg", "libvpx", "yuv420p"),
+        (".y4m", "wrapped_avframe", "yuv420p"),
+    ],
+)
+def test_formats_that_are_read_are_found(tmp_path, suffix, encoder, pixel_format):
+    path = tmp_path / f"a{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(encoder, 25)
+        stream.height, stream.width, stream.pix_fmt = 32, 48, pixel_format
+        for array in moving_ramp(4, 32, 48):
+            frame = av.VideoFrame.from_ndarray(array).reformat(format=pixel_format)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    assert names(tmp_path, tmp_path) == [path.name]
+    assert read(path).shape == (4, 32, 48, 3)
+
+
+def test_webp(tmp_path):
+    images = [PIL.Image.fromarray(frame) for frame in moving_ramp(3, 16, 16)]
+    for folder in ("animated", "stills"):
+        (tmp_path / folder).mkdir()
+    for i in range(2):
+        path = tmp_path / "animated" / f"{i}.webp"
+        images[0].save(path, save_all=True, append_images=images[1:])
+        images[i].save(tmp_path / "stills" / f"{i}.WEBP")
+    assert names(tmp_path, tmp_path) == ["animated/0.webp", "animated/1.webp", "stills"]
+    assert [len(read(path)) for path in find_videos(tmp_path)] == [3, 3, 2]
 
 
 def test_links_are_followed_once(tmp_path):

@@ -128,6 +128,8 @@ class TestImages:
         for number, frame in enumerate(video):
             iio.imwrite(tmp_path / f"shot2_{number}_left.png", frame)
         (tmp_path / "notes.txt").write_text("not an image")
+        # macOS writes such a file next to each one, on disks of other systems.
+        (tmp_path / "._shot2_0_left.png").write_bytes(b"no image")
         np.testing.assert_array_equal(read(tmp_path), video)
 
     def test_grey_palette_and_alpha(self, tmp_path):
