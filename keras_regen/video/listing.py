@@ -30,7 +30,8 @@ def find_videos(source: StrPath | Sequence[StrPath]) -> dict[str, float]:
             `"films/**/*.mp4"`; or a list of these.
 
     Returns:
-        Dict from path, str, to weight, float, sorted by path.
+        Dict from path, str, to weight, float, sorted by path. Two spellings of a path
+        are one video, with the weight of the first.
 
     Raises:
         ValueError: if there are no videos, or a CSV cannot be read or has no column
@@ -40,7 +41,7 @@ def find_videos(source: StrPath | Sequence[StrPath]) -> dict[str, float]:
     found: dict[str, float] = {}
     for item in sources:
         for path, weight in _expand(os.fspath(item)):
-            found.setdefault(path, weight)
+            found.setdefault(_normal(path), weight)
     if not found:
         raise ValueError(
             "There must be a video: a file that ends in "
@@ -74,7 +75,7 @@ def find_conditions(
         for video, row, _ in _rows(path):
             for name in ("text", "label"):
                 value = " ".join((row.get(name) or "").split())
-                values = found.setdefault(video, {}).setdefault(name, [])
+                values = found.setdefault(_normal(video), {}).setdefault(name, [])
                 if value and value not in values:
                     values.append(value)
     return {
@@ -127,6 +128,13 @@ def _expand(source):
         elif not any(match in other.parents for other in matches):
             videos += _walk(match)
     return [(video, 1.0) for video in videos]
+
+
+def _normal(path):
+    """Returns a path without `.` and `..`; as it is if its `..` follow a link."""
+    normal = os.path.normpath(path)
+    is_same = ".." not in path or os.path.realpath(path) == os.path.realpath(normal)
+    return normal if is_same else path
 
 
 def _walk(folder):

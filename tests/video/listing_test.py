@@ -118,6 +118,23 @@ def test_texts_and_labels(tmp_path):
     assert find_conditions(tmp_path / "list.csv") == {}
 
 
+def test_a_video_has_one_path(tmp_path):
+    touch(tmp_path, "a.mp4", "sub/b.mp4", "far/away/c.mp4", "far/d.mp4")
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    source = tmp_path / "list.csv"
+    source.write_text("path,text\na.mp4,one\nsub/../a.mp4,two\n./a.mp4,one\n")
+    assert names(tmp_path, source) == ["a.mp4"]
+    assert find_conditions(source) == {
+        str(tmp_path / "a.mp4"): {"text": ["one", "two"]}
+    }
+    assert names(tmp_path, [f"{tmp_path}/sub/../sub", f"{tmp_path}//sub/"]) == [
+        "sub/b.mp4"
+    ]
+    # What follows a link is not in its folder.
+    beyond = f"{tmp_path}/link/../d.mp4"
+    assert list(find_videos(beyond)) == [beyond]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
