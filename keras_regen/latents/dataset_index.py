@@ -152,14 +152,17 @@ def write_index(
         directory: `pathlib.Path`.
         part: `FilesPart` of all files.
         conditions: dict from the name of a file in the directory to its texts and
-            label, as `find_conditions` returns them. Other files keep what an earlier
-            index says.
+            label, as `find_conditions` returns them. What they do not tell of a file
+            stays as in an earlier index.
 
     Returns:
         The dict in the index.
     """
-    conditions = {**_earlier_conditions(directory), **conditions}
-    of_files = [conditions.get(file["latents"], {}) for file in part.files]
+    earlier = _earlier_conditions(directory)
+    of_files = [
+        {**earlier.get(file["latents"], {}), **conditions.get(file["latents"], {})}
+        for file in part.files
+    ]
     names, places = _labels([row["label"][0] for row in of_files if row.get("label")])
     files = []
     for file, row in zip(part.files, of_files, strict=True):

@@ -61,8 +61,8 @@ def find_conditions(
         source: as for `find_videos`. A video may have several rows, of a text each.
 
     Returns:
-        Dict from path, str, to a dict from the columns that are there to the values
-        that are not empty, each once.
+        Dict from path, str, to a dict from the columns of its CSV to the values that
+        are not empty, each once: an empty list if there are none.
 
     Raises:
         ValueError: if a CSV cannot be read.
@@ -74,15 +74,13 @@ def find_conditions(
             continue
         for video, row, _ in _rows(path):
             for name in ("text", "label"):
-                value = " ".join((row.get(name) or "").split())
+                if name not in row:
+                    continue
+                value = " ".join((row[name] or "").split())
                 values = found.setdefault(_normal(video), {}).setdefault(name, [])
                 if value and value not in values:
                     values.append(value)
-    return {
-        video: {name: values for name, values in conditions.items() if values}
-        for video, conditions in found.items()
-        if any(conditions.values())
-    }
+    return found
 
 
 def bundled_clip(name: str = "bunny") -> pathlib.Path:

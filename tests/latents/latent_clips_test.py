@@ -104,6 +104,22 @@ def test_texts_of_the_videos(conditioned):
     )
 
 
+@pytest.mark.parametrize(
+    ("rows", "texts", "labels"),
+    [
+        ("path\na\nb\n", [["one two", "one"], ["four five six"], None], [3, 0, None]),
+        ("path,label\na,1\nb,\n", [["one two", "one"], ["four five six"], None],
+         [1, None, None]),
+        ("path,text,label\na,,3\nb,six,0\n", [None, ["six"], None], [3, 0, None]),
+    ],
+)  # fmt: skip
+def test_an_index_says_what_the_last_csv_does(conditioned, rows, texts, labels):
+    (conditioned / "list.csv").write_text(rows)
+    index = LatentDataset(None, conditioned / "list.csv", conditioned).write_index()
+    assert [file.get("texts") for file in index["files"]] == texts
+    assert [file.get("label") for file in index["files"]] == labels
+
+
 def test_labels_of_the_videos(conditioned):
     clips = LatentClips(conditioned, 60, (2, 2), condition="label", normalize=False)
     (batch,) = clips[0]

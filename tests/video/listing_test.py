@@ -112,7 +112,8 @@ def test_texts_and_labels(tmp_path):
     )
     assert find_conditions([tmp_path, str(tmp_path / "list.csv")]) == {
         str(tmp_path / "a.mp4"): {"text": ["a red seven", "a seven"], "label": ["1"]},
-        "/c.mp4": {"label": ["2"]},
+        str(tmp_path / "b.mp4"): {"text": [], "label": []},
+        "/c.mp4": {"text": [], "label": ["2"]},
     }
     (tmp_path / "list.csv").write_text("path\na.mp4\n")
     assert find_conditions(tmp_path / "list.csv") == {}
