@@ -32,9 +32,9 @@ class LatentDataset:
     lists the files and holds the mean and standard deviation of every latent channel
     over all files, to normalise the input of a latent diffusion model.
 
-    The columns `text` and `label` of a `.csv` of videos go to the index too. A video
-    may have several rows, of a text each. Labels are names, or whole numbers below
-    100,000, which stay what they are.
+    The columns `text` and `label` of a `.csv` of videos go to the index too, in place
+    of what an earlier index says. A video may have several rows, of a text each. Labels
+    are names, or whole numbers below 100,000, which stay what they are.
 
     Args:
         codec: a `VideoCodec`; None if nothing is encoded.
@@ -98,7 +98,7 @@ class LatentDataset:
         return self.directory / f"{os.path.relpath(place, self._root)}.h5"
 
     def encode(self) -> Iterator[tuple[str, int]]:
-        """Encodes the videos that have no latents yet, one by one.
+        """Encodes the videos that have no latents yet, one by one, after the others.
 
         A video that cannot be read is logged and added to `skipped`.
 
@@ -107,11 +107,13 @@ class LatentDataset:
             encoded: 0 if its latents existed, or if it was skipped.
 
         Raises:
-            ValueError: if there is no codec, or another encoder made the latents that
-                exist.
+            ValueError: if there is no codec, or the latents that exist are of another
+                encoder, chunking or dtype.
             OutputError: if a file cannot be written.
         """
-        for video in self.videos:
+        # Those with latents come first: if they do not fit, nothing is encoded.
+        videos = sorted(self.videos, key=lambda video: not self.path(video).exists())
+        for video in videos:
             yield video, self.encode_video(video)
 
     def encode_video(self, video: str) -> int:
@@ -124,7 +126,7 @@ class LatentDataset:
             raise ValueError("To encode, give a codec. Received: codec=None")
         path = self.path(video)
         if path.exists():
-            _check(self.codec, path)
+            self._check(path)
             return 0
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -136,6 +138,21 @@ class LatentDataset:
             self.skipped[video] = str(error)
             logger.warning("%s", error)
             return 0
+
+    def _check(self, path):
+        """Raises ValueError if a file of latents was not encoded as others will be."""
+        latents, codec = Latents.load(path, lazy=True), self.codec
+        for name, found, wanted in (
+            ("encoder_id", latents.encoder_id, codec.encoder_id),
+            ("chunking", latents.chunking, codec.chunking),
+            ("dtype", latents.array.dtype.name, self.dtype),
+        ):
+            if found != wanted:
+                raise ValueError(
+                    "The directory holds latents of another encoder, chunking or "
+                    "dtype: repeat those, or give another directory. "
+                    f"Received: {name}={wanted}, but {found} in {path}"
+                )
 
     def embed_texts(
         self,
@@ -220,16 +237,6 @@ class LatentDataset:
             for video, values in self._conditions.items()
         }
         return write_index(self.directory, part, conditions)
-
-
-def _check(codec, path):
-    found = Latents.load(path, lazy=True).encoder_id
-    if found != codec.encoder_id:
-        raise ValueError(
-            "The directory holds another encoder's latents: give its preset, or "
-            f"another directory. Received: encoder_id={codec.encoder_id}, "
-            f"but {found} in {path}"
-        )
 
 
 def _folder(video):

@@ -189,7 +189,22 @@ def test_another_encoder(run, preset, videos, tmp_path):
     other.encoder.weights[0].assign(other.encoder.weights[0] + 1)
     other.save_to_preset(tmp_path / "other")
     result = run("encode", "--dataset", videos, "-o", "z", "--preset", "other")
-    assert_user_error(result, "another encoder's")
+    assert_user_error(result, "another encoder,")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--chunking", "shared"), "chunking=shared, but disjoint in z/more/a.mkv.h5"),
+        (("--dtype", "float32"), "dtype=float32, but float16 in z/more/a.mkv.h5"),
+    ],
+)
+def test_what_exists_is_checked_first(run, preset, videos, options, message):
+    arguments = ("encode", "--dataset", videos, "-o", "z", "--preset", preset)
+    assert run(*arguments, "--shard", "1/2")[0] == 0
+    before = stored(videos.parent / "z")
+    assert_user_error(run(*arguments, *options), message)
+    assert stored(videos.parent / "z") == before
 
 
 @pytest.mark.parametrize(
