@@ -126,7 +126,7 @@ class LatentDataset:
             raise ValueError("To encode, give a codec. Received: codec=None")
         path = self.path(video)
         if path.exists():
-            self._check(path)
+            self._check(self.codec, path)
             return 0
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -139,9 +139,9 @@ class LatentDataset:
             logger.warning("%s", error)
             return 0
 
-    def _check(self, path):
+    def _check(self, codec, path):
         """Raises ValueError if a file of latents was not encoded as others will be."""
-        latents, codec = Latents.load(path, lazy=True), self.codec
+        latents = Latents.load(path, lazy=True)
         for name, found, wanted in (
             ("encoder_id", latents.encoder_id, codec.encoder_id),
             ("chunking", latents.chunking, codec.chunking),
@@ -177,7 +177,7 @@ class LatentDataset:
         return TextEmbeddings.create(encoder, self.texts, self._text, progress)
 
     def write_index(self) -> dict[str, Any]:
-        """Writes `index.json` for all files of latents, of other shards too.
+        """Writes `index.json` for all files of latents, of other videos too.
 
         Returns:
             The dict in the index.
@@ -186,16 +186,14 @@ class LatentDataset:
             ValueError: if there are no files, one cannot be read, or they are of
                 different codecs.
         """
-        paths = self.directory.rglob("*.h5")
-        # Hidden files are not complete.
-        files = [p for p in paths if not p.name.startswith(".") and p != self._text]
-        return self._write(FilesPart.read(self.directory, files))
+        return self._write(FilesPart.read(self.directory, self._files()))
 
     def finish(self) -> dict[str, Any] | None:
-        """Writes the index once: when no other shard is still at work.
+        """Writes the index of the videos once: when no other shard is still at work.
 
-        Every shard leaves its part of the index in a hidden file, so that the last one
-        reads no latents of the others. Shards can end at the same time.
+        Files of other videos are left out, and one line is logged of them. Every shard
+        leaves its part of the index in a hidden file, so that the last one reads no
+        latents of the others. Shards can end at the same time.
 
         Returns:
             The dict in the index, or None if another shard is to write it.
@@ -205,11 +203,12 @@ class LatentDataset:
         """
         index, count = self.shard
         own = self.part
-        if count == 1:
-            return self.write_index() if own is None else self._write(own)
         if own is None:
             files = [path for path in map(self.path, self.videos) if path.exists()]
             own = FilesPart.read(self.directory, files)
+        if count == 1:
+            self._tell_of_others(own)
+            return self._write(own)
         own.save(self._part_path(index), self._part_key(index))
         parts = []
         for i in range(count):
@@ -218,7 +217,24 @@ class LatentDataset:
                 return None
             parts.append(part)
         # Whoever sees all parts writes the same.
-        return self._write(FilesPart.merged(parts))
+        whole = FilesPart.merged(parts)
+        self._tell_of_others(whole)
+        return self._write(whole)
+
+    def _files(self):
+        """Returns the files of latents that are in the directory."""
+        paths = self.directory.rglob("*.h5")
+        # Hidden files are not complete.
+        return [p for p in paths if not p.name.startswith(".") and p != self._text]
+
+    def _tell_of_others(self, part):
+        listed = {self.directory / file["latents"] for file in part.files}
+        if others := sorted(set(self._files()) - listed):
+            logger.warning(
+                "The index leaves out %d files of other videos, such as %s",
+                len(others),
+                others[0],
+            )
 
     def _part_path(self, index):
         return self.directory / f".index-{index}-of-{self.shard[1]}.json"

@@ -108,6 +108,23 @@ def test_the_last_shard_writes_the_index(run, preset, videos, tmp_path):
     assert json.loads(index.read_text())["files"] == whole["files"]
 
 
+def test_files_of_other_videos_are_left_out(run, preset, videos, tmp_path, caplog):
+    arguments = ("-o", "z", "--preset", preset)
+    # Their common folder moves, and with it the place of their latents.
+    for source in (videos / "more", videos):
+        assert run("encode", "--dataset", source, *arguments)[0] == 0
+    (message,) = [text for text in caplog.messages if "leaves out" in text]
+    assert "2 files of other videos, such as z/a.mkv.h5" in message
+
+    def listed():
+        index = json.loads((tmp_path / "z" / "index.json").read_text())
+        return [file["latents"] for file in index["files"]]
+
+    assert listed() == ["a.mp4.h5", "more/a.mkv.h5", "more/b.mp4.h5"]
+    assert run("encode", "--dataset", videos, "-o", "z", "--index")[0] == 0
+    assert len(listed()) == 5
+
+
 def test_texts_and_labels(run, preset, videos, tmp_path, monkeypatch):
     rows = ["path,text,label", "a.mp4,a red  seven,up", "a.mp4,a seven,", "", ""]
     rows[3:] = ["more/a.mkv,two,down", "more/b.mp4,,up"]
