@@ -49,6 +49,10 @@ class PredictionWeighting(Weighting):
     def space(self, prediction: Prediction) -> Prediction:
         return prediction
 
+    def weight(self, path: Path, prediction: Prediction, t: Tensor) -> Tensor:
+        # Not as a ratio, which would be 0 where the sample has no error.
+        return ops.ones_like(t)
+
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class SampleWeighting(Weighting):

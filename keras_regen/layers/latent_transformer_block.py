@@ -76,6 +76,8 @@ class LatentTransformerBlock(ConfiguredLayer):
         self.remat = remat
         self.window = window and tuple(window)
         self.shifted = shifted
+        # In half precision late times would have the same angles.
+        self.autocast = False
 
         def dense_layer(name, width, **kwargs):
             return keras.layers.Dense(

@@ -45,8 +45,10 @@ class TrainedModel(keras.Model):
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         history = super().fit(*args, **kwargs)
         # Keras ends a fit by assigning the averages to the weights without copying
-        # them, and the next fit on JAX would fail.
-        assign_averages(self)
+        # them, and the next fit on JAX would fail. Callbacks may have changed the
+        # weights since.
+        for variable in self.trainable_variables:
+            variable.assign(ops.copy(variable))
         return history
 
     def get_config(self) -> dict[str, Any]:

@@ -22,10 +22,11 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
 
     Args:
         inner_optimizer: the `keras.optimizers.Optimizer` that takes the steps.
-        initial_scale: float. The loss scale, which a skipped step halves. Defaults to
-            `1.0`; use `2**15` for float16.
-        dynamic_growth_steps: int. Steps after which the scale doubles. Defaults to
-            never; use `2000` for float16.
+        initial_scale: float. The loss scale. Defaults to `1.0`; use `2**15` for
+            float16.
+        dynamic_growth_steps: int. Steps after which the scale doubles, if a skipped
+            step is to halve it. Defaults to never, with a fixed scale; use `2000` for
+            float16.
 
     Attributes:
         skipped: int variable. Steps skipped so far.
@@ -53,6 +54,9 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
         super().__init__(
             inner_optimizer, initial_scale, dynamic_growth_steps, name=name, **kwargs
         )
+        # Halved for ever, the scale would reach 0, and gradients divided by it NaN.
+        fixed = dynamic_growth_steps == NEVER
+        self._min_scale = initial_scale if fixed else min(1.0, initial_scale)
         if keras.backend.backend() == "torch":
             _use_foreach(inner_optimizer)
 
@@ -82,6 +86,7 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
         own = self._own(optimizer_variables)
         # The scale falls only when a step is skipped.
         skip = own["dynamic_scale"] < before["dynamic_scale"]
+        own["dynamic_scale"] = ops.maximum(own["dynamic_scale"], self._min_scale)
         own["skipped"], own["skipped_in_a_row"] = self._count(
             skip, own["skipped"], own["skipped_in_a_row"]
         )
@@ -99,6 +104,7 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
         skipped, in_a_row = self._count(
             self.dynamic_scale < before, self.skipped, self.skipped_in_a_row
         )
+        self.dynamic_scale.assign(ops.maximum(self.dynamic_scale, self._min_scale))
         self.skipped.assign(skipped)
         self.skipped_in_a_row.assign(in_a_row)
 
@@ -116,11 +122,6 @@ class GradientGuard(keras.optimizers.LossScaleOptimizer):
             grads, found, torch.ones_like(found)
         )
         return found == 0
-
-    def reset_scale(self) -> None:
-        """Resets the scale that skipped steps have halved, unless it can grow back."""
-        if self.built and self.dynamic_growth_steps == NEVER:
-            self.dynamic_scale.assign(self.initial_scale)
 
     def _own(self, values):
         names = [variable.name for variable in self._variables]
@@ -167,7 +168,7 @@ def _use_foreach(optimizer):
         ]
         averages, values = zip(*pairs, strict=True)
         # The first step copies.
-        first = optimizer.iterations.value == 0
+        first = ops.equal(optimizer.iterations, 0)
         momentum = torch.where(first, 0.0, optimizer.ema_momentum)
         momentum = momentum.to(values[0].dtype)
         torch._foreach_mul_(averages, momentum)
@@ -196,7 +197,6 @@ class SkippedSteps(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._steps = 0
-        self.model.optimizer.reset_scale()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         before, self._steps = self._steps, batch + 1

@@ -170,6 +170,8 @@ def test_weights_are_finite_everywhere(path, prediction, weighting):
     weights = ops.convert_to_numpy(weights)
     assert np.all(np.isfinite(weights)) and np.all(weights >= 0)
     assert weights.max() <= weighting.max_weight
+    if isinstance(weighting, diffusion.PredictionWeighting):
+        assert np.all(weights == 1)
 
 
 @pytest.mark.parametrize("times", TIMES, ids=name)

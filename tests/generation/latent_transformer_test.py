@@ -83,6 +83,16 @@ def test_only_distances_in_time_matter(transformer):
     assert np.abs(slower - here).max() > 1e-3
 
 
+def test_half_precision_tells_late_times_apart():
+    half = LatentTransformer(
+        units=32, depth=2, num_heads=2, text_channels=12, dtype="mixed_bfloat16"
+    )
+    half, inputs = awaken(half), make_inputs(**text())
+    here = predict(half, inputs)
+    later = predict(half, {**inputs, "times": inputs["times"] + 10_000})
+    np.testing.assert_allclose(later, here, atol=0.03 * np.abs(here).max())
+
+
 def test_rows_and_columns_matter(transformer):
     inputs = make_inputs(**text())
     turned = {**inputs, "latents": inputs["latents"].swapaxes(2, 3)}

@@ -98,6 +98,18 @@ class TestTraining:
         for variable, average in zip(regen.trainable_variables, averages, strict=True):
             np.testing.assert_array_equal(variable.numpy(), average.numpy())
 
+    def test_weights_that_a_callback_restores_stay(self, regen):
+        regen.compile(
+            optimizer=keras.optimizers.SGD(1e-2, use_ema=True, ema_momentum=0.9)
+        )
+        before = regen.get_weights()
+        restore = keras.callbacks.LambdaCallback(
+            on_train_end=lambda logs: regen.set_weights(before)
+        )
+        regen.fit(moving_squares(8), batch_size=4, verbose=0, callbacks=[restore])
+        for weight, kept in zip(regen.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(weight, kept)
+
     def test_evaluation_repeats(self, regen):
         regen = awaken(regen)
         regen.compile()

@@ -68,13 +68,18 @@ def test_gradients_are_checked_by_one_operation(bad):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="only it replaces them")
-def test_clipping_and_averages_are_those_of_keras():
+@pytest.mark.parametrize("accumulation", [None, 2])
+def test_clipping_and_averages_are_those_of_keras(accumulation):
     grads = [np.full((4, 3), 2.0, "float32"), np.array([-3.0, 0.5], "float32")]
     results = []
     for wrap in (GradientGuard, lambda optimizer: optimizer):
         variables = [keras.Variable(np.ones_like(grad)) for grad in grads]
         inner = keras.optimizers.AdamW(
-            0.1, global_clipnorm=1.0, use_ema=True, ema_momentum=0.9
+            0.1,
+            global_clipnorm=1.0,
+            use_ema=True,
+            ema_momentum=0.9,
+            gradient_accumulation_steps=accumulation,
         )
         optimizer = wrap(inner)
         optimizer.build(variables)
@@ -95,28 +100,31 @@ def test_many_skipped_steps_in_a_row_stop_the_training():
         fit(clips, optimizer, epochs=3, callbacks=[SkippedSteps(3)])
 
 
-def test_the_count_is_logged_and_the_scale_is_reset():
+def test_the_count_is_logged():
     clips = moving_squares(8)
     clips[:4] = np.nan
     optimizer = GradientGuard(keras.optimizers.SGD(0.1))
-    counts, scales = [], []
+    counts = []
     record = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: (
-            scales.append(float(optimizer.dynamic_scale)) if optimizer.built else None
-        ),
-        on_epoch_end=lambda epoch, logs: counts.append(logs["skipped"]),
+        on_epoch_end=lambda epoch, logs: counts.append(logs["skipped"])
     )
     fit(clips, optimizer, epochs=3, callbacks=[SkippedSteps(5), record])
     assert counts == [1, 2, 3]
-    assert scales and set(scales) == {1.0}
 
 
-def test_float16_keeps_its_scale():
-    optimizer = GradientGuard(keras.optimizers.SGD(0.1), 2.0**15, 2000)
-    optimizer.build([keras.Variable([1.0])])
-    optimizer.dynamic_scale.assign(2.0**12)
-    optimizer.reset_scale()
-    assert float(optimizer.dynamic_scale) == 2.0**12
+@pytest.mark.parametrize(
+    "arguments, scales",
+    [((), [1.0, 1.0]), ((2.0, 2000), [1.0, 1.0]), ((8.0, 9), [4, 2])],
+)
+def test_skipped_steps_halve_a_scale_that_grows_and_never_below_1(arguments, scales):
+    weight = keras.Variable([1.0])
+    optimizer = GradientGuard(keras.optimizers.SGD(0.1), *arguments)
+    optimizer.build([weight])
+    for number, scale in enumerate(scales, 1):
+        optimizer.apply([keras.ops.convert_to_tensor([np.nan])], [weight])
+        assert float(optimizer.dynamic_scale) == scale
+        assert int(optimizer.skipped) == number
+    assert float(weight.numpy()[0]) == 1.0
 
 
 def test_config():
