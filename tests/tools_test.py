@@ -8,6 +8,7 @@ import pathlib
 import signal
 import time
 import types
+from unittest import mock
 
 import keras
 import numpy as np
@@ -304,3 +305,38 @@ def test_rules_of_the_attack(tmp_path, call, violation):
     attempt = Attempt("a fake", call=call, names=("in.mp4",))
     _, _, (found, *others) = arena.violations(lambda: attempt)
     assert found.startswith(violation) and not others
+
+
+HLO = """
+%fused_transpose (p.1: f32[2,3]) -> f32[3,2] {
+  %p.1 = f32[2,3]{1,0} parameter(0)
+  ROOT %transpose.1 = f32[3,2]{1,0} transpose(%p.1), dimensions={1,0}
+}
+
+%body (p.2: (bf16[4])) -> (bf16[4]) {
+  %p.2 = (bf16[4]{0}) parameter(0)
+  %x.1 = bf16[4]{0} get-tuple-element(%p.2), index=0
+  %x.2 = bf16[4]{0} add(%x.1, %x.1)
+  ROOT %tuple.1 = (bf16[4]{0}) tuple(%x.2)
+}
+
+ENTRY %main (a: f32[2,3], b: (bf16[4])) -> f32[3,2] {
+  %a = f32[2,3]{1,0} parameter(0)
+  %b = (bf16[4]{0}) parameter(1)
+  %while.1 = (bf16[4]{0}) while(%b), condition=%condition, body=%body
+  ROOT %fusion = f32[3,2]{1,0} fusion(%a), kind=kLoop, calls=%fused_transpose
+}
+"""
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="of JAX alone")
+def test_kernels_and_the_bytes_that_they_move():
+    with mock.patch.dict(os.environ):
+        from tools.measure_traffic import count_kernels
+    # One that reads and writes 24 bytes, and a sum of two times eight to eight.
+    assert count_kernels(HLO) == {
+        "kernels": 2,
+        "bytes": 48 + 24,
+        "transposes": 1,
+        "transposed_bytes": 48,
+    }
