@@ -59,10 +59,12 @@ def dense(layer: keras.layers.Dense, x: Tensor, gelu: bool = False) -> Tensor:
 
 def _jax_dense_gelu(layer, x):
     """Keeps the product for the backward pass, which adds bias and GELU again."""
+    import jax
+
     x, kernel, bias = (
         ops.cast(value, layer.compute_dtype) for value in (x, layer.kernel, layer.bias)
     )
-    add_gelu = keras.remat(lambda x: ops.gelu(x + bias, approximate=True))
+    add_gelu = jax.checkpoint(lambda x: ops.gelu(x + bias, approximate=True))
     return add_gelu(ops.matmul(x, kernel))
 
 

@@ -76,7 +76,7 @@ class LatentTransformerBlock(ConfiguredLayer):
         self.remat = remat
         self.window = window and tuple(window)
         self.shifted = shifted
-        # In half precision late times would have the same angles.
+        # All inputs but the angles are cast: late times would have the same ones.
         self.autocast = False
 
         def dense_layer(name, width, **kwargs):
@@ -156,7 +156,11 @@ class LatentTransformerBlock(ConfiguredLayer):
 
         if self.remat:
             transform = keras.remat(transform)
-        return transform(x, modulation, angles, *([text] if self.has_text else []))
+        x, modulation, *text = (
+            ops.cast(value, self.compute_dtype)
+            for value in (x, modulation, *([text] if self.has_text else []))
+        )
+        return transform(x, modulation, angles, *text)
 
     def _transform(self, text_mask, x, modulation, angles, text=None):
         modulation = modulation + ops.cast(self.table, modulation.dtype)
