@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from keras_regen.checks import check_whole
 from keras_regen.types import Tensor
 
 # Times in one frame that have different noise.
@@ -54,8 +55,7 @@ def canvas_words(seed: int, times: ArrayLike) -> np.ndarray:
     Raises:
         ValueError: if the seed or a time is outside its bounds.
     """
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"`seed` must be in [0, 2**64). Received: seed={seed}")
+    check_whole(0, 2**64 - 1, seed=seed)
     times = np.asarray(times, "float64")
     if not np.all(np.abs(times) < MAX_NOISE_TIME):
         raise ValueError(

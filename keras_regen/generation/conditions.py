@@ -48,6 +48,25 @@ def conditions(
     return {}
 
 
+def check_labels(transformer: LatentTransformer, label: np.ndarray) -> None:
+    """Checks that the transformer has labels.
+
+    Args:
+        transformer: a `LatentTransformer`.
+        label: NumPy array of shape `(B,)`.
+
+    Raises:
+        ValueError: if one is not a whole number from 0 to `num_labels - 1`.
+    """
+    count = transformer.num_labels or 0
+    whole = np.issubdtype(label.dtype, np.integer) and label.ndim == 1
+    if not whole or np.any((label < 0) | (label >= count)):
+        raise ValueError(
+            f"`label` must have whole numbers from 0 to {count - 1}, of shape (B,). "
+            f"Received: label={label!r:.200}"
+        )
+
+
 def checked_conditions(
     transformer: LatentTransformer, batch: int, **values: Any
 ) -> dict[str, np.ndarray]:
@@ -79,14 +98,8 @@ def checked_conditions(
                 f"Received: {name}.shape={value.shape}"
             )
     if "label" in values:
-        label, count = values["label"], transformer.num_labels or 0
-        whole = np.issubdtype(label.dtype, np.integer) and label.ndim == 1
-        if not whole or np.any((label < 0) | (label >= count)):
-            raise ValueError(
-                f"`label` must have whole numbers from 0 to {count - 1}. "
-                f"Received: label={label.tolist()}"
-            )
-        values["label"] = label.astype("int32")
+        check_labels(transformer, values["label"])
+        values["label"] = values["label"].astype("int32")
     if "text" in values:
         text, mask = values["text"], values["text_mask"]
         channels = transformer.text_channels

@@ -9,7 +9,11 @@ from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.checks import check_real, check_whole
-from keras_regen.generation.conditions import checked_conditions, conditions
+from keras_regen.generation.conditions import (
+    check_labels,
+    checked_conditions,
+    conditions,
+)
 from keras_regen.generation.given_frames import GivenFrames, draw_given
 from keras_regen.generation.latent_transformer import LatentTransformer
 from keras_regen.generation.sampling_step import (
@@ -134,6 +138,11 @@ class LatentDiffusion(TrainedModel):
 
     def call(self, inputs: Any, training: bool | None = None) -> Tensor:
         latents = ops.cast(_as_dict(inputs)["latents"], "float32")
+        if (latents.shape[1] or 0) % 2:
+            raise ValueError(
+                "A chunk has two latent frames, so their number must be even. "
+                f"Received: latents.shape={tuple(latents.shape)}"
+            )
         patch = self.transformer.patch_size
         if any(side is not None and side % patch for side in latents.shape[2:4]):
             raise ValueError(
@@ -159,6 +168,23 @@ class LatentDiffusion(TrainedModel):
 
     # === Training ===
 
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Trains the model; see `keras.Model.fit`.
+
+        Args:
+            x: latents and conditions, see the class, or what gives batches of them. An
+                array of labels is checked first.
+            *args: as for `keras.Model.fit`, and so are the others.
+            **kwargs: as for `keras.Model.fit`.
+
+        Raises:
+            ValueError: if a label is not one of the model's.
+        """
+        label = x.get("label") if isinstance(x, Mapping) else None
+        if isinstance(label, np.ndarray):
+            check_labels(self.transformer, label)
+        return super().fit(x, *args, **kwargs)
+
     def compute_loss(
         self,
         x: Any = None,
@@ -173,12 +199,12 @@ class LatentDiffusion(TrainedModel):
             x: as `fit` takes it.
             y: None.
             y_pred: the normalised latents, from `call`.
-            sample_weight: None, or float tensor of shape `(B,)`.
+            sample_weight: None, or float tensor of shape `(B,)` or `(B, 1)`.
             training: bool. Evaluation uses fixed noise, evenly spaced times, every
                 condition and no given frames.
 
         Returns:
-            Scalar, float32: the mean over the batch.
+            Scalar, float32: the mean over the batch plus the losses that layers add.
         """
         inputs, latents = _as_dict(x), y_pred
         shape = ops.shape(latents)
@@ -208,10 +234,7 @@ class LatentDiffusion(TrainedModel):
         target = self.prediction.target(self.diffusion_path, latents, noise, t)
         errors = ops.mean(ops.square(output - target), axis=(2, 3, 4)) * (1.0 - given)
         losses = ops.sum(errors, axis=1) / ops.sum(1.0 - given, axis=1)
-        if sample_weight is not None:
-            losses = losses * ops.cast(sample_weight, "float32")
-        # Under `tf.distribute` this divides the term by the number of replicas.
-        return self._aggregate_additional_loss(ops.mean(losses))
+        return self._mean_loss(losses, sample_weight)
 
     def _uniform(self, shape):
         return keras.random.uniform(shape, seed=self.seed_generator)
@@ -277,7 +300,8 @@ class LatentDiffusion(TrainedModel):
         check_whole(1, MAX_STEPS, num_steps=num_steps)
         check_real(0, 1e6, guidance=guidance)
         check_real(1e-6, 1e6, time_shift=time_shift)
-        seeds = [seeds] if isinstance(seeds, int) else list(seeds)
+        seeds = [seeds] if isinstance(seeds, int | np.integer) else list(seeds)
+        check_whole(1, 2**20, videos=len(seeds))
         condition = checked_conditions(
             self.transformer, len(seeds), text=text, text_mask=text_mask, label=label
         )

@@ -108,7 +108,7 @@ class ConvAutoencoder(VideoAutoencoder):
             y: None, or the target frames, of the shape of the chunk. Defaults to the
                 chunk itself.
             y_pred: the latents, from `call`.
-            sample_weight: None, or float tensor of shape `(B,)`.
+            sample_weight: None, or float tensor of shape `(B,)` or `(B, 1)`.
             training: bool.
 
         Returns:

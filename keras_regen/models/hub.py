@@ -35,17 +35,21 @@ def download_preset(address: str, files: Sequence[str]) -> pathlib.Path:
     return pathlib.Path(directory)
 
 
-def upload_files(
-    files: Sequence[pathlib.Path], address: str, card: str, message: str
+def upload_preset(
+    directory: pathlib.Path,
+    files: Sequence[str],
+    address: str,
+    card: str,
 ) -> str:
-    """Uploads files and a model card as one commit; creates the repository.
+    """Uploads a preset and its model card as one commit; creates the repository.
 
     Args:
-        files: list of paths.
+        directory: path.
+        files: list of str. Names of the files that a preset may have. Those that this
+            one has not are deleted where an earlier one had them.
         address: str, `hf://user/name`, or `hf://user/name@branch` for a branch that
             exists.
         card: str. The model card, in Markdown.
-        message: str. The commit's message.
 
     Returns:
         str. The commit's address on the web.
@@ -57,15 +61,23 @@ def upload_files(
     name, revision = _parse(address)
     hub = _import_hub()
     api = hub.HfApi()
-    contents = {**{path.name: path for path in files}, CARD: card.encode()}
+    paths = {file: directory / file for file in files if (directory / file).is_file()}
+    contents = {**paths, CARD: card.encode()}
     operations = [
         hub.CommitOperationAdd(path_in_repo=file, path_or_fileobj=content)
         for file, content in sorted(contents.items())
     ]
     try:
         api.create_repo(name, exist_ok=True)
+        stale = set(api.list_repo_files(name, revision=revision)) & set(files) - set(
+            paths
+        )
+        operations += [hub.CommitOperationDelete(file) for file in sorted(stale)]
         commit = api.create_commit(
-            name, operations, commit_message=message, revision=revision
+            name,
+            operations,
+            commit_message=f"Preset {directory.name}",
+            revision=revision,
         )
     except (OSError, ValueError) as error:
         raise ValueError(

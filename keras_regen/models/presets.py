@@ -319,6 +319,4 @@ def upload_preset(directory: StrPath, address: str) -> str:
     _check_weights(directory)
     card = preset_card(directory, address.partition("@")[0])
     # A directory may hold what is not to be published, such as notes or a `.env`.
-    paths = [directory / name for name in (*FILES, TEXT)]
-    files = [path for path in paths if path.is_file()]
-    return hub.upload_files(files, address, card, f"Preset {directory.name}")
+    return hub.upload_preset(directory, (*FILES, TEXT), address, card)

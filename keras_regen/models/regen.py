@@ -186,7 +186,7 @@ class Regen(VideoAutoencoder):
             y: None, or the target frames, `(B, k + 1 + 2m, H, W, 3)`: the chunk with
                 `m` more frames before and after it. Defaults to the chunk itself.
             y_pred: the latents, from `call`.
-            sample_weight: None, or float tensor of shape `(B,)`.
+            sample_weight: None, or float tensor of shape `(B,)` or `(B, 1)`.
             training: bool. Evaluation uses fixed noise and evenly spaced times.
 
         Returns:

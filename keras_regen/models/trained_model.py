@@ -51,6 +51,16 @@ class TrainedModel(keras.Model):
             variable.assign(ops.copy(variable))
         return history
 
+    def _mean_loss(self, losses, sample_weight):
+        """Returns the mean loss of the samples plus the losses that layers add."""
+        if sample_weight is not None:
+            # `(B, 1)` would be broadcast against `(B,)`.
+            weight = ops.reshape(sample_weight, ops.shape(losses))
+            losses = losses * ops.cast(weight, "float32")
+        terms = [ops.mean(losses), *(ops.cast(x, "float32") for x in self.losses)]
+        # Under `tf.distribute` this divides each term by the number of replicas.
+        return sum(self._aggregate_additional_loss(term) for term in terms)
+
     def get_config(self) -> dict[str, Any]:
         serialize = keras.saving.serialize_keras_object
         arguments = signature_config(self)

@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_regen import diffusion
@@ -102,6 +101,23 @@ class VideoAutoencoder(TrainedModel):
 
     # === Training ===
 
+    @suggest_arguments
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Trains the model; see `keras.Model.fit`.
+
+        Args:
+            x: chunks, as `encode` takes them, or what gives batches of them. An array
+                is checked first.
+            *args: as for `keras.Model.fit`, and so are the others.
+            **kwargs: as for `keras.Model.fit`.
+
+        Raises:
+            ValueError: if the array has another shape, dtype or range.
+        """
+        if isinstance(x, np.ndarray):
+            check_chunk(x, self.temporal_compression)
+        return super().fit(x, *args, **kwargs)
+
     def compute_metrics(
         self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor = None
     ) -> dict[str, Any]:
@@ -115,14 +131,6 @@ class VideoAutoencoder(TrainedModel):
                 "Received: metrics in `compile`"
             )
         return super().compute_metrics(x, y, y_pred, sample_weight)
-
-    def _mean_loss(self, losses, sample_weight):
-        """Returns the mean loss of the samples plus the losses that layers add."""
-        if sample_weight is not None:
-            losses = losses * ops.cast(sample_weight, "float32")
-        terms = [ops.mean(losses), *(ops.cast(x, "float32") for x in self.losses)]
-        # Under `tf.distribute` this divides each term by the number of replicas.
-        return sum(self._aggregate_additional_loss(term) for term in terms)
 
     # === Inference ===
 

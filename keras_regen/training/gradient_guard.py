@@ -187,6 +187,7 @@ class SkippedSteps(keras.callbacks.Callback):
         limit: int. Steps skipped in a row that end the training. Defaults to `25`.
 
     Raises:
+        TypeError: in training, if the optimiser is not a `GradientGuard`.
         FloatingPointError: in training, after `limit` or more skipped steps in a row;
             checked every `limit` steps.
     """
@@ -194,6 +195,13 @@ class SkippedSteps(keras.callbacks.Callback):
     def __init__(self, limit: int = 25) -> None:
         super().__init__()
         self.limit = limit
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if not isinstance(self.model.optimizer, GradientGuard):
+            raise TypeError(
+                "`SkippedSteps` needs an optimiser that skips: compile the model with "
+                f"`GradientGuard(optimizer)`. Received: {self.model.optimizer!r}"
+            )
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._steps = 0

@@ -47,7 +47,9 @@ class TestTraining:
     def test_it_learns_the_label(self, trained):
         model, losses = trained
         assert losses[-1] < 0.6 * losses[0]
-        latents = model.generate(2, SIZE, seeds=range(8), label=4 * [0, 1], num_steps=8)
+        latents = model.generate(
+            2, SIZE, seeds=np.arange(8), label=4 * [0, 1], num_steps=8
+        )
         means = latents.reshape(8, -1).mean(axis=1)
         np.testing.assert_allclose(means, np.tile(CENTRES, 4), atol=0.7)
 
@@ -94,6 +96,32 @@ class TestTraining:
             given, ops.convert_to_numpy(latents)[0, [0, 1, 3]], atol=1e-6
         )
         np.testing.assert_allclose(seen["times"][0], [0, 4.5, 9, 13.5])
+
+    def test_sample_weight(self, model):
+        x = {"latents": random(2, 2, *SIZE, 8), "label": np.zeros(2, "int32")}
+        flat, column, second = (
+            ops.convert_to_numpy(
+                model.compute_loss(
+                    x, None, model(x), np.array(weight, "float32"), training=False
+                )
+            )
+            for weight in ([1, 0], [[1], [0]], [[0], [1]])
+        )
+        assert flat == column != second
+
+    @pytest.mark.parametrize(
+        "change, message",
+        [
+            ({"latents": random(2, 3, *SIZE, 8)}, "number must be even"),
+            ({"label": np.array([0, 2])}, "whole numbers from 0 to 1"),
+            ({"label": np.array([0.0, 1.0])}, "whole numbers from 0 to 1"),
+        ],
+    )
+    def test_data_are_checked_before_training(self, model, change, message):
+        x = {"latents": random(2, 2, *SIZE, 8), "label": np.zeros(2, "int32")}
+        model.compile(optimizer="sgd")
+        with pytest.raises(ValueError, match=message):
+            model.fit({**x, **change}, verbose=0)
 
     def test_a_condition_that_is_missing(self, model):
         x = {"latents": random(1, 4, *SIZE, 8)}
@@ -194,6 +222,9 @@ class TestGeneration:
             ({"num_steps": 0}, "`num_steps` must be a whole number"),
             ({"time_shift": 0}, "`time_shift` must be"),
             ({"size": (0, 3)}, "`rows` must be"),
+            ({"seeds": [1.5]}, "`seed` must be a whole number"),
+            ({"seeds": "7"}, "`seed` must be a whole number"),
+            ({"seeds": [], "label": np.zeros(0, "int32")}, "videos=0"),
             (
                 {"given": GivenFrames.first(random(1, 1, 2, 2, 8), 1)},
                 r"shape \(1, 2, 2, 3, 8\)",

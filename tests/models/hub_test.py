@@ -44,8 +44,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 for file in json.loads(body)["files"]
             ]
             return self._answer({"files": files})
-        files = {}
+        files = {**(self._commit(name, "main")[1])}
         for line in map(json.loads, body.splitlines()):
+            if line["key"] == "deletedFile":
+                del files[line["value"]["path"]]
             if line["key"] == "file":
                 value = line["value"]
                 files[value["path"]] = base64.b64decode(value["content"])
@@ -59,7 +61,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         match = re.fullmatch(r"/api/models/([^/]+/[^/]+)/(revision|tree)/(.+)", path)
         if match:
             commit, files = self._commit(match[1], match[3])
-            if commit is None:
+            if commit is None and match[2] != "tree":
                 return self._answer({"error": "no such revision"}, 404)
             if match[2] == "tree":
                 return self._answer(
@@ -164,6 +166,10 @@ def test_a_generator_and_its_captions(server, tmp_path):
     assert (directory / "text.h5").read_bytes() == b"captions"
     with pytest.raises(ValueError, match="of a `LatentDiffusion`"):
         Regen.from_preset("hf://user/toy")
+    # Another generator in its place must not keep the captions.
+    (tmp_path / "preset" / "text.h5").unlink()
+    keras_regen.upload_preset(tmp_path / "preset", "hf://user/toy")
+    assert "text.h5" not in server.commits["user/toy"][-1][1]
 
 
 def test_a_revision_is_pinned(server, model, tmp_path):

@@ -122,6 +122,14 @@ class TestTraining:
         with pytest.raises(ValueError, match="score videos in a callback"):
             regen.fit(moving_squares(4), verbose=0)
 
+    @pytest.mark.parametrize(
+        "clips", [255 * moving_squares(2), np.nan * moving_squares(2)]
+    )
+    def test_values_are_checked_before_training(self, regen, clips):
+        regen.compile(optimizer="sgd")
+        with pytest.raises(ValueError, match="float video must be"):
+            regen.fit(clips, verbose=0)
+
     def test_training_draws_anew_each_step(self, regen):
         awaken(regen)
         x = ops.convert_to_tensor(moving_squares(4))
@@ -144,6 +152,8 @@ class TestTraining:
         np.testing.assert_allclose(loss([1, 0]) + loss([0, 1]), loss([1, 1]), rtol=1e-5)
         assert loss([0, 0]) == 0
         np.testing.assert_allclose(loss([2, 2]), 2 * loss([1, 1]), rtol=1e-5)
+        assert loss([[1], [0]]) == loss([1, 0])
+        assert loss([1, 0]) != loss([0, 1])
 
     def test_targets_beyond_the_chunk(self, regen):
         clips = moving_squares(8, frames=9)
