@@ -13,9 +13,11 @@ from keras_regen.types import Tensor
 QUERY_BLOCK = {"jax": 2048, "tensorflow": 1024, "torch": 2048}
 # With at most this many logits a loop does not pay.
 MAX_LOGITS_AT_ONCE = 2**20
+# Logits in bfloat16, and as many weights, that stay in the cache of a CPU core.
+CACHED_LOGITS = 2**21
 
 
-def attention_form(dtype: str) -> Literal["fused", "heads", "blocks"]:
+def attention_form(dtype: str) -> Literal["fused", "heads", "blocks", "cache"]:
     """Returns how the backend computes attention.
 
     Args:
@@ -24,11 +26,14 @@ def attention_form(dtype: str) -> Literal["fused", "heads", "blocks"]:
     Returns:
         `"fused"`: a kernel that never holds the logits; `"heads"`: a loop over heads
         and blocks of queries; `"blocks"`: a loop over blocks of queries, all heads
-        together.
+        together; `"cache"`: a loop over as many samples and queries as have
+        `CACHED_LOGITS`.
     """
     backend = keras.backend.backend()
     if backend == "torch":
-        return "fused"
+        # On CPUs the kernel takes three times as long in bfloat16.
+        in_cache = dtype == "bfloat16" and not on_accelerator()
+        return "cache" if in_cache else "fused"
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -75,6 +80,8 @@ def logits_held(dtype: str, batch: int, num_heads: int, length: int) -> int:
     form = attention_form(dtype)
     if form == "fused":
         return 0
+    if form == "cache":
+        return min(CACHED_LOGITS, batch * num_heads * length**2)
     rows = min(length, QUERY_BLOCK[keras.backend.backend()])
     return rows * length * (1 if form == "heads" else batch * num_heads)
 
@@ -84,12 +91,12 @@ def dot_product_attention(
 ) -> Tensor:
     """Computes scaled dot-product attention.
 
-    PyTorch, and JAX in half precision on GPUs, have fused kernels that never hold the
-    logits. Elsewhere the logits would be an N x M matrix for each head, so the queries
-    are processed in blocks of at most `QUERY_BLOCK`, which the backward pass computes
-    again: memory grows linearly with N in training too. On CPUs each head is processed
-    alone: there the product of two matrices runs at full speed, and the logits of one
-    head stay in the cache.
+    JAX in half precision on GPUs and PyTorch, but for bfloat16 on CPUs, have fused
+    kernels that never hold the logits. Elsewhere the logits would be an N x M matrix
+    for each head, so the queries are processed in blocks, which the backward pass
+    computes again: memory grows linearly with N in training too. On CPUs the logits of
+    a block stay in the cache, and XLA and TensorFlow process each head alone, since
+    there the product of two matrices runs at full speed.
 
     Args:
         query: float tensor of shape `(B, N, heads, head_dim)`.
@@ -113,7 +120,9 @@ def dot_product_attention(
     if form == "heads" and segments is not None:
         # CPUs attend in segments only where `windows_at_once` says so.
         form = "blocks"
-    if form == "fused":
+    if form == "cache" and segments is None and isinstance(query.shape[1], int):
+        return attention_in_cache(query, key, value)
+    if form in ("fused", "cache"):
         return _fused_attention(query, key, value, segments)
     if dtype != (wide := compute_dtype(dtype, form)):
         query, key, value = (ops.cast(x, wide) for x in (query, key, value))
@@ -159,6 +168,34 @@ def _fused_attention(query, key, value, segments):
     return torch.nn.functional.scaled_dot_product_attention(
         query, key, value, attn_mask=mask
     ).transpose(1, 2)
+
+
+def attention_in_cache(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attends with so few samples and queries at a time that logits stay in the cache.
+
+    Only on PyTorch, where a loop costs little.
+    """
+    import torch
+
+    query = (query * query.shape[-1] ** -0.5).transpose(1, 2)
+    key, value = (x.transpose(1, 2).contiguous() for x in (key, value))
+    row = key.shape[1] * key.shape[2]
+    samples = max(1, CACHED_LOGITS // (row * query.shape[2]))
+    rows = max(1, CACHED_LOGITS // row)
+    # The backward pass computes the weights again.
+    attend = keras.remat(_attend) if torch.is_grad_enabled() else _attend
+    parts = zip(*(x.split(samples) for x in (query, key, value)), strict=True)
+    return torch.cat(
+        [
+            torch.cat([attend(some, key, value) for some in query.split(rows, 2)], 2)
+            for query, key, value in parts
+        ]
+    ).transpose(1, 2)
+
+
+def _attend(query, key, value):
+    """Attends with scaled queries `(..., N, D)` to keys and values `(..., M, D)`."""
+    return (query @ key.mT).softmax(-1) @ value
 
 
 def attention_by_blocks(

@@ -4,10 +4,16 @@ import pytest
 from keras import ops
 
 from keras_regen.layers import dot_product_attention
-from keras_regen.layers.attention import attention_by_blocks, attention_by_heads
+from keras_regen.layers.attention import (
+    attention_by_blocks,
+    attention_by_heads,
+    attention_in_cache,
+)
 from tests.test_case import random
 
-FORMS = (dot_product_attention, attention_by_blocks, attention_by_heads)
+FORMS = [dot_product_attention, attention_by_blocks, attention_by_heads]
+if keras.backend.backend() == "torch":
+    FORMS.append(attention_in_cache)
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +21,7 @@ def short_blocks(monkeypatch):
     blocks = dict.fromkeys(("jax", "tensorflow", "torch"), 16)
     monkeypatch.setattr("keras_regen.layers.attention.QUERY_BLOCK", blocks)
     monkeypatch.setattr("keras_regen.layers.attention.MAX_LOGITS_AT_ONCE", 0)
+    monkeypatch.setattr("keras_regen.layers.attention.CACHED_LOGITS", 1000)
 
 
 def reference(query, key, value, segments=None):
@@ -107,3 +114,15 @@ def test_training_does_not_hold_the_logits(form, monkeypatch):
     loss = lambda x: ops.mean(ops.square(form(x, x, x)))  # noqa: E731
     memory = jax.jit(jax.grad(loss)).lower(x).compile().memory_analysis()
     assert memory.temp_size_in_bytes < 4096 * 4096 * 4 / 4
+
+
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's tape")
+def test_training_keeps_no_weights():
+    import torch
+
+    kept = []
+    x = torch.ones((2, 37, 3, 8), dtype=torch.bfloat16, requires_grad=True)
+    hooks = torch.autograd.graph.saved_tensors_hooks
+    with hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
+        dot_product_attention(x, x, x)
+    assert kept and max(kept) <= x.numel()
