@@ -185,12 +185,13 @@ def attention_in_cache(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     # The backward pass computes the weights again.
     attend = keras.remat(_attend) if torch.is_grad_enabled() else _attend
     parts = zip(*(x.split(samples) for x in (query, key, value)), strict=True)
-    return torch.cat(
-        [
-            torch.cat([attend(some, key, value) for some in query.split(rows, 2)], 2)
-            for query, key, value in parts
-        ]
-    ).transpose(1, 2)
+    outputs = [
+        [attend(some, key, value) for some in query.split(rows, 2)]
+        for query, key, value in parts
+    ]
+    # To join one would copy it.
+    outputs = [x[0] if len(x) == 1 else torch.cat(x, 2) for x in outputs]
+    return torch.cat(outputs).transpose(1, 2)
 
 
 def _attend(query, key, value):

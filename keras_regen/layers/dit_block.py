@@ -9,7 +9,12 @@ from keras import ops
 from keras_regen.layers.attention import dot_product_attention, windows_at_once
 from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.depthwise_mixing import DepthwiseMixing
-from keras_regen.layers.kernels import dense, multiply_add, normalize_queries_and_keys
+from keras_regen.layers.kernels import (
+    dense,
+    layer_norm,
+    multiply_add,
+    normalize_queries_and_keys,
+)
 from keras_regen.layers.windows import WindowGrid, windowed_attention
 from keras_regen.types import Shape, Tensor
 
@@ -141,9 +146,9 @@ class DiTBlock(ConfiguredLayer):
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = ops.split(
             modulation, 6, axis=-1
         )
-        h = self._attend(modulate(self.attention_norm(x), shift_1, scale_1))
+        h = self._attend(modulate(layer_norm(self.attention_norm, x), shift_1, scale_1))
         x = multiply_add(h, gate_1[:, None, None, None], x)
-        h = modulate(self.mlp_norm(x), shift_2, scale_2)
+        h = modulate(layer_norm(self.mlp_norm, x), shift_2, scale_2)
         if self.mixing:
             h = self.mixing(h)
         h = dense(self.mlp_output, dense(self.mlp_hidden, h, gelu=True))

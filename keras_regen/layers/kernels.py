@@ -57,6 +57,27 @@ def dense(layer: keras.layers.Dense, x: Tensor, gelu: bool = False) -> Tensor:
     return ops.reshape(x, (*shape, layer.units))
 
 
+def layer_norm(layer: keras.layers.LayerNormalization, x: Tensor) -> Tensor:
+    """Applies a `LayerNormalization` over the last axis, without scale and offset.
+
+    In half precision on PyTorch, Keras copies to float32 and back, where PyTorch's own
+    norm computes in float32 all the same.
+
+    Args:
+        layer: a `keras.layers.LayerNormalization`.
+        x: float tensor.
+
+    Returns:
+        Tensor of the shape of `x`, in the layer's compute dtype.
+    """
+    if keras.backend.backend() != "torch":
+        return layer(x)
+    import torch
+
+    x = ops.cast(x, layer.compute_dtype)
+    return torch.nn.functional.layer_norm(x, x.shape[-1:], eps=layer.epsilon)
+
+
 def _jax_dense_gelu(layer, x):
     """Keeps the product for the backward pass, which adds bias and GELU again."""
     import jax

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_regen.layers.alternating_dense import AlternatingDense
 from keras_regen.layers.configured_layer import ConfiguredLayer
-from keras_regen.layers.kernels import multiply_add
+from keras_regen.layers.kernels import layer_norm, multiply_add
 from keras_regen.types import Shape, Tensor
 
 
@@ -68,7 +68,7 @@ class LatentOutput(ConfiguredLayer):
             part[:, :, None, None]
             for part in ops.split(self.modulation(ops.silu(conditioning)), 2, axis=-1)
         )
-        x = multiply_add(self.norm(x), 1.0 + scale, shift)
+        x = multiply_add(layer_norm(self.norm, x), 1.0 + scale, shift)
         return ops.cast(self.projection(x), "float32")
 
     def compute_output_shape(self, x_shape: Shape, conditioning_shape: Shape) -> Shape:

@@ -8,7 +8,12 @@ from keras import ops
 
 from keras_regen.layers.attention import dot_product_attention
 from keras_regen.layers.configured_layer import ConfiguredLayer
-from keras_regen.layers.kernels import dense, multiply_add, normalize_queries_and_keys
+from keras_regen.layers.kernels import (
+    dense,
+    layer_norm,
+    multiply_add,
+    normalize_queries_and_keys,
+)
 from keras_regen.layers.rotary_positions import rotate
 from keras_regen.layers.windows import windowed_attention
 from keras_regen.types import Shape, Tensor
@@ -167,11 +172,11 @@ class LatentTransformerBlock(ConfiguredLayer):
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (
             part[:, :, None, None] for part in ops.split(modulation, 6, axis=-1)
         )
-        h = multiply_add(self.attention_norm(x), 1.0 + scale_1, shift_1)
+        h = multiply_add(layer_norm(self.attention_norm, x), 1.0 + scale_1, shift_1)
         x = multiply_add(self._attend(h, angles), gate_1, x)
         if self.has_text:
-            x = x + self._attend_to_text(self.text_norm(x), text, text_mask)
-        h = multiply_add(self.mlp_norm(x), 1.0 + scale_2, shift_2)
+            x = x + self._attend_to_text(layer_norm(self.text_norm, x), text, text_mask)
+        h = multiply_add(layer_norm(self.mlp_norm, x), 1.0 + scale_2, shift_2)
         h = dense(self.mlp_output, dense(self.mlp_hidden, h, gelu=True))
         return multiply_add(h, gate_2, x)
 
