@@ -24,11 +24,11 @@ CONVOLUTIONS = (
 )
 
 
-def layer_pair(shape, ours, theirs):
+def layer_pair(shape, ours, theirs, tolerance=1e-3):
     """Returns two functions that run the two layers on the same input.
 
     Raises:
-        AssertionError: if the outputs differ by more than 1e-3.
+        AssertionError: if the outputs differ by more than the tolerance.
     """
     import keras
 
@@ -45,7 +45,7 @@ def layer_pair(shape, ours, theirs):
             [v.reshape(w.shape) for v, w in zip(weights, model.weights, strict=True)]
         )
     a, b = (lambda model=model: model.predict_on_batch(x) for model in models)
-    np.testing.assert_allclose(a(), b(), atol=1e-3)
+    np.testing.assert_allclose(a(), b(), atol=tolerance)
     return a, b
 
 
@@ -82,7 +82,7 @@ def mixing_pair(shape):
     return layer_pair(shape, DepthwiseMixing(), keras_mixing)
 
 
-def attention_pair(shape):
+def attention_pair(shape, dtype="float32"):
     from keras import layers, ops
 
     from keras_regen.layers import dot_product_attention
@@ -91,10 +91,11 @@ def attention_pair(shape):
         layers.Lambda(
             lambda x, function=function: function(*ops.split(x, 3, axis=2)),
             output_shape=(shape[1], shape[2] // 3, shape[3]),
+            dtype=dtype,
         )
         for function in (dot_product_attention, ops.dot_product_attention)
     )
-    return layer_pair(shape, ours, theirs)
+    return layer_pair(shape, ours, theirs, 1e-3 if dtype == "float32" else 1e-2)
 
 
 def layer_pairs():
@@ -107,9 +108,12 @@ def layer_pairs():
         yield name, "Conv3D", convolution_pair(shape, filters, kernel, strides)
     mixing = mixing_pair((1, 17, 16, 16, 768))
     yield "DepthwiseMixing, 768", "DepthwiseConv2D", mixing
-    # Queries, keys and values of six heads.
+    # Queries, keys and values of six heads, and of three in windows of 9x8x8.
     heads = attention_pair((1, 17 * 16 * 16, 18, 128))
     yield "attention, 4352 tokens", "dot_product_attention", heads
+    name = "attention, 18 times 576 tokens, bfloat16"
+    windows = attention_pair((18, 9 * 8 * 8, 9, 128), "bfloat16")
+    yield name, "dot_product_attention", windows
 
 
 def time_layers(repeats, any_load):
