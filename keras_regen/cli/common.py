@@ -59,11 +59,12 @@ def load_preset(preset, dtype=None, kind="codec"):
         ) from error
 
 
-def load_codec(preset, max_memory, **kwargs):
+def load_codec(preset, max_memory, precision="float32", **kwargs):
     """Makes a `VideoCodec` with a preset. Needs `load_keras` first."""
     from keras_regen.codec import VideoCodec
 
-    return VideoCodec(load_preset(preset), max_memory=max_memory, **kwargs)
+    model = load_preset(preset, str(precision))
+    return VideoCodec(model, max_memory=max_memory, **kwargs)
 
 
 def make_table(title=None, *columns):

@@ -21,6 +21,8 @@ from keras_regen.cli.options import (
     MaxMemoryOption,
     NoiseScaleOption,
     OverwriteOption,
+    Precision,
+    PrecisionOption,
     Schedule,
     ScheduleOption,
     SeedOption,
@@ -88,6 +90,7 @@ def decode(
             metavar="FILE", help="The video that was encoded, to copy its sound."
         ),
     ] = None,
+    precision: PrecisionOption = Precision.float32,
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -107,7 +110,7 @@ def decode(
     _warn_of_generated(fps, stored.fps)
     console = make_console()
     load_keras(console)
-    codec = load_codec(preset or stored.preset, max_memory)
+    codec = load_codec(preset or stored.preset, max_memory, precision)
     begin = time.perf_counter()
     size = stored.height, stored.width
     with ProgressBar("Decoding", console, size=size) as progress:

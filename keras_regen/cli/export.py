@@ -10,6 +10,8 @@ import typer
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras, load_preset, make_console, make_table
 from keras_regen.cli.options import (
+    Precision,
+    PrecisionOption,
     Schedule,
     ScheduleOption,
     check_preset,
@@ -24,12 +26,6 @@ FormatName = enum.StrEnum(  # type: ignore[misc]
 WeightsDtype = enum.StrEnum(  # type: ignore[misc]
     "WeightsDtype", {name: name for name in STORED_AS}
 )
-
-
-class Precision(enum.StrEnum):
-    float32 = "float32"
-    mixed_bfloat16 = "mixed_bfloat16"
-    mixed_float16 = "mixed_float16"
 
 
 def export(
@@ -55,9 +51,7 @@ def export(
     format: Annotated[
         FormatName, typer.Option(help="The format to write.")
     ] = FormatName["tf_saved_model"],
-    precision: Annotated[
-        Precision, typer.Option(help="The precision to compute in.")
-    ] = Precision.float32,
+    precision: PrecisionOption = Precision.float32,
     weights: Annotated[
         WeightsDtype | None,
         typer.Option(help="SavedModel: how weights are stored. Defaults to float32."),

@@ -12,6 +12,8 @@ from keras_regen.cli.options import (
     OUTPUT_HELP,
     MaxMemoryOption,
     OverwriteOption,
+    Precision,
+    PrecisionOption,
     SeedOption,
     check_output,
     check_preset,
@@ -119,6 +121,7 @@ def generate(
             "TEXT must be one that the generator has the embeddings of.",
         ),
     ] = None,
+    precision: PrecisionOption = Precision.float32,
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -144,7 +147,7 @@ def generate(
             else KerasHubTextEncoder.from_preset(text_encoder)
         )
         generator = VideoGenerator.from_preset(
-            preset, codec, encoder, max_memory=max_memory
+            preset, codec, encoder, str(precision), max_memory
         )
     start = time.perf_counter()
     with ProgressBar("Generating", console) as progress:

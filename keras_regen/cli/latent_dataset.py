@@ -13,6 +13,7 @@ def encode_dataset(
     source: list[str],
     output: pathlib.Path,
     preset: str,
+    precision: str,
     dtype: Any,
     shard: str,
     max_memory: str | None,
@@ -27,6 +28,7 @@ def encode_dataset(
         source: as for `LatentDataset`.
         output: path of the directory.
         preset: str. The preset of the codec.
+        precision: str. The dtype policy of the codec.
         dtype: as for `LatentDataset`.
         shard: str such as `"0/4"`.
         max_memory: as for `VideoCodec`.
@@ -44,7 +46,7 @@ def encode_dataset(
     from keras_regen.latents import LatentDataset, encode_with_ray
 
     def make_codec():
-        return load_codec(preset, max_memory, chunking=chunking)
+        return load_codec(preset, max_memory, precision, chunking=chunking)
 
     codec = None if only_index or ray_actors else make_codec()
     dataset = LatentDataset(codec, source, output, dtype, (part, count))

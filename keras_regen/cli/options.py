@@ -49,6 +49,21 @@ SeedOption = Annotated[
 NoiseScaleOption = Annotated[
     float, typer.Option(min=0, help="Scale of the noise; 1 is the scale in training.")
 ]
+
+
+class Precision(enum.StrEnum):
+    float32 = "float32"
+    mixed_bfloat16 = "mixed_bfloat16"
+    mixed_float16 = "mixed_float16"
+
+
+PrecisionOption = Annotated[
+    Precision,
+    typer.Option(
+        help="The precision to compute in: the mixed ones are faster on GPUs, and "
+        "mixed_bfloat16 on CPUs that have products of it."
+    ),
+]
 MaxMemoryOption = Annotated[
     str | None,
     typer.Option(

@@ -23,6 +23,8 @@ from keras_regen.cli.options import (
     MaxMemoryOption,
     NoiseScaleOption,
     OverwriteOption,
+    Precision,
+    PrecisionOption,
     PresetOption,
     Schedule,
     ScheduleOption,
@@ -87,6 +89,7 @@ def reconstruct(
     schedule: ScheduleOption = Schedule.log_snr,
     input_fps: InputFpsOption = None,
     partial: PartialOption = False,
+    precision: PrecisionOption = Precision.float32,
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -110,7 +113,7 @@ def reconstruct(
         load_keras(console)
         from keras_regen.codec import map_in_thread, waiting_frames
 
-        codec = load_codec(preset, max_memory)
+        codec = load_codec(preset, max_memory, precision)
         start = time.perf_counter()
         pairs = codec.reconstruct_stream(
             reader,
@@ -205,6 +208,7 @@ def encode(
     ] = LatentsDtype.float16,
     input_fps: InputFpsOption = None,
     partial: PartialOption = False,
+    precision: PrecisionOption = Precision.float32,
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -224,6 +228,7 @@ def encode(
             dataset,
             output,
             preset,
+            precision,
             str(dtype),
             shard or "0/1",
             max_memory,
@@ -246,7 +251,7 @@ def encode(
     console = make_console()
     with VideoReader(video, input_fps, partial) as reader:
         load_keras(console)
-        codec = load_codec(preset, max_memory, chunking=str(chunking))
+        codec = load_codec(preset, max_memory, precision, chunking=str(chunking))
         start = time.perf_counter()
         size = reader.height, reader.width
         with ProgressBar("Encoding", console, reader.num_frames, size=size) as progress:

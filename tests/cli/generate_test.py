@@ -27,10 +27,11 @@ def test_text_to_video(run, generator, tmp_path):
 def test_options(run, generator, video, tmp_path):
     words = "generate", generator, "a two", "-o", "out.npy", "--video", video
     sampling = "--steps", 1, "--guidance", 2, "--time-shift", 2
+    words = *words, "--precision", "mixed_bfloat16"
     status, _, stderr = run(*words, *sampling, "--frames", 12, "--decoding-steps", 2)
     assert (status, stderr) == (0, "")
     whole = np.load(tmp_path / "out.npy")
-    loaded = VideoGenerator.from_preset(generator)
+    loaded = VideoGenerator.from_preset(generator, dtype="mixed_bfloat16")
     expected = loaded.generate(
         "a two",
         video=video,

@@ -306,3 +306,19 @@ class TestEncodeAndDecode:
         assert_user_error(run("decode", "bare.h5"), "give --preset")
         assert run("decode", "bare.h5", "--preset", latents.preset)[0] == 0
         assert os.path.exists("bare.mp4")
+
+
+def test_precision(run, preset, video, encoded, tmp_path):
+    full, codec = (
+        VideoCodec(keras_regen.Regen.from_preset(preset, dtype=dtype))
+        for dtype in ("float32", "mixed_bfloat16")
+    )
+    options = "--preset", preset, "--precision", "mixed_bfloat16"
+    run("encode", video, "-o", "half.h5", "--dtype", "float32", *options)
+    latents = Latents.load(tmp_path / "half.h5")
+    np.testing.assert_array_equal(latents.array, codec.encode(video).array)
+    assert np.any(latents.array != full.encode(video).array)
+    run("decode", encoded, "-o", "half.npy", *options)
+    expected = codec.decode(Latents.load(encoded))
+    np.testing.assert_array_equal(np.load(tmp_path / "half.npy"), expected)
+    assert np.any(expected != full.decode(Latents.load(encoded)))
