@@ -82,6 +82,7 @@ class Regenerator:
         max_side: int, at least 16. The longest side of frames, in pixels: larger ones
             are made smaller. Defaults to `448`.
         max_memory: see `VideoCodec`.
+        dtype: dtype policy to compute under. Defaults to the global policy.
 
     Attributes:
         presets: list of str. All presets that are offered.
@@ -97,6 +98,7 @@ class Regenerator:
         max_seconds: float = 5.0,
         max_side: int = 448,
         max_memory: int | str | None = None,
+        dtype: str | None = None,
     ) -> None:
         check_real(0.1, 3600, max_seconds=max_seconds)
         check_real(16, 8192, max_side=max_side)
@@ -104,6 +106,7 @@ class Regenerator:
         self.max_seconds = max_seconds
         self.max_side = max_side
         self.max_memory = max_memory
+        self.dtype = dtype
         self.generators = bundled_presets("generator")
         self._codecs: dict[str, VideoCodec] = {}
         self._generators: dict[str, VideoGenerator] = {}
@@ -120,7 +123,7 @@ class Regenerator:
                 f"The presets are {', '.join(self.presets)}. Received: preset={preset}"
             )
         if preset not in self._codecs:
-            model = load_model(preset)
+            model = load_model(preset, dtype=self.dtype)
             self._codecs[preset] = VideoCodec(model, max_memory=self.max_memory)
         return self._codecs[preset]
 
@@ -235,8 +238,9 @@ class Regenerator:
                 f"Received: preset={preset}"
             )
         if preset not in self._generators:
-            loaded = VideoGenerator.from_preset(preset, max_memory=self.max_memory)
-            self._generators[preset] = loaded
+            self._generators[preset] = VideoGenerator.from_preset(
+                preset, dtype=self.dtype, max_memory=self.max_memory
+            )
         return self._generators[preset]
 
     def examples(self, preset: str) -> list[str]:

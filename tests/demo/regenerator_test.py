@@ -75,6 +75,8 @@ def test_presets_are_loaded_once_and_only_those_offered(regenerator, preset, tmp
     # What a browser sends must not name files of the server.
     with pytest.raises(ValueError, match="The presets are .*Received: preset="):
         regenerator.codec(str(tmp_path))
+    half = Regenerator([preset], dtype="mixed_bfloat16").codec(preset).model
+    assert half.decoder.compute_dtype == "bfloat16"
     with pytest.raises(ValueError, match="nowhere"):
         Regenerator(["nowhere"])
     with pytest.raises(ValueError, match="max_seconds.*Received: "):
