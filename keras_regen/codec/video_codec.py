@@ -75,6 +75,7 @@ class VideoCodec:
             into `max_memory`, up to four chunks.
 
     Raises:
+        TypeError: if the model is the name or the path of one.
         ValueError: if an argument is not as above.
 
     Example:
@@ -98,6 +99,11 @@ class VideoCodec:
         max_memory: str | float | None = None,
         batch_size: int | None = None,
     ) -> None:
+        if isinstance(model, str | pathlib.Path):
+            raise TypeError(
+                "A codec is made of a model: `VideoCodec(Regen.from_preset(name))`. "
+                f"Received: model={str(model)!r}"
+            )
         if tile_size is not None and (tile_size < _MIN_TILE or tile_size % PATCH):
             raise ValueError(
                 f"`tile_size` must be a multiple of {PATCH} pixels, at least "

@@ -48,6 +48,11 @@ def test_repr(regen):
     )
 
 
+def test_a_name_is_not_a_model():
+    with pytest.raises(TypeError, match="from_preset.*Received: model='regen_small"):
+        VideoCodec("regen_small_8x8x8")
+
+
 # Options and sizes on which the result must not depend.
 anything = dict(
     num_frames=st.integers(1, 40),
