@@ -22,10 +22,11 @@ _FREEING_SHARE = 0.03
 
 
 class CompiledModel:
-    """Calls a model on NumPy arrays.
+    """Calls a model on NumPy arrays. Several threads may call at once.
 
-    Keras compiles the call on JAX and TensorFlow. On PyTorch with CUDA it is launched
-    by `GraphedModel`, and on PyTorch with a CPU it is a plain call.
+    The call is compiled on JAX and TensorFlow, and again when layers replace their
+    variables, as for LoRA and quantisation. On PyTorch with CUDA it is launched by
+    `GraphedModel`, and on PyTorch with a CPU it is a plain call.
 
     Args:
         model: a `keras.Model` as for `GraphedModel`.
@@ -41,6 +42,12 @@ class CompiledModel:
         self._model = model
         self._constants = constants
         self._graphed = GraphedModel(model)
+        # Those that the model had when TensorFlow compiled the call.
+        self._variables: list[keras.Variable] = []
+        if keras.backend.backend() == "jax":
+            import jax
+
+            self._compiled = jax.jit(self._call_with)
 
     def __call__(self, inputs: Mapping[str, np.ndarray]) -> Any:
         """Calls the model.
@@ -51,15 +58,37 @@ class CompiledModel:
         Returns:
             What the model returns, with NumPy arrays in place of tensors.
         """
-        if not uses_cuda():
-            results = self._model.predict_on_batch(
-                {name: to_device(array) for name, array in inputs.items()}
-            )
-            if keras.backend.backend() == "torch":
-                self._free_tensors()
-            return results
-        constants = {x: int(inputs[x][0]) for x in self._constants if x in inputs}
-        return self._graphed({**inputs, **constants})
+        if uses_cuda():
+            constants = {x: int(inputs[x][0]) for x in self._constants if x in inputs}
+            return self._graphed({**inputs, **constants})
+        tensors = {name: to_device(array) for name, array in inputs.items()}
+        backend = keras.backend.backend()
+        if backend == "jax":
+            # Keras's `predict_on_batch` donates the weights, which other threads use.
+            values = [variable.value for variable in self._model.variables]
+            return keras.tree.map_structure(np.array, self._compiled(values, tensors))
+        if backend == "tensorflow":
+            self._forget_old_variables()
+        results = self._model.predict_on_batch(tensors)
+        if backend == "torch":
+            self._free_tensors()
+        return results
+
+    def _call_with(self, values, inputs):
+        """Calls the model with values in place of those of its variables."""
+        mapping = zip(self._model.variables, values, strict=True)
+        with keras.StatelessScope(state_mapping=mapping):
+            return self._model.call(inputs)
+
+    def _forget_old_variables(self):
+        """Has the call compiled again if the model has other variables than before.
+
+        A function of TensorFlow keeps those that it was traced with.
+        """
+        variables = self._model.variables
+        if [*map(id, variables)] != [*map(id, self._variables)]:
+            self._model.make_predict_function(force=True)
+            self._variables = variables
 
     def _free_tensors(self):
         """Frees what `keras.tree` leaves on PyTorch: cycles that hold layers' inputs.

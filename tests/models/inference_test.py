@@ -1,3 +1,4 @@
+import concurrent.futures
 import functools
 
 import keras
@@ -7,6 +8,8 @@ from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.layers import PatchEmbedding
+from keras_regen.models.compiled_model import CompiledModel
+from keras_regen.models.inference import Inference
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
 
@@ -56,17 +59,17 @@ def test_another_place_on_the_canvas_traces_nothing(traces):
 def test_what_crosses(monkeypatch):
     """uint8 in and out, and no latents between encoder and decoder."""
     crossed, regen = [], awaken(make_regen())
-    predict = keras.Model.predict_on_batch
+    call = CompiledModel.__call__
 
     def counted(self, inputs):
-        outputs = predict(self, inputs)
+        outputs = call(self, inputs)
         arrays = keras.tree.flatten((inputs, outputs))
         crossed.extend(
             (x.shape, keras.backend.standardize_dtype(x.dtype)) for x in arrays
         )
         return outputs
 
-    monkeypatch.setattr(keras.Model, "predict_on_batch", counted)
+    monkeypatch.setattr(CompiledModel, "__call__", counted)
     video = np.zeros((1, 5, 16, 24, 3), "uint8")
     assert regen.reconstruct(video).dtype == "uint8"
     large = [(tuple(shape), dtype) for shape, dtype in crossed if len(shape) == 5]
@@ -110,6 +113,42 @@ def test_weights_that_change_are_the_ones_that_decode():
     for weight in regen.decoder.trainable_variables:
         weight.assign(weight + 0.1)
     assert np.any(regen.decode(latents) != before)
+
+
+@pytest.mark.parametrize("change", ["LoRA", "quantization"])
+def test_variables_that_are_replaced_are_the_ones_that_decode(change):
+    regen = awaken(make_regen())
+    latents = random(1, 2, 2, 3, 8)
+    before = regen.decode(latents)
+    layer = regen.decoder.get_layer("block_0").mlp_output
+    if change == "LoRA":
+        layer.enable_lora(2)
+        layer.lora_kernel_b.assign(random(*layer.lora_kernel_b.shape))
+    else:
+        layer.quantize("int8")
+    after = regen.decode(latents)
+    assert np.any(after != before)
+    another = Inference(regen.encoder, regen.decoder, regen._decode_tensors)
+    regen._inference = another
+    np.testing.assert_array_equal(regen.decode(latents), after)
+
+
+def test_threads_share_the_networks():
+    regen = awaken(make_regen())
+    video = np.random.default_rng(0).integers(0, 256, (1, 5, 16, 24, 3), "uint8")
+    calls = [
+        functools.partial(regen.encode, video),
+        functools.partial(regen.decode, random(1, 2, 2, 3, 8)),
+        functools.partial(regen.reconstruct, video),
+        # Compiled by several threads at once.
+        functools.partial(regen.decode, random(1, 2, 1, 2, 8)),
+    ]
+    expected = [call() for call in calls[:3]]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda i: calls[i % 4](), range(80)))
+    expected.append(calls[3]())
+    for i, result in enumerate(results):
+        np.testing.assert_array_equal(result, expected[i % 4])
 
 
 def test_it_adds_nothing_to_what_is_saved():
