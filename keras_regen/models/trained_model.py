@@ -62,6 +62,14 @@ class TrainedModel(keras.Model):
         return sum(self._aggregate_additional_loss(term) for term in terms)
 
     def get_config(self) -> dict[str, Any]:
+        for layer in self._flatten_layers():
+            if layer.quantization_mode is not None:
+                raise ValueError(
+                    "A quantized model cannot be saved, since its configuration does "
+                    "not tell which layers are: save it before, or give "
+                    '`save_to_preset` dtype="int8". '
+                    f"Received: {layer.path} in {layer.quantization_mode}"
+                )
         serialize = keras.saving.serialize_keras_object
         arguments = signature_config(self)
         return {

@@ -270,6 +270,13 @@ class TestConfig:
         assert int(loaded.optimizer.iterations) == 1
         loaded.fit(moving_squares(4), batch_size=4, verbose=0)
 
+    def test_a_quantized_model_is_not_saved(self, regen, tmp_path):
+        regen.decoder.get_layer("block_0").mlp_output.quantize("int8")
+        with pytest.raises(ValueError, match="quantized.*mlp_output in int8"):
+            regen.save(tmp_path / "regen.keras")
+        with pytest.raises(ValueError, match='dtype="int8"'):
+            regen.save_to_preset(tmp_path / "preset")
+
     def test_weights_file(self, regen, tmp_path):
         awaken(regen)
         regen.save_weights(tmp_path / "regen.weights.h5")
