@@ -102,6 +102,8 @@ class Arena:
             found, outcome = self._judged(attempt)
             status = outcome.status
             if attempt.kill and not found:
+                # Images that were complete before the signal are not replaced.
+                shutil.rmtree("images", ignore_errors=True)
                 again = dataclasses.replace(attempt, kill=None, expected=(DONE,))
                 found, _ = self._judged(again)
                 found = [f"in the second run: {violation}" for violation in found]

@@ -260,8 +260,9 @@ def special_files(toys, rng):
         label,
         arguments,
         names=(str(path),),
-        # A dataset makes its directory before it reads the videos.
-        remains=("z",),
+        # A dataset makes its directory before it reads the videos, and an evaluation
+        # writes its report where there is nothing to score.
+        remains=("z", "e.json", "e.parts"),
         warns="--dataset" in arguments,
         outputs=("e.json", "e.parts"),
         expected=(DONE, REFUSED) if reported else (REFUSED,),
