@@ -13,8 +13,17 @@ def sampling_of(
     noise_scale: float,
     schedule: ScheduleName,
 ) -> Sampling:
-    """Returns the `Sampling` of latents: noise belongs to steps of its own."""
+    """Returns the `Sampling` of latents: noise belongs to steps of its own.
+
+    Raises:
+        ValueError: if noise of the latents would have to be scaled.
+    """
     noise = latents.noise
+    if noise is not None and noise_scale != 1:
+        raise ValueError(
+            "Latents with noise start from it as it is: `noise_scale` must be 1. "
+            f"Received: noise_scale={noise_scale}"
+        )
     if num_steps is None:
         num_steps = 1 if noise is None else noise.num_steps
     schedule = schedule if noise is None else noise.schedule

@@ -170,13 +170,10 @@ class VideoCodec:
             ValueError: if the video is not as above, or a file cannot be read or
                 written.
         """
+        LatentsWriter.check_dtype(dtype)
         with open_frames(video, fps) as frames:
             pieces = counted(self._encoded(frames), progress, frames, len)
-            if output is None:
-                return Latents.join(pieces)
-            with LatentsWriter(output, dtype) as writer:
-                write_in_thread(writer.write, pieces, lag=1)
-        return Latents.load(output, lazy=True)
+            return _collected(pieces, output, dtype)
 
     @suggest_arguments
     def encode_stream(
@@ -289,15 +286,12 @@ class VideoCodec:
                 "A model with a conventional decoder has no noise to find. "
                 f"Received: a codec of a {type(self.model).__name__}"
             )
+        LatentsWriter.check_dtype(dtype)
         with open_frames(video, fps) as frames:
             options = num_steps, refinements, schedule
             pieces = self._inverted(frames, latents, np.dtype(dtype), options)
             pieces = counted(pieces, progress, frames, len)
-            if output is None:
-                return Latents.join(pieces)
-            with LatentsWriter(output, dtype) as writer:
-                write_in_thread(writer.write, pieces, lag=1)
-        return Latents.load(output, lazy=True)
+            return _collected(pieces, output, dtype)
 
     def _inverted(self, frames, latents, dtype, options):
         """Yields the `Latents` of each chunk of `Frames`, with noise."""
@@ -396,7 +390,8 @@ class VideoCodec:
             seed: int. Seed of the noise canvas, which latents with noise do not use.
                 Defaults to `0`.
             noise_scale: float. Standard deviation of the noise, 0 or more; 1 is what
-                the model was trained with. Defaults to `1`.
+                the model was trained with, and what latents with noise need. Defaults
+                to `1`.
             progress: callable or None. Called as `progress(done, total)` with numbers
                 of frames; the total is None while it is not known.
             audio_from: path or None. A file, such as the video that was encoded, of
@@ -622,6 +617,15 @@ class VideoCodec:
                     f"they were encoded with the preset {latents.preset}. "
                     f"Received: {name}={value}"
                 )
+
+
+def _collected(pieces, output, dtype):
+    """Returns consecutive `Latents` as one: in memory, or in a file."""
+    if output is None:
+        return Latents.join(pieces)
+    with LatentsWriter(output, dtype) as writer:
+        write_in_thread(writer.write, pieces, lag=1)
+    return Latents.load(output, lazy=True)
 
 
 def _sound(path, latents, speed, times):

@@ -57,10 +57,7 @@ class LatentsWriter:
     def __init__(
         self, path: StrPath, dtype: Literal["float16", "float32"] = "float16"
     ) -> None:
-        if dtype not in ("float16", "float32"):
-            raise ValueError(
-                f'`dtype` must be "float16" or "float32". Received: dtype={dtype!r}'
-            )
+        self.check_dtype(dtype)
         self._dtype = dtype
         self._output = _open_output(path)
         try:
@@ -77,6 +74,14 @@ class LatentsWriter:
     def check(path: StrPath) -> None:
         """Raises ValueError unless latents can be written to a path; leaves it."""
         _open_output(path).discard()
+
+    @staticmethod
+    def check_dtype(dtype: str) -> None:
+        """Raises ValueError unless values can be stored as a dtype."""
+        if dtype not in ("float16", "float32"):
+            raise ValueError(
+                f'`dtype` must be "float16" or "float32". Received: dtype={dtype!r}'
+            )
 
     def write(self, piece: "Latents") -> None:
         """Appends `Latents` that start where the last piece ended.

@@ -115,6 +115,16 @@ class TestWhatIsRefused:
         with pytest.raises(ValueError, match="must have noise, or none"):
             codec.decode(pieces)
 
+    def test_other_dtypes(self):
+        codec = VideoCodec(RampModel(K))
+        for method in (codec.encode, codec.invert):
+            with pytest.raises(ValueError, match="Received: dtype='int8'"):
+                method(noisy_video(9), dtype="int8")
+
+    def test_a_scale_of_noise_that_is_found(self, latents):
+        with pytest.raises(ValueError, match="must be 1. Received: noise_scale=0.5"):
+            VideoCodec(RampModel(K)).decode(latents, noise_scale=0.5)
+
     def test_a_model_without_noise(self):
         model = types.SimpleNamespace(is_generative=False, temporal_compression=K)
         with pytest.raises(ValueError, match="no noise to find"):
