@@ -17,6 +17,10 @@ from typing import Any, ParamSpec, TypeVar
 MAX_DEPTH = 64
 MAX_TEXT_BYTES = 2**26
 LARGEST = sys.float_info.max
+# The state of Keras's random generators is 32 bits wide.
+MAX_SEED = 2**32 - 1
+# Calls of a model for one sample that nobody means to ask for.
+MAX_STEPS = 10**4
 # What is called so elsewhere.
 _OTHER_NAMES = {"k": "temporal_compression"}
 

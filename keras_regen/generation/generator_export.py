@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import keras
 
 from keras_regen.atomic_output import AtomicOutput
-from keras_regen.checks import check_flags, check_real, check_whole
+from keras_regen.checks import MAX_STEPS, check_flags, check_real, check_whole
 from keras_regen.codec import VideoCodec
 from keras_regen.export import (
     answer_request,
@@ -17,7 +17,6 @@ from keras_regen.export import (
     save_generator,
 )
 from keras_regen.generation.generator_functions import GeneratorFunctions
-from keras_regen.generation.latent_diffusion import MAX_STEPS
 from keras_regen.models import load_model
 from keras_regen.types import StrPath
 

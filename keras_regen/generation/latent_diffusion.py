@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
-from keras_regen.checks import check_real, check_whole
+from keras_regen.checks import MAX_SEED, MAX_STEPS, check_real, check_whole
 from keras_regen.generation.conditions import (
     check_labels,
     checked_conditions,
@@ -29,8 +29,6 @@ from keras_regen.types import Tensor
 
 # Seed of the noise in `evaluate`, fixed so that it repeats.
 EVALUATION_SEED = 2111
-MAX_SEED = 2**32 - 1
-MAX_STEPS = 10_000
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -105,6 +103,11 @@ class LatentDiffusion(TrainedModel):
         self.autocast = False
         check_whole(1, 64, temporal_compression=temporal_compression)
         check_real(0, 1, drop_condition=drop_condition, given_share=given_share)
+        if drop_condition == 1:
+            raise ValueError(
+                "`drop_condition` must be less than 1, or no condition is learnt. "
+                f"Received: drop_condition={drop_condition}"
+            )
         check_whole(0, MAX_SEED, seed=seed)
         self.transformer = transformer
         self.temporal_compression = temporal_compression

@@ -35,7 +35,12 @@ def chunk_array(value: ArrayLike, name: str) -> np.ndarray:
             "`keras_regen.VideoCodec(model)`, which has the same methods. "
             f"Received: {name}={value!r:.200}"
         )
-    return np.asarray(value)
+    if ops.is_tensor(value):
+        # Unlike NumPy, it takes PyTorch's bfloat16 and tensors with a gradient.
+        value = ops.convert_to_numpy(value)
+    array = np.asarray(value)
+    # NumPy does not count bfloat16 as floating.
+    return array.astype("float32") if array.dtype == "bfloat16" else array
 
 
 def check_chunk(video: Tensor, temporal_compression: int, values: bool = True) -> None:
@@ -56,7 +61,11 @@ def check_chunk(video: Tensor, temporal_compression: int, values: bool = True) -
             "A video must have shape (B, T, H, W, 3): batch, frames, height, width, "
             f"RGB. Received: video.shape={shape}"
         )
-    _, frames, height, width, _ = shape
+    batch, frames, height, width, _ = shape
+    if batch == 0:
+        raise ValueError(
+            f"There must be at least one video. Received: video.shape={shape}"
+        )
     if frames not in (None, 1, temporal_compression + 1):
         raise ValueError(
             f"With k={temporal_compression} a chunk has k + 1 = "

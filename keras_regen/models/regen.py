@@ -9,8 +9,14 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_regen import diffusion
-from keras_regen.checks import check_whole, suggest_arguments
+from keras_regen.checks import (
+    MAX_SEED,
+    MAX_STEPS,
+    check_whole,
+    suggest_arguments,
+)
 from keras_regen.models.architectures import Architecture, architecture
+from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.dit_decoder import Conditioning, DiTDecoder
 from keras_regen.models.inference import generate, invert
 from keras_regen.models.input_checks import (
@@ -29,10 +35,6 @@ from keras_regen.types import StrPath, Tensor
 
 # Seed of the noise in `evaluate`, fixed so that it repeats.
 EVALUATION_SEED = 2503
-# Calls of the decoder that nobody means to ask for.
-MAX_STEPS = 10**4
-# The state of Keras's random generators is 32 bits wide.
-MAX_SEED = 2**32 - 1
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -92,6 +94,12 @@ class Regen(VideoAutoencoder):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
+        if isinstance(decoder, ConvDecoder):
+            raise ValueError(
+                "A `Regen` needs a decoder of noise, such as a `DiTDecoder`; "
+                "`ConvAutoencoder` has a `ConvDecoder`. "
+                f"Received: decoder={decoder!r:.200}"
+            )
         super().__init__(encoder, decoder, **kwargs)
         self.diffusion_path = diffusion.get(diffusion.Path, diffusion_path)
         self.prediction = diffusion.get(diffusion.Prediction, prediction)
@@ -403,7 +411,9 @@ class Regen(VideoAutoencoder):
             float32 NumPy array of shape `(len(timesteps), B)`.
         """
         latents = self.encode(video)
-        target = ops.convert_to_tensor(to_unit_range(np.asarray(video)), "float32")
+        target = ops.convert_to_tensor(
+            to_unit_range(chunk_array(video, "video")), "float32"
+        )
         batch, frames, height, width, _ = target.shape
         times = np.arange(frames, dtype="float32")
         noise = diffusion.noise_canvas(seed, times, (0, height), (0, width))

@@ -204,8 +204,8 @@ class VideoAutoencoder(TrainedModel):
             num_steps: int or None. Sampling steps. Defaults to `1`, or with `noise` to
                 the 20 that `invert` takes.
             seed: int. Seed of the noise canvas. Defaults to `0`.
-            noise_scale: float. Standard deviation of the noise, 0 or more; the model
-                was trained with 1. Defaults to `1`.
+            noise_scale: float. Standard deviation of the noise of the canvas, 0 or
+                more; the model was trained with 1. Defaults to `1`.
             origin: tuple of int `(frame, row, column)`. Where the chunk begins in the
                 whole video, and so on the noise canvas; in frames and pixels. Defaults
                 to `(0, 0, 0)`.
@@ -233,6 +233,11 @@ class VideoAutoencoder(TrainedModel):
             )
         if num_steps is None:
             num_steps = 1 if noise is None else INVERSION_STEPS
+        if noise is not None and noise_scale != 1:
+            raise ValueError(
+                "`noise` is what decoding starts from as it is: `noise_scale` must be "
+                f"1. Received: noise_scale={noise_scale}"
+            )
         sampling = diffusion.Sampling(num_steps, seed, noise_scale, schedule)
         chunk_times = self._decoding_times(latents.shape[1], num_frames, times)
         all_times, area = self._times_and_area(
@@ -310,8 +315,14 @@ class VideoAutoencoder(TrainedModel):
 
     def _times_and_area(self, batch, times, sampling, origin):
         """Returns times and the area of the canvas for a batch of equal chunks."""
+        place = np.asarray(origin)
+        if place.shape != (3,) or not np.issubdtype(place.dtype, np.integer):
+            raise ValueError(
+                "`origin` must be three ints: a frame, a row and a column. "
+                f"Received: origin={origin!r:.200}"
+            )
         times = np.tile(times, (batch, 1))
-        frame, *corner = origin
+        frame, *corner = place
         return times, sampling.area(times + frame, np.tile(corner, (batch, 1)))
 
     def _decoding_times(self, num_latents, num_frames=None, times=None):

@@ -5,7 +5,13 @@ from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.metrics import PSNR
-from keras_regen.models import DiTDecoder, Regen, VideoEncoder, count_parameters
+from keras_regen.models import (
+    ConvAutoencoder,
+    DiTDecoder,
+    Regen,
+    VideoEncoder,
+    count_parameters,
+)
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
 
@@ -223,6 +229,16 @@ class TestInference:
         video = regen.decode(random(1, 2, 1, 1, 8))
         assert video.max() <= 1 and video.min() >= -1
 
+    @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+    def test_tensors_of_the_backend_are_arrays(self, regen, dtype):
+        video = np.zeros((1, 5, 16, 16, 3), "float32")
+        tensor = ops.convert_to_tensor(video, dtype)
+        if keras.backend.backend() == "torch":
+            tensor.requires_grad_()
+        np.testing.assert_array_equal(regen.encode(tensor), regen.encode(video))
+        latents = ops.convert_to_tensor(np.zeros((1, 2, 2, 2, 8)), dtype)
+        assert np.all(np.isfinite(regen.decode(latents)))
+
     def test_times_between_and_beyond(self, regen):
         awaken(regen)
         latents = random(1, 2, 2, 3, 8)
@@ -323,6 +339,7 @@ class TestBadInput:
         [
             (np.zeros((5, 16, 16, 3)), r"shape \(B, T, H, W, 3\).*\(5, 16, 16, 3\)"),
             (np.zeros((1, 5, 16, 16, 4)), r"\(1, 5, 16, 16, 4\)"),
+            (np.zeros((0, 5, 16, 16, 3)), r"at least one video.*\(0, 5, 16, 16, 3\)"),
             (np.zeros((1, 6, 16, 16, 3)), r"k \+ 1 = 5 frames.*Received: 6 frames"),
             (np.zeros((1, 5, 20, 16, 3)), "height must be a multiple of 8.*height=20"),
             (np.zeros((1, 5, 16, 20, 3)), "width must be a multiple of 8.*width=20"),
@@ -359,7 +376,10 @@ class TestBadInput:
             ({"times": []}, "non-empty"),
             ({"times": [np.nan]}, "finite"),
             ({"times": [1e300]}, "finite"),
-            ({"times": [0.0], "origin": (1e300, 0, 0)}, "canvas must be finite"),
+            ({"times": [0.0], "origin": (2**40, 0, 0)}, "canvas must be finite"),
+            ({"origin": (0, 0)}, r"three ints.*origin=\(0, 0\)"),
+            ({"origin": (0.5, 0, 0)}, r"three ints.*origin=\(0.5, 0, 0\)"),
+            ({"noise": np.zeros((1, 5, 8, 8, 3)), "noise_scale": 0.5}, "must be 1"),
             ({"noise_scale": 1e39}, r"noise_scale=1e\+39"),
             ({"num_steps": 1.5}, "num_steps=1.5"),
             ({"seed": -1}, "seed=-1"),
@@ -407,6 +427,8 @@ class TestBadInput:
         decoder = DiTDecoder(8, units=16, depth=1, num_heads=2)
         with pytest.raises(ValueError, match="encoder.temporal_compression=4"):
             Regen(encoder, decoder)
+        with pytest.raises(ValueError, match="decoder of noise.*decoder=<ConvDecoder"):
+            Regen(encoder, ConvAutoencoder.from_architecture("tiny", 4).decoder)
 
     def test_unknown_architecture(self):
         with pytest.raises(ValueError, match="tiny, small, base, paper.*'huge'"):
