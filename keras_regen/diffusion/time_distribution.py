@@ -6,6 +6,7 @@ import math
 import keras
 from keras import ops
 
+from keras_regen.checks import LARGEST, check_real
 from keras_regen.configurable import Configurable
 from keras_regen.types import Tensor
 
@@ -58,7 +59,7 @@ class LogitNormalTimes(TimeDistribution):
         terminal_share: float in [0, 1]. See `TimeDistribution`.
         mean: float. Mean of the normal variable; positive leans to noise. Defaults to
             `0.0`.
-        std: float. Its standard deviation. Defaults to `1.0`.
+        std: float. Its standard deviation, 0 or more. Defaults to `1.0`.
 
     Reference:
         Esser et al. 2024, *Scaling Rectified Flow Transformers for High-Resolution
@@ -69,6 +70,8 @@ class LogitNormalTimes(TimeDistribution):
         self, terminal_share: float = 0.5, mean: float = 0.0, std: float = 1.0
     ) -> None:
         super().__init__(terminal_share)
+        check_real(-LARGEST, LARGEST, mean=mean)
+        check_real(0, LARGEST, std=std)
         self.mean = mean
         self.std = std
 

@@ -103,8 +103,9 @@ def sampling_times(
     prediction: diffusion.Prediction, num_steps: int, time_shift: float
 ) -> np.ndarray:
     """Returns the diffusion times before, between and after the steps."""
-    times = np.linspace(prediction.max_time, 0.0, num_steps + 1)
-    return time_shift * times / (1.0 + (time_shift - 1.0) * times)
+    left = np.linspace(1.0, 0.0, num_steps + 1)
+    # No time is beyond `max_time`, where the sample cannot be solved for.
+    return prediction.max_time * time_shift * left / (1.0 + (time_shift - 1.0) * left)
 
 
 def latent_times(frames: Any, temporal_compression: int) -> Any:

@@ -214,6 +214,9 @@ def test_unknown_names():
         diffusion.SampleWeighting(max_weight=float("nan"))
     with pytest.raises(ValueError, match="terminal_share=1.5"):
         diffusion.UniformTimes(1.5)
+    for std in (-1.0, float("nan")):
+        with pytest.raises(ValueError, match=f"std={std}"):
+            diffusion.LogitNormalTimes(std=std)
     with pytest.raises(ValueError, match="num_steps=0"):
         diffusion.sample(None, np.zeros(1), PATHS[0], PREDICTIONS[0], num_steps=0)
 

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.generation import GivenFrames, LatentDiffusion, LatentTransformer
+from keras_regen.generation.sampling_step import sampling_times
 from tests.generation.conftest import make_generator
 from tests.models.conftest import awaken
 from tests.test_case import random
@@ -210,6 +211,12 @@ class TestGeneration:
         np.testing.assert_allclose(seen, [1, 0.9, 0.75, 0.5], rtol=1e-6)
         assert done == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
+    def test_shifted_times_stay_where_a_prediction_can_be_solved(self):
+        prediction = diffusion.Epsilon()
+        times = sampling_times(prediction, 8, 1000.0)
+        assert times[0] == prediction.max_time and times[-1] == 0
+        assert np.all(np.diff(times) < 0)
+
     @pytest.mark.parametrize(
         "arguments, message",
         [
@@ -279,6 +286,7 @@ def test_a_text():
         ({"mean": np.zeros((2, 7))}, "`mean` must be finite numbers of shape"),
         ({"std": np.zeros((2, 8))}, "`std` must be positive"),
         ({"drop_condition": 2.0}, "`drop_condition` must be"),
+        ({"drop_condition": 1.0}, "less than 1.*drop_condition=1.0"),
         ({"temporal_compression": 0}, "`temporal_compression` must be"),
     ],
 )
