@@ -1,5 +1,6 @@
 """The commands `invert`, `interpolate`, `edit` and `compare`."""
 
+import contextlib
 import fractions
 import itertools
 import pathlib
@@ -29,6 +30,8 @@ from keras_regen.cli.progress import ProgressBar
 from keras_regen.latents import SUFFIXES, Latents, LatentsWriter
 from keras_regen.video import VideoReader, VideoWriter
 
+# The standard deviation, in levels of 255, that is shown as white.
+WHITE_LEVELS = 30
 INVERTED = "A file that `keras-regen invert` wrote, .h5."
 FirstArgument = Annotated[pathlib.Path, typer.Argument(metavar="A", help=INVERTED)]
 SecondArgument = Annotated[
@@ -167,24 +170,40 @@ def compare(
 ) -> None:
     """Show what latents hold and what noise holds.
 
-    From left to right: A, B, A with the noise of B, B with the noise of A, and A with
-    random noise.
+    From left to right: A, B, A with the noise of B, B with the noise of A, A with
+    random noise, and in grey how much each pixel of it depends on the seed: white is a
+    standard deviation of 30 levels of 255.
     """
     paths = [first, second]
     (a, b), console, codec, start = _load(
         paths, output, VideoWriter, preset, max_memory, overwrite
     )
-    from keras_regen.editing import compare as decode_all
+    from keras_regen.editing import compare_stream, spread_stream
 
-    videos = decode_all(codec, a, b)
-    frames = np.concatenate([*videos.values()], axis=2)
-    with VideoWriter(output, a.fps, fractions.Fraction(*a.pixel_aspect)) as writer:
-        for frame, shown in zip(frames, _shown(a), strict=False):
-            writer.write(frame, *shown)
+    count = min(len(a), len(b))
+    compared, seeds = compare_stream(codec, a, b), spread_stream(codec, a[:count])
+    size = a.height, 6 * a.width
+    with (
+        VideoWriter(output, a.fps, fractions.Fraction(*a.pixel_aspect)) as writer,
+        ProgressBar("Comparing", console, count, size=size) as progress,
+        contextlib.closing(compared),
+        contextlib.closing(seeds),
+    ):
+        frames = zip(compared, seeds, _shown(a), strict=False)
+        for done, (videos, deviation, shown) in enumerate(frames, 1):
+            pictures = [*videos.values(), _grey(deviation)]
+            writer.write(np.concatenate(pictures, axis=1), *shown)
+            progress(done, count)
     summary = make_table()
-    summary.add_row("columns", "; ".join(videos))
-    add_end(summary, len(frames), time.perf_counter() - start, output)
+    summary.add_row("columns", "; ".join([*videos, "spread over seeds"]))
+    add_end(summary, count, time.perf_counter() - start, output)
     console.print(summary)
+
+
+def _grey(deviation):
+    """Returns a frame of standard deviations in grey."""
+    values = np.rint(np.clip(255 / WHITE_LEVELS * deviation, 0, 255))
+    return np.repeat(values.astype("uint8")[..., None], 3, axis=-1)
 
 
 def _writer_of(output):

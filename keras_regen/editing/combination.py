@@ -11,7 +11,8 @@ def interpolate(first: Latents, second: Latents, share: float = 0.5) -> Latents:
     """Interpolates between two videos.
 
     Each latent frame, and the noise of each tile of a chunk, is interpolated on the
-    sphere. The result is as long as the shorter of the two.
+    sphere. The result is as long as the shorter of the two. Where the values of one are
+    in a file, those of the result are computed chunk by chunk, when they are used.
 
     Args:
         first: `Latents`, with noise as `VideoCodec.invert` finds it, or without.
@@ -27,10 +28,11 @@ def interpolate(first: Latents, second: Latents, share: float = 0.5) -> Latents:
     if not 0 <= share <= 1:
         raise ValueError(f"`share` must be in [0, 1]. Received: share={share}")
     first, second = fitting(first, second)
-    array = _each(slerp, first.array, second.array, share, axes=1)
+    array = _made(_slerp_each(share, axes=1), first.array, second.array)
     noise = None
     if first.noise is not None and second.noise is not None:
-        values = _each(slerp, first.noise.array, second.noise.array, share, axes=2)
+        arrays = first.noise.array, second.noise.array
+        values = _made(_slerp_each(share, axes=2), *arrays)
         noise = dataclasses.replace(first.noise, array=values)
     return dataclasses.replace(first, array=array, noise=noise)
 
@@ -39,6 +41,8 @@ def combine(
     content: Latents, motion: Latents | None = None, noise: Latents | None = None
 ) -> Latents:
     """Takes the content of one video, the motion of another and the noise of a third.
+
+    Values that are in a file stay there until they are used, as with `interpolate`.
 
     Args:
         content: `Latents`. Their content latents are taken.
@@ -53,8 +57,7 @@ def combine(
         ValueError: if they do not fit, or `noise` has none.
     """
     content, motion = fitting(content, content if motion is None else motion)
-    array = np.asarray(content.array).copy()
-    array[1::2] = np.asarray(motion.array)[1::2]
+    array = _made(_in_turns, content.array, motion.array)
     found: InvertedNoise | None = None
     if noise is not None:
         if noise.noise is None:
@@ -64,21 +67,69 @@ def combine(
             )
         result = dataclasses.replace(content, array=array, noise=None)
         content, noise = fitting(result, noise)
-        array, found = np.asarray(content.array), noise.noise
+        array, found = content.array, noise.noise
     return dataclasses.replace(content, array=array, noise=found)
 
 
-def _each(function, first, second, share, axes):
-    """Applies a function to each item of the leading axes of two arrays."""
-    first, second = np.asarray(first), np.asarray(second)
-    shape = first.shape
-    pairs = zip(
-        first.reshape(-1, *shape[axes:]),
-        second.reshape(-1, *shape[axes:]),
-        strict=True,
-    )
-    results = [function(a, b, share).astype(first.dtype) for a, b in pairs]
-    return np.stack(results).reshape(shape)
+def _slerp_each(share, axes):
+    """Returns a function that interpolates each item of the leading axes."""
+
+    def function(rows, first, second):
+        pairs = zip(
+            first.reshape(-1, *first.shape[axes:]),
+            second.reshape(-1, *first.shape[axes:]),
+            strict=True,
+        )
+        return np.stack([slerp(a, b, share) for a, b in pairs]).reshape(first.shape)
+
+    return function
+
+
+def _in_turns(rows, even, odd):
+    """Takes rows of even number from one array, and of odd number from another."""
+    is_odd = np.array(rows) % 2 == 1
+    return np.where(is_odd[:, None, None, None], odd, even)
+
+
+def _made(function, first, second):
+    """Returns rows made of those of two arrays: later, if one of them is in a file."""
+    made = _Made(function, range(len(first)), first, second)
+    in_memory = isinstance(first, np.ndarray) and isinstance(second, np.ndarray)
+    return np.asarray(made) if in_memory else made
+
+
+class _Made:
+    """Rows made of those of two arrays, when NumPy asks for them.
+
+    A slice is a `_Made` again; any other index makes all rows.
+
+    Args:
+        function: callable `(rows, first, second) -> array`, with the numbers of the
+            rows and their values.
+        rows: range. The numbers of the rows.
+        first: array, of which the result has the dtype.
+        second: array of the same shape.
+    """
+
+    def __init__(self, function, rows, first, second):
+        self._function, self._rows = function, rows
+        self._arrays = first, second
+        self.shape, self.dtype = first.shape, first.dtype
+
+    def __len__(self):
+        return len(self._rows)
+
+    def __getitem__(self, index):
+        if not isinstance(index, slice):
+            return np.asarray(self)[index]
+        arrays = (array[index] for array in self._arrays)
+        return _Made(self._function, self._rows[index], *arrays)
+
+    def __array__(self, dtype=None, copy=None):
+        values = self._function(self._rows, *map(np.asarray, self._arrays))
+        # As they would be stored, also where more digits are asked for.
+        values = values.astype(self.dtype)
+        return values if dtype is None else values.astype(dtype)
 
 
 def fitting(first: Latents, second: Latents) -> tuple[Latents, Latents]:

@@ -1,8 +1,8 @@
 """What the latents of a video hold, and what its noise holds."""
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from keras_regen.latents import Latents
 from keras_regen.pixels import to_uint8
 
 
-def compare(codec: VideoCodec, first: Latents, second: Latents) -> dict[str, Any]:
+def compare(
+    codec: VideoCodec, first: Latents, second: Latents
+) -> dict[str, np.ndarray]:
     """Decodes two videos, and each from its own latents with the other's noise.
 
     Args:
@@ -28,6 +30,29 @@ def compare(codec: VideoCodec, first: Latents, second: Latents) -> dict[str, Any
     Raises:
         ValueError: if they do not fit or have no noise.
     """
+    frames = [*compare_stream(codec, first, second)]
+    return {name: np.stack([frame[name] for frame in frames]) for name in frames[0]}
+
+
+def compare_stream(
+    codec: VideoCodec, first: Latents, second: Latents
+) -> Iterator[dict[str, np.ndarray]]:
+    """Compares two videos frame by frame, in memory that does not grow with them.
+
+    The five videos are decoded together, so they need five times the codec's
+    `max_memory`.
+
+    Args:
+        codec: as for `compare`.
+        first: as for `compare`.
+        second: as for `compare`.
+
+    Yields:
+        Dicts as `compare` returns them, of frames of shape `(H, W, 3)`.
+
+    Raises:
+        ValueError: as `compare`.
+    """
     first, second = fitting(first, second)
     pairs = {
         "first": combine(first, noise=first),
@@ -36,7 +61,8 @@ def compare(codec: VideoCodec, first: Latents, second: Latents) -> dict[str, Any
         "second, noise of first": combine(second, noise=first),
         "first, random noise": combine(first),
     }
-    return {name: to_uint8(codec.decode(z)) for name, z in pairs.items()}
+    for frames in _together(codec.decode_stream(z) for z in pairs.values()):
+        yield dict(zip(pairs, map(to_uint8, frames), strict=True))
 
 
 def spread(
@@ -62,17 +88,46 @@ def spread(
     Raises:
         ValueError: if there are fewer than two seeds.
     """
+    return np.stack([*spread_stream(codec, latents, seeds, num_steps, noise_scale)])
+
+
+def spread_stream(
+    codec: VideoCodec,
+    latents: Latents,
+    seeds: Sequence[int] = (0, 1, 2, 3),
+    num_steps: int = 1,
+    noise_scale: float = 1.0,
+) -> Iterator[np.ndarray]:
+    """Computes `spread` frame by frame, in memory that does not grow with the video.
+
+    Args:
+        codec: as for `spread`.
+        latents: as for `spread`.
+        seeds: as for `spread`.
+        num_steps: as for `spread`.
+        noise_scale: as for `spread`.
+
+    Yields:
+        float32 arrays of shape `(H, W)`.
+
+    Raises:
+        ValueError: as `spread`.
+    """
     if len(seeds) < 2:
         raise ValueError(f"There must be two seeds or more. Received: seeds={seeds}")
     latents = dataclasses.replace(latents, noise=None, dtype="float32")
-    # One video at a time: Welford's mean and sum of squares.
-    mean = squares = np.zeros(())
-    for count, seed in enumerate(seeds, 1):
-        video = codec.decode(
+    for frames in _together(
+        codec.decode_stream(
             latents, num_steps=num_steps, seed=seed, noise_scale=noise_scale
-        ).astype("float64")
-        change = video - mean
-        mean = mean + change / count
-        squares = squares + change * (video - mean)
-    variance = squares / (len(seeds) - 1)
-    return (127.5 * np.sqrt(variance.mean(axis=-1))).astype("float32")
+        )
+        for seed in seeds
+    ):
+        variance = np.var(np.stack(frames), axis=0, ddof=1, dtype="float64")
+        yield (127.5 * np.sqrt(variance.mean(axis=-1))).astype("float32")
+
+
+def _together(streams):
+    """Yields tuples of a frame of each stream, and closes the streams."""
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(contextlib.closing(x)) for x in streams]
+        yield from zip(*streams, strict=True)

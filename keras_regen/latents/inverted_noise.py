@@ -104,17 +104,13 @@ class InvertedNoise:
         Raises:
             ValueError: if it is not finite in `dtype`, or the file has another's.
         """
-        with np.errstate(over="ignore"):
-            values = np.asarray(self.array).astype(dtype)
-        if not np.all(np.isfinite(values)):
-            raise ValueError(f"A value of the noise is not finite as {dtype}")
         header = json.dumps(self.header, sort_keys=True)
         if NOISE not in file:
             file.create_dataset(
                 NOISE,
-                shape=(0, *values.shape[1:]),
-                maxshape=(None, *values.shape[1:]),
-                chunks=(1, 1, *values.shape[2:]),
+                shape=(0, *self.array.shape[1:]),
+                maxshape=(None, *self.array.shape[1:]),
+                chunks=(1, 1, *self.array.shape[2:]),
                 dtype=dtype,
                 compression="gzip",
                 compression_opts=1,
@@ -126,8 +122,13 @@ class InvertedNoise:
                 f"All pieces must have noise of {dataset.attrs['header']}. "
                 f"Received: {header}"
             )
-        dataset.resize(len(dataset) + len(values), axis=0)
-        dataset[-len(values) :] = values
+        for i in range(len(self.array)):
+            with np.errstate(over="ignore"):
+                values = np.asarray(self.array[i : i + 1]).astype(dtype)
+            if not np.all(np.isfinite(values)):
+                raise ValueError(f"A value of the noise is not finite as {dtype}")
+            dataset.resize(len(dataset) + 1, axis=0)
+            dataset[-1:] = values
 
     @classmethod
     def stored_in(cls, file: h5py.File, wrap: Any) -> "InvertedNoise | None":

@@ -48,7 +48,7 @@ def test_invert_and_edit(run, preset, inverted, tmp_path):
     np.testing.assert_array_equal(np.load("r.npy"), expected)
     status, stdout, _ = run("compare", *inverted, "-o", "c.npy")
     assert status == 0 and "first, noise of second" in stdout
-    assert np.load("c.npy").shape == (FRAMES, HEIGHT, 5 * WIDTH, 3)
+    assert np.load("c.npy").shape == (FRAMES, HEIGHT, 6 * WIDTH, 3)
     # Pixels keep their shape, and frames their times.
     times = np.cumsum([0, 40, 30, 35, 90, 33, 34, 200]) / 1000
     wide = dataclasses.replace(first, pixel_aspect=(4, 3), times=times)

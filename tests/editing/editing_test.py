@@ -7,6 +7,7 @@ import pytest
 
 from keras_regen.codec import VideoCodec
 from keras_regen.editing import combine, compare, interpolate, spread
+from keras_regen.latents import Latents
 from keras_regen.pixels import to_uint8
 from tests.codec.ramps import RampModel
 
@@ -49,6 +50,33 @@ def test_each_part_comes_from_its_video(videos):
     assert combine(first, second).noise is None
 
 
+def test_videos_in_files_are_read_chunk_by_chunk(codec, videos, tmp_path, monkeypatch):
+    paths = [tmp_path / f"{i}.h5" for i in range(2)]
+    for video, path in zip(videos, paths, strict=True):
+        video.save(path, dtype="float32")
+    first, second = (Latents.load(path, lazy=True) for path in paths)
+    reads = []
+    read = type(first.array).__array__
+
+    def counted(stored, *args, **kwargs):
+        reads.append(len(stored) * np.prod(stored.shape[1:]))
+        return read(stored, *args, **kwargs)
+
+    monkeypatch.setattr(type(first.array), "__array__", counted)
+    for mix in (interpolate, lambda a, b: combine(a, b, noise=b)):
+        mixed, expected = mix(first, second), mix(*videos)
+        assert not reads
+        mixed.save(tmp_path / "mixed.h5", dtype="float32")
+        decoded = codec.decode(mixed)
+        # Of the values of the latents, two rows a chunk, and of the noise, one.
+        assert max(reads) == np.prod(first.noise.array.shape[1:])
+        np.testing.assert_array_equal(decoded, codec.decode(expected))
+        stored = Latents.load(tmp_path / "mixed.h5")
+        np.testing.assert_array_equal(stored.array, expected.array)
+        np.testing.assert_array_equal(stored.noise.array, expected.noise.array)
+        reads.clear()
+
+
 def test_comparison(codec, videos):
     first, second = videos
     compared = compare(codec, first, second)
@@ -68,12 +96,12 @@ def test_comparison(codec, videos):
 def test_spread_over_seeds(codec, videos):
     made = []
 
-    def decode(latents, seed, num_steps, noise_scale):
+    def decode_stream(latents, seed, num_steps, noise_scale):
         assert latents.noise is None and latents.dtype == "float32"
         made.append(seed)
-        return np.full((2, 4, 4, 3), seed / 127.5)
+        yield from np.full((2, 4, 4, 3), seed / 127.5)
 
-    codec.decode = decode
+    codec.decode_stream = decode_stream
     found = spread(codec, videos[0], seeds=[1, 3, 8])
     assert found.shape == (2, 4, 4) and made == [1, 3, 8]
     np.testing.assert_allclose(found, np.std([1, 3, 8], ddof=1), rtol=1e-5)
