@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def compare(
 
 def compare_stream(
     codec: VideoCodec, first: Latents, second: Latents
-) -> Iterator[dict[str, np.ndarray]]:
+) -> Generator[dict[str, np.ndarray], None, None]:
     """Compares two videos frame by frame, in memory that does not grow with them.
 
     The five videos are decoded together, so they need five times the codec's
@@ -97,8 +97,10 @@ def spread_stream(
     seeds: Sequence[int] = (0, 1, 2, 3),
     num_steps: int = 1,
     noise_scale: float = 1.0,
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     """Computes `spread` frame by frame, in memory that does not grow with the video.
+
+    The seeds are decoded together, each with the codec's `max_memory`.
 
     Args:
         codec: as for `spread`.

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_regen.codec import VideoCodec
-from keras_regen.editing import combine, interpolate
+from keras_regen.editing import combine, interpolate, spread
 from keras_regen.latents import Latents
 from keras_regen.models import Regen
 from keras_regen.video import VideoReader
@@ -48,7 +48,12 @@ def test_invert_and_edit(run, preset, inverted, tmp_path):
     np.testing.assert_array_equal(np.load("r.npy"), expected)
     status, stdout, _ = run("compare", *inverted, "-o", "c.npy")
     assert status == 0 and "first, noise of second" in stdout
-    assert np.load("c.npy").shape == (FRAMES, HEIGHT, 6 * WIDTH, 3)
+    compared = np.load("c.npy")
+    assert compared.shape == (FRAMES, HEIGHT, 6 * WIDTH, 3)
+    # White is 30 levels.
+    grey = np.minimum(255 / 30 * spread(codec, first), 255)
+    np.testing.assert_allclose(compared[:, :, 5 * WIDTH :, 1], grey, atol=0.51)
+    assert np.any(grey > 1)
     # Pixels keep their shape, and frames their times.
     times = np.cumsum([0, 40, 30, 35, 90, 33, 34, 200]) / 1000
     wide = dataclasses.replace(first, pixel_aspect=(4, 3), times=times)
