@@ -21,6 +21,17 @@ from tools.common import PRESET, log, validation_clips
 
 FOLDER = pathlib.Path(__file__).parents[1] / "docs" / "figures"
 CLIPS = ("seq_akiyo", "seq_foreman")
+# Stills of these are given the motion of the clip; the figure shows the first.
+MOVING = (
+    "seq_foreman",
+    "seq_akiyo",
+    "seq_bus",
+    "seq_husky",
+    "seq_stefan",
+    "seq_flower",
+)
+# Red, green and blue become these colours.
+COLOURS = np.array([[0.3, 0.2, 0.6], [0.5, 0.6, 0.3], [0.2, 0.2, 0.1]])
 # Side of a picture in a figure, and rows for its name, in pixels.
 PICTURE, LABEL = 160, 22
 FRAME = 4
@@ -88,6 +99,28 @@ def draw_motion(path, codec, content, motion):
     draw(path, rows, names)
 
 
+def draw_animated_still(path, codec, videos):
+    """Draws a recoloured frame that is given the motion of its video."""
+    for name, video in videos.items():
+        recoloured = np.rint(np.clip(video @ COLOURS, 0, 255)).astype("uint8")
+        still = codec.encode(np.repeat(recoloured[:1], len(video), axis=0))
+        motion = codec.encode(video)
+        decoded = {
+            "a still": codec.decode(still),
+            "the motion": codec.decode(motion),
+            "both": codec.decode(combine(still, motion=motion)),
+            "its own motion": codec.decode(codec.encode(recoloured)),
+        }
+        for kind, frames in decoded.items():
+            if kind != "the motion":
+                score = psnr(recoloured[1:], frames[1:]).mean()
+                log("animated still", name, kind, score)
+        if path is not None:
+            rows = [[v[i] for v in decoded.values()] for i in (0, 8)]
+            draw(path, rows, [*decoded])
+            path = None
+
+
 def draw_slow_motion(path, codec, video):
     """Draws a frame that was left out, as it was and as two decodings have it."""
     latents = codec.invert(video[:17:2], **STEPS)
@@ -118,6 +151,8 @@ def main():
     clips = validation_clips(args.data)
     codec = VideoCodec(load_model(PRESET), blend_frames=0)
     videos = [clips[name][:18] for name in CLIPS]
+    moving = {name: clips[name][:9] for name in MOVING}
+    draw_animated_still(args.folder / "editing_animated.webp", codec, moving)
     draw_slow_motion(args.folder / "editing_slow.webp", codec, videos[1])
     inverted = [codec.invert(video[:9], **STEPS) for video in videos]
     for name, video, latents in zip(CLIPS, videos, inverted, strict=True):
