@@ -23,6 +23,8 @@ from keras_regen.cli.options import (
     MaxMemoryOption,
     OverwriteOption,
     PresetOption,
+    Schedule,
+    ScheduleOption,
     check_output,
     check_preset,
 )
@@ -76,6 +78,7 @@ def invert(
     refinements: Annotated[
         int, typer.Option(min=0, help="Iterations to make each step exact.")
     ] = 2,
+    schedule: ScheduleOption = Schedule.log_snr,
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -100,6 +103,7 @@ def invert(
                 output=output,
                 num_steps=steps,
                 refinements=refinements,
+                schedule=str(schedule),
                 progress=bar,
             )
     summary = make_table()

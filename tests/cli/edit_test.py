@@ -21,8 +21,9 @@ def inverted(run, preset, tmp_path):
     for seed in range(2):
         video = np.random.default_rng(seed).integers(0, 256, SHAPE).astype("uint8")
         np.save(tmp_path / f"{seed}.npy", video)
-        options = ("--steps", 2, "--refinements", 1, "--preset", preset)
-        status, stdout, _ = run("invert", f"{seed}.npy", *options)
+        options = ("--steps", 2, "--refinements", 1, "--schedule", "uniform")
+        words = ("invert", f"{seed}.npy", "--preset", preset, *options)
+        status, stdout, _ = run(*words)
         assert status == 0 and "4 of the decoder for a chunk" in stdout
         paths.append(tmp_path / f"{seed}.h5")
     return paths
@@ -31,6 +32,7 @@ def inverted(run, preset, tmp_path):
 def test_invert_and_edit(run, preset, inverted, tmp_path):
     first, second = (Latents.load(path) for path in inverted)
     assert first.noise.num_steps == 2 and first.num_frames == FRAMES
+    assert first.noise.schedule == "uniform"
     codec = VideoCodec(Regen.from_preset(preset))
     assert run("interpolate", *inverted, "-o", "mix.npy", "--share", 0.25)[0] == 0
     expected = codec.decode(interpolate(first, second, 0.25))
