@@ -1,4 +1,7 @@
-"""Compare the bundled preset with classical codecs of the same size."""
+"""Compare the bundled preset with classical codecs of the same size.
+
+The plot needs matplotlib: `pip install matplotlib`.
+"""
 
 from keras_regen.evaluation import (
     Evaluation,
