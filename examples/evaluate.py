@@ -1,6 +1,6 @@
 """Compare the bundled preset with classical codecs of the same size.
 
-The plot needs matplotlib: `pip install matplotlib`.
+The plot needs matplotlib: `pip install keras-regen[train]`.
 """
 
 from keras_regen.evaluation import (
