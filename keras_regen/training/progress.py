@@ -99,6 +99,10 @@ class Progress(keras.callbacks.Callback):
         self._print(logs)
 
     def on_train_end(self, logs: Any = None) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Ends the bar, also where the training raised."""
         self._bar.stop()
 
     def _samples_per_second(self, now):

@@ -78,16 +78,23 @@ class Run(abc.ABC):
         data = self.training_data()
         data.epoch = done
         if done < self.config.epochs and self._elapsed(checkpoint) < self._seconds:
-            model.fit(
-                data,
-                epochs=self.config.epochs,
-                initial_epoch=done,
-                callbacks=self._callbacks(model, checkpoint),
-                # The data are random already, and in this order they are the same in
-                # every run.
-                shuffle=False,
-                verbose=0,
-            )
+            callbacks = self._callbacks(model, checkpoint)
+            try:
+                model.fit(
+                    data,
+                    epochs=self.config.epochs,
+                    initial_epoch=done,
+                    callbacks=callbacks,
+                    # The data are random already, and in this order they are the same
+                    # in every run.
+                    shuffle=False,
+                    verbose=0,
+                )
+            finally:
+                # Keras does not end a training that raises.
+                for callback in callbacks:
+                    if isinstance(callback, Progress):
+                        callback.stop()
         else:
             assign_averages(model)
         if distribution.is_chief():

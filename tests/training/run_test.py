@@ -15,6 +15,7 @@ import keras_regen
 from keras_regen import ConvAutoencoder, Regen
 from keras_regen.models import load_model, preset_metadata
 from keras_regen.training import TrainingConfig, train
+from keras_regen.training.progress import Progress
 from keras_regen.video import VideoReader
 
 SETTINGS = dict(
@@ -105,6 +106,15 @@ def test_missing_extras(folder, tmp_path, monkeypatch):
     with pytest.raises(ImportError, match=r"no_such_thing: pip .*keras-regen\[train\]"):
         train(config(folder), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_that_fails_ends_its_progress_bar(folder, tmp_path, monkeypatch):
+    stopped = []
+    monkeypatch.setattr(Progress, "stop", lambda self: stopped.append(self))
+    monkeypatch.setattr(Progress, "on_epoch_begin", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        train(config(folder, **ONE_SHAPE, samples=0), tmp_path / "run")
+    assert len(stopped) == 1
 
 
 def test_other_settings_are_refused(run, folder):
