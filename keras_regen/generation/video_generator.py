@@ -145,6 +145,9 @@ class VideoGenerator:
     ) -> None:
         """Writes the generator, the name of its codec and the embeddings of its texts.
 
+        A codec that is in no preset, or was trained since it was loaded, has no name:
+        save it to one of its own, and give that to `from_preset`.
+
         Args:
             directory: as for `LatentDiffusion.save_to_preset`.
             metadata: as for `LatentDiffusion.save_to_preset`.

@@ -35,7 +35,8 @@ class TrainedModel(keras.Model):
     the optimiser averages the weights, the averages are the weights after `fit`.
 
     Attributes:
-        preset: str or None. The preset that the model was loaded from.
+        preset: str or None. The preset that the model was loaded from. `fit` sets it to
+            None, since the weights are others then.
     """
 
     # One of `bundled.KINDS`.
@@ -43,6 +44,7 @@ class TrainedModel(keras.Model):
     preset: str | None = None
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        self.preset = None
         history = super().fit(*args, **kwargs)
         # Keras ends a fit by assigning the averages to the weights without copying
         # them, and the next fit on JAX would fail. Callbacks may have changed the

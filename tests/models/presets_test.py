@@ -53,6 +53,14 @@ def preset(regen, tmp_path):
     return tmp_path / "preset"
 
 
+def test_training_leaves_the_preset(preset):
+    regen = Regen.from_preset(preset)
+    assert regen.preset == str(preset)
+    regen.compile(optimizer="sgd")
+    regen.fit(random(2, 5, 16, 16, 3), verbose=0)
+    assert regen.preset is None
+
+
 def test_loading_draws_no_random_kernels(preset, monkeypatch):
     def draw(self, shape, dtype=None):
         raise AssertionError("a kernel was drawn and not read")
