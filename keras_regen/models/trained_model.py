@@ -68,8 +68,8 @@ class TrainedModel(keras.Model):
             if layer.quantization_mode is not None:
                 raise ValueError(
                     "A quantized model cannot be saved, since its configuration does "
-                    "not tell which layers are: save it before, or give "
-                    '`save_to_preset` dtype="int8". '
+                    "not tell which layers are: save it before it is quantized. "
+                    '`save_to_preset(dtype="int8")` stores it as small. '
                     f"Received: {layer.path} in {layer.quantization_mode}"
                 )
         serialize = keras.saving.serialize_keras_object
