@@ -8,6 +8,8 @@ from keras_regen.types import Tensor
 SPATIAL_COMPRESSION = 8
 # The dtypes of frames; floats are in [-1, 1].
 FRAME_DTYPES = ("uint8", "float16", "float32", "float64")
+# The standard deviation, in levels of 255, that is shown as white.
+WHITE_LEVELS = 30
 
 
 def latent_size(height: int, width: int) -> tuple[int, int]:
@@ -55,3 +57,16 @@ def to_unit_range(video: Tensor) -> Tensor:
     if keras.backend.standardize_dtype(video.dtype) != "uint8":
         return video
     return keras.ops.cast(video, "float32") / 127.5 - 1.0
+
+
+def show_deviation(levels: np.ndarray) -> np.ndarray:
+    """Shows the standard deviation of each pixel in grey.
+
+    Args:
+        levels: float array of shape `(H, W)`, in levels of 255. 30 and more are white.
+
+    Returns:
+        uint8 array of shape `(H, W, 3)`.
+    """
+    grey = np.rint(np.clip(255 * levels / WHITE_LEVELS, 0, 255))
+    return np.repeat(grey.astype("uint8")[..., None], 3, axis=-1)

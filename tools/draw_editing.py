@@ -17,6 +17,7 @@ from keras_regen.codec import VideoCodec
 from keras_regen.editing import combine, compare, interpolate, spread
 from keras_regen.metrics import psnr
 from keras_regen.models import load_model
+from keras_regen.pixels import show_deviation
 from tools.common import PRESET, log, validation_clips
 
 FOLDER = pathlib.Path(__file__).parents[1] / "docs" / "figures"
@@ -60,12 +61,6 @@ def _enlarged(picture):
     return np.asarray(image.resize((PICTURE, PICTURE), PIL.Image.LANCZOS))
 
 
-def _grey(values):
-    """Returns the picture of a frame of standard deviations: white is 30 levels."""
-    grey = np.rint(np.clip(255 * values / 30, 0, 255)).astype("uint8")
-    return np.repeat(grey[..., None], 3, axis=-1)
-
-
 def draw_interpolation(path, codec, first, second):
     """Draws two frames of five videos between two."""
     shares = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -87,7 +82,11 @@ def draw_comparison(path, codec, first, second):
     seeds = spread(codec, first)
     log("spread of A over four seeds, levels", seeds.mean())
     pictures = [compared[name][FRAME] for name in names]
-    draw(path, [[*pictures, _grey(seeds[FRAME])]], [*names.values(), "spread of A"])
+    draw(
+        path,
+        [[*pictures, show_deviation(seeds[FRAME])]],
+        [*names.values(), "spread of A"],
+    )
 
 
 def draw_motion(path, codec, content, motion):

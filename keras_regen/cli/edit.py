@@ -28,12 +28,11 @@ from keras_regen.cli.options import (
     check_output,
     check_preset,
 )
-from keras_regen.cli.progress import ProgressBar
+from keras_regen.cli.progress import ProgressBar, tracked
 from keras_regen.latents import SUFFIXES, Latents, LatentsWriter
+from keras_regen.pixels import show_deviation
 from keras_regen.video import VideoReader, VideoWriter
 
-# The standard deviation, in levels of 255, that is shown as white.
-WHITE_LEVELS = 30
 INVERTED = "A file that `keras-regen invert` wrote, .h5."
 FirstArgument = Annotated[pathlib.Path, typer.Argument(metavar="A", help=INVERTED)]
 SecondArgument = Annotated[
@@ -187,27 +186,21 @@ def compare(
     count = min(len(a), len(b))
     compared, seeds = compare_stream(codec, a, b), spread_stream(codec, a[:count])
     size = a.height, 6 * a.width
+    frames = zip(compared, seeds, _shown(a), strict=False)
+    frames = tracked(frames, "Comparing", count, console, size=size)
     with (
         VideoWriter(output, a.fps, fractions.Fraction(*a.pixel_aspect)) as writer,
-        ProgressBar("Comparing", console, count, size=size) as progress,
         contextlib.closing(compared),
         contextlib.closing(seeds),
+        contextlib.closing(frames),
     ):
-        frames = zip(compared, seeds, _shown(a), strict=False)
-        for done, (videos, deviation, shown) in enumerate(frames, 1):
-            pictures = [*videos.values(), _grey(deviation)]
+        for videos, deviation, shown in frames:
+            pictures = [*videos.values(), show_deviation(deviation)]
             writer.write(np.concatenate(pictures, axis=1), *shown)
-            progress(done, count)
     summary = make_table()
     summary.add_row("columns", "; ".join([*videos, "spread over seeds"]))
     add_end(summary, count, time.perf_counter() - start, output)
     console.print(summary)
-
-
-def _grey(deviation):
-    """Returns a frame of standard deviations in grey."""
-    values = np.rint(np.clip(255 / WHITE_LEVELS * deviation, 0, 255))
-    return np.repeat(values.astype("uint8")[..., None], 3, axis=-1)
 
 
 def _writer_of(output):
