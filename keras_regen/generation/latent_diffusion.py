@@ -59,6 +59,8 @@ class LatentDiffusion(TrainedModel):
         given_share: float in [0, 1]. The share of samples that are trained with given
             latent frames. Defaults to `0.3`.
         seed: int. Seed of times, noise and masks in training. Defaults to `0`.
+        text_encoder_id: str or None. The `encoder_id` of the `TextEncoder` of the texts
+            that it is trained on. Defaults to `None`, any.
 
     Raises:
         ValueError: if an argument is not as above.
@@ -95,6 +97,7 @@ class LatentDiffusion(TrainedModel):
         drop_condition: float = 0.1,
         given_share: float = 0.3,
         seed: int = 0,
+        text_encoder_id: str | None = None,
         **kwargs: Any,
     ) -> None:
         # Keras decides by the model's own policy whether to scale the loss.
@@ -116,12 +119,16 @@ class LatentDiffusion(TrainedModel):
         self.std = _statistics("std", std, shape, 1.0)
         if not np.all(np.array(self.std) > 0):
             raise ValueError(f"`std` must be positive. Received: std={self.std}")
-        if not isinstance(encoder_id, str | None):
-            raise ValueError(
-                "`encoder_id` must be a str or None. "
-                f"Received: encoder_id={encoder_id!r}"
-            )
+        for name, value in (
+            ("encoder_id", encoder_id),
+            ("text_encoder_id", text_encoder_id),
+        ):
+            if not isinstance(value, str | None):
+                raise ValueError(
+                    f"`{name}` must be a str or None. Received: {name}={value!r}"
+                )
         self.encoder_id = encoder_id
+        self.text_encoder_id = text_encoder_id
         self.diffusion_path = diffusion.get(diffusion.Path, diffusion_path)
         self.prediction = diffusion.get(diffusion.Prediction, prediction)
         if time_distribution is None:

@@ -80,6 +80,13 @@ class VideoGenerator:
                 "The codec of a generator must have disjoint chunks. "
                 f"Received: chunking={codec.chunking!r}"
             )
+        wanted = diffusion.text_encoder_id
+        if text_encoder is not None and wanted not in (None, text_encoder.encoder_id):
+            raise ValueError(
+                "The model was trained with another text encoder, whose encoder_id is "
+                f"{wanted}. Received: encoder_id={text_encoder.encoder_id}, "
+                f"{text_encoder!r}"
+            )
         self.diffusion = diffusion
         self.codec = codec
         self.text_encoder = text_encoder

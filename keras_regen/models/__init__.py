@@ -37,7 +37,7 @@ from keras_regen.models.presets import (
 )
 from keras_regen.models.regen import Regen
 from keras_regen.models.trained_model import TrainedModel, assign_averages
-from keras_regen.models.transfer import transfer_weights
+from keras_regen.models.transfer import change_compression, transfer_weights
 from keras_regen.models.video_encoder import VideoEncoder
 
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "assign_averages",
     "build_model",
     "bundled_presets",
+    "change_compression",
     "check_finite",
     "check_latent_transformer",
     "check_latent_values",

@@ -224,12 +224,14 @@ def save_preset(
             f"Received: directory={directory}"
         )
     config = keras.saving.serialize_keras_object(model)
-    # What the model was compiled with belongs to its training, not to the preset.
+    # What the model was compiled with, and what of it was trained, belong to its
+    # training, not to the preset.
     for key in ("compile_config", "build_config"):
         config.pop(key, None)
-    config["config"].pop("dtype")
+    for key in ("dtype", "trainable"):
+        config["config"].pop(key)
     for part in preset_config.NETWORKS[model.preset_kind]:
-        for key in ("dtype", "remat"):
+        for key in ("dtype", "remat", "trainable"):
             config["config"][part]["config"].pop(key)
     directory.mkdir(parents=True, exist_ok=True)
     _finish_save(directory)

@@ -16,6 +16,7 @@ from keras_regen.checks import (
     suggest_arguments,
 )
 from keras_regen.models.architectures import Architecture, architecture
+from keras_regen.models.compiled_model import CompiledModel
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.dit_decoder import Conditioning, DiTDecoder
 from keras_regen.models.inference import generate, invert
@@ -110,6 +111,7 @@ class Regen(VideoAutoencoder):
         check_whole(0, MAX_SEED, seed=seed)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
+        self._predict = CompiledModel(decoder)
 
     @classmethod
     @suggest_arguments
@@ -418,22 +420,19 @@ class Regen(VideoAutoencoder):
         times = np.arange(frames, dtype="float32")
         noise = diffusion.noise_canvas(seed, times, (0, height), (0, width))
         noise = ops.convert_to_tensor(np.broadcast_to(noise, target.shape))
-        inputs = {
-            "latents": ops.convert_to_tensor(latents),
-            "times": ops.convert_to_tensor(np.broadcast_to(times, (batch, frames))),
-        }
+        inputs = {"latents": latents, "times": np.broadcast_to(times, (batch, frames))}
         losses = []
         for timestep in timesteps:
             t = ops.convert_to_tensor(timestep, "float32")
-            timestep = ops.broadcast_to(t, (batch,))
-            video = self.diffusion_path.interpolate(target, noise, t)
-            output = self.decoder.predict_on_batch(
-                {"video": video, "timestep": timestep, **inputs}
+            inputs["timestep"] = np.full(batch, timestep, "float32")
+            inputs["video"] = ops.convert_to_numpy(
+                self.diffusion_path.interpolate(target, noise, t)
             )
+            output = self._predict(inputs)
             expected = self.prediction.target(self.diffusion_path, target, noise, t)
             # Under `tf.distribute` every replica returns the whole batch.
             errors = self._weighted_errors(
-                ops.convert_to_tensor(output[:batch]), expected, timestep
+                ops.convert_to_tensor(output[:batch]), expected, inputs["timestep"]
             )
             losses.append(ops.convert_to_numpy(errors))
         return np.stack(losses)

@@ -1,10 +1,42 @@
 """Weights of a trained model for a model with another compression or decoder."""
 
+from typing import TypeVar
+
 import numpy as np
 from keras import ops
 
+from keras_regen.configurable import signature_config
+
 from keras_regen.layers import CausalConv3D, PatchOutput, ResidualBlock3D
 from keras_regen.models.video_autoencoder import VideoAutoencoder
+
+_Model = TypeVar("_Model", bound=VideoAutoencoder)
+
+
+def change_compression(
+    source: _Model, temporal_compression: int
+) -> tuple[_Model, float]:
+    """Builds the model of another k that starts with the weights of a trained one.
+
+    Args:
+        source: a trained `VideoAutoencoder`.
+        temporal_compression: int. k of the new model, a power of two from 2 to 64.
+
+    Returns:
+        Pair of a model that differs from the source in k alone, and the share of its
+        parameters that `transfer_weights` copied.
+
+    Raises:
+        ValueError: if k is not as above.
+    """
+    parts = {
+        name: type(part).from_config(
+            {**part.get_config(), "temporal_compression": temporal_compression}
+        )
+        for name, part in (("encoder", source.encoder), ("decoder", source.decoder))
+    }
+    target = type(source)(**{**signature_config(source), **parts})
+    return target, transfer_weights(source, target)
 
 
 def transfer_weights(source: VideoAutoencoder, target: VideoAutoencoder) -> float:

@@ -26,6 +26,13 @@ class TrainingConfig(RunConfig):
     """
 
     choices: ClassVar = CHOICES
+    of_model: ClassVar = {
+        "size": "tiny",
+        "decoder": "dit",
+        "temporal_compression": 8,
+        "regularization": "none",
+    }
+    changes_preset: ClassVar = ("temporal_compression",)
     changeable: ClassVar = (*RunConfig.changeable, "cache")
 
     data: list[str] = option([], "Videos to train on: a folder, glob, file or .csv.")
@@ -33,23 +40,29 @@ class TrainingConfig(RunConfig):
         [], "Videos to take samples from, as for --data. Defaults to those of --data."
     )
     # Model.
-    size: str = option("tiny", "Architecture: tiny, small, base or paper.")
+    size: str = option(
+        "", "Architecture: tiny, small, base or paper. Defaults to tiny."
+    )
     decoder: str = option(
-        "dit",
+        "",
         "Decoder: dit, as in REGEN; or for comparison in_context, a DiT with the "
-        "latents as tokens, or conv, a convolutional one.",
+        "latents as tokens, or conv, a convolutional one. Defaults to dit.",
     )
     temporal_compression: int = option(
-        8, "Temporal compression k: a chunk has k + 1 frames."
+        0,
+        "Temporal compression k: a chunk has k + 1 frames. 0: 8, or with --init, the "
+        "preset's.",
     )
     regularization: str = option(
-        "none", "Bound on the latents: none, layer_norm or kl."
+        "", "Bound on the latents: none, layer_norm or kl. Defaults to none."
     )
     init: str = option(
-        "", "Preset to start from. Another k is allowed: the weights that fit are used."
+        "",
+        "Preset to start from, which has its own size, decoder and regularization. "
+        "Another k is allowed: the weights that fit are used.",
     )
     decoder_only: bool = option(
-        False, "Train only the decoder, so that latents stay the same."
+        False, "Train only the decoder of --init, so that latents stay the same."
     )
     # Clips.
     resolution: list[int] = option(
@@ -89,6 +102,11 @@ class TrainingConfig(RunConfig):
         super().__post_init__()
         if not self.data:
             raise ValueError("There must be videos to train on. Received: data=[]")
+        if self.decoder_only and not self.init:
+            raise ValueError(
+                "`decoder_only` needs `init`, a preset with the trained encoder. "
+                "Received: decoder_only=True, init=''"
+            )
         if self.decoder == "conv" and self.margin:
             raise ValueError(
                 "A convolutional decoder cannot extrapolate: `margin` must be 0. "

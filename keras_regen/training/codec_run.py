@@ -14,8 +14,8 @@ from keras_regen.models import (
     ConvAutoencoder,
     Regen,
     build_model,
+    change_compression,
     load_model,
-    transfer_weights,
 )
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.sizes import parse_memory
@@ -81,19 +81,22 @@ class CodecRun(Run):
     """See `train`."""
 
     get_layout_map = staticmethod(Regen.get_layout_map)
+    # Frames of a chunk, which the model that was built says.
+    _num_frames: int
 
     def build(self) -> Regen | ConvAutoencoder:
         config = self.config
         how = {"dtype": config.precision, "remat": config.remat}
-        trained = load_model(config.init, **how) if config.init else None
-        if trained and trained.temporal_compression == config.temporal_compression:
-            model = trained
+        k = config.temporal_compression
+        if config.init:
+            model = load_model(config.init, **how)
+            if k not in (0, model.temporal_compression):
+                model, share = change_compression(model, k)
+                self.console.print(f"{share:.0%} of the weights are from {config.init}")
+            model.encoder.trainable = not config.decoder_only
         else:
             model = untrained_model(config, **how)
-            if trained:
-                share = transfer_weights(trained, model)
-                self.console.print(f"{share:.0%} of the weights are from {config.init}")
-        model.encoder.trainable = not config.decoder_only
+        self._num_frames = model.temporal_compression + 1
         return model
 
     # === Data ===
@@ -102,7 +105,7 @@ class CodecRun(Run):
         config = self.config
         return VideoClips(
             config.data,
-            config.temporal_compression + 1,
+            self._num_frames,
             list(self._buckets()),
             steps_per_epoch=config.steps_per_epoch,
             strides=tuple(config.stride),
@@ -130,7 +133,7 @@ class CodecRun(Run):
         """Returns clips without augmentation, cropped to the first resolution."""
         return VideoClips(
             source,
-            self.config.temporal_compression + 1,
+            self._num_frames,
             self.config.resolution[0],
             batch_size,
             augmentation=(),

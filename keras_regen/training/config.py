@@ -38,6 +38,11 @@ class RunConfig:
 
     # The values of settings that have few.
     choices: ClassVar[Mapping[str, Sequence[Any]]] = {"precision": PRECISIONS}
+    # Settings of the model, and what they are if they are empty or 0. With `init` they
+    # are the preset's then.
+    of_model: ClassVar[Mapping[str, Any]] = {}
+    # Those of them that may differ from the preset's.
+    changes_preset: ClassVar[Sequence[str]] = ()
     # Settings that may change when a run is resumed.
     changeable: ClassVar[Sequence[str]] = ("workers", "samples")
 
@@ -102,11 +107,13 @@ class RunConfig:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             self._check_type(field)
+        self._choose_model()
         for name, allowed in self.choices.items():
-            if getattr(self, name) not in allowed:
+            value = getattr(self, name)
+            if value not in allowed and name not in self.left_to_preset:
                 raise ValueError(
                     f"`{name}` must be one of {', '.join(map(str, allowed))}. "
-                    f"Received: {name}={getattr(self, name)}"
+                    f"Received: {name}={value}"
                 )
         if self.steps % self.steps_per_epoch:
             raise ValueError(
@@ -120,6 +127,26 @@ class RunConfig:
                     f"steps_per_epoch={self.steps_per_epoch}, "
                     f"{name}={getattr(self, name)}"
                 )
+
+    @property
+    def left_to_preset(self) -> list[str]:
+        """The settings of the model that are those of the preset `init`."""
+        return [name for name in self.of_model if not getattr(self, name)]
+
+    def _choose_model(self):
+        config: Any = self
+        if not config.init:
+            for name in self.left_to_preset:
+                object.__setattr__(self, name, self.of_model[name])
+            return
+        allowed = (*self.left_to_preset, *self.changes_preset)
+        given = [name for name in self.of_model if name not in allowed]
+        if given:
+            received = ", ".join(f"{name}={getattr(self, name)}" for name in given)
+            raise ValueError(
+                f"The preset `init` has its own {', '.join(given)}, which must not be "
+                f"given too. Received: init={config.init}, {received}"
+            )
 
     def _check_type(self, field):
         """Checks the type and the range of a value, which a file or a caller gave."""

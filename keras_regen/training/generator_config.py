@@ -22,6 +22,7 @@ class GeneratorConfig(RunConfig):
     """
 
     choices: ClassVar = CHOICES
+    of_model: ClassVar = {"size": "tiny", "patch_size": 1}
     changeable: ClassVar = (
         *RunConfig.changeable,
         "codec",
@@ -34,12 +35,13 @@ class GeneratorConfig(RunConfig):
         "", "Other latents, as for --data, of which the loss is measured every epoch."
     )
     # Model.
-    size: str = option("tiny", "Architecture: nano, tiny, small, base or paper.")
+    size: str = option(
+        "", "Architecture: nano, tiny, small, base or paper. Defaults to tiny."
+    )
     patch_size: int = option(
-        1,
-        "Latents on each side of a token, of crops that it divides. With --init, those "
-        "of the preset.",
-        min=1,
+        0,
+        "Latents on each side of a token, of crops that it divides. 0: 1, or with "
+        "--init, the preset's.",
         max=64,
     )
     condition: str = option(
@@ -47,7 +49,10 @@ class GeneratorConfig(RunConfig):
         "What videos are generated from: text, label or none; auto for what the data "
         "have.",
     )
-    init: str = option("", "Preset of a generator to start from.")
+    init: str = option(
+        "",
+        "Preset of a generator to start from, which has its own size and patch size.",
+    )
     # Clips.
     chunks: int = option(4, "Chunks of a clip.", min=1, max=4096)
     crop: list[int] = option(
@@ -91,7 +96,7 @@ class GeneratorConfig(RunConfig):
                 "`crop` must be rows and columns: give the option twice, or the key a "
                 f"list of two. Received: crop={self.crop}"
             )
-        if any(side % self.patch_size for side in self.crop):
+        if self.patch_size and any(side % self.patch_size for side in self.crop):
             raise ValueError(
                 "`crop` must be multiples of `patch_size`. "
                 f"Received: crop={self.crop}, patch_size={self.patch_size}"

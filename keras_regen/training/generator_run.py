@@ -67,8 +67,10 @@ class GeneratorRun(Run):
     def build(self) -> LatentDiffusion:
         config, clips = self.config, self._clips
         condition: dict[str, Any] = {}
+        text_encoder_id = None
         if clips.text is not None:
             condition["text_channels"] = clips.text.channels
+            text_encoder_id = clips.text.encoder_id
         elif clips.condition == "label":
             condition["num_labels"] = len(clips.labels)
         shape = {"latent_channels": clips.mean.shape[-1], **condition}
@@ -91,11 +93,16 @@ class GeneratorRun(Run):
                 drop_condition=config.drop_condition,
                 given_share=config.given_share,
                 seed=config.seed,
+                text_encoder_id=text_encoder_id,
             )
         model = self._initial
+        if model.text_encoder_id is None:
+            # Presets of earlier versions name none.
+            model.text_encoder_id = text_encoder_id
         expected = {
             "temporal_compression": k,
             "encoder_id": encoder_id,
+            "text_encoder_id": text_encoder_id,
             **dict.fromkeys(("text_channels", "num_labels")),
             **shape,
         }

@@ -71,6 +71,7 @@ class Run(abc.ABC):
         self._record_config()
         keras.utils.set_random_seed(self.config.seed)
         model = self.build()
+        _set_seed(model, self.config.seed)
         self._compile(model)
         checkpoint = Checkpoint(self.directory / CHECKPOINT, distribution.is_chief())
         done = checkpoint.restore(model)
@@ -271,13 +272,25 @@ class Run(abc.ABC):
         return earlier if isinstance(earlier, list) else [earlier]
 
     def _this_training(self, history):
-        left_out = ("data", "validation", *self.config.changeable)
-        names = [field.name for field in self.config.settings()]
+        config = self.config
+        left_out = (
+            *("data", "validation"),
+            *config.changeable,
+            *config.left_to_preset,
+        )
+        names = [field.name for field in config.settings()]
         return {
-            **{x: getattr(self.config, x) for x in names if x not in left_out},
-            "steps": len(history) * self.config.steps_per_epoch,
+            **{x: getattr(config, x) for x in names if x not in left_out},
+            "steps": len(history) * config.steps_per_epoch,
             "skipped": history[-1]["skipped"],
             "seconds": round(sum(logs["seconds"] for logs in history)),
             "backend": keras.backend.backend(),
             "hardware": hardware(),
         }
+
+
+def _set_seed(model, seed):
+    """Makes a model, which a preset may have given, draw times and noise by a seed."""
+    if hasattr(model, "seed_generator"):
+        model.seed = seed
+        model.seed_generator.state.assign(keras.random.SeedGenerator(seed).state)

@@ -218,6 +218,12 @@ class TestCodec:
         ):
             VideoGenerator(make_generator(encoder_id="theirs"), codec)
 
+    def test_another_text_encoder(self, codec, texts):
+        transformer = {"num_labels": None, "text_channels": CHANNELS}
+        model = make_generator(transformer=transformer, text_encoder_id="theirs")
+        with pytest.raises(ValueError, match="another text.* theirs.*=an encoder,"):
+            VideoGenerator(model, codec, texts)
+
     def test_another_k(self, codec):
         model = make_generator(transformer={})
         other = VideoCodec(make_regen(8))

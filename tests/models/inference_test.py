@@ -140,15 +140,16 @@ def test_threads_share_the_networks():
         functools.partial(regen.encode, video),
         functools.partial(regen.decode, random(1, 2, 2, 3, 8)),
         functools.partial(regen.reconstruct, video),
+        functools.partial(regen.denoising_losses, video, [0.5]),
         # Compiled by several threads at once.
         functools.partial(regen.decode, random(1, 2, 1, 2, 8)),
     ]
-    expected = [call() for call in calls[:3]]
+    expected = [call() for call in calls[:4]]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda i: calls[i % 4](), range(80)))
-    expected.append(calls[3]())
+        results = list(pool.map(lambda i: calls[i % 5](), range(100)))
+    expected.append(calls[4]())
     for i, result in enumerate(results):
-        np.testing.assert_array_equal(result, expected[i % 4])
+        np.testing.assert_array_equal(result, expected[i % 5])
 
 
 def test_it_adds_nothing_to_what_is_saved():

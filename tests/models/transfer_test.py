@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from keras_regen.models import transfer_weights
+from keras_regen import ConvAutoencoder
+from keras_regen.models import change_compression, transfer_weights
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
 
@@ -20,8 +21,20 @@ def test_a_larger_k_begins_with_the_content_of_a_smaller():
 
 
 def test_a_smaller_k():
-    source, target = awaken(make_regen(16)), make_regen(4)
-    assert transfer_weights(source, target) == 1.0
+    source = awaken(make_regen(16, prediction="v", seed=3))
+    target, share = change_compression(source, 4)
+    assert share == 1.0
+    expected = {**source.get_config(), "encoder": 0, "decoder": 0}
+    assert {**target.get_config(), "encoder": 0, "decoder": 0} == expected
+    image = random(1, 1, 16, 24, 3)
+    np.testing.assert_array_equal(target.encode(image), source.encode(image))
+
+
+def test_another_k_of_a_convolutional_decoder():
+    source = ConvAutoencoder.from_architecture("tiny", 4)
+    target, share = change_compression(source, 8)
+    assert target.decoder.temporal_compression == target.temporal_compression == 8
+    assert type(target) is ConvAutoencoder and 0.5 < share < 1
 
 
 def test_patches_that_overlap_begin_as_those_that_do_not():

@@ -56,6 +56,11 @@ def test_no_file(tmp_path):
         ({"data": []}, "videos to train on"),
         ({"regularization": "l2"}, "none, layer_norm, kl.*regularization=l2"),
         ({"decoder": "gan"}, "dit, in_context, conv.*decoder=gan"),
+        (
+            {"init": "a", "size": "small", "regularization": "kl"},
+            "its own size, regularization, .*: init=a, size=small, regularization=kl",
+        ),
+        ({"decoder_only": True}, "`decoder_only` needs `init`"),
         ({"decoder": "conv"}, "`margin` must be 0. Received: decoder=conv, margin=2"),
         ({"precision": "float64"}, "precision=float64"),
         ({"batch_size": 0}, "from 1 to 65536. Received: batch_size=0"),
@@ -86,6 +91,13 @@ def test_settings_that_may_change_when_resuming():
     dataclasses.replace(config, workers=7).check_continues(config)
     with pytest.raises(ValueError, match=r"seed=1, not 0; |steps=200, not 10000"):
         dataclasses.replace(config, steps=200).check_continues(config)
+
+
+def test_a_preset_has_its_own_model():
+    config = TrainingConfig(data=["a"])
+    assert (config.size, config.temporal_compression) == ("tiny", 8)
+    config = TrainingConfig(data=["a"], init="preset", temporal_compression=16)
+    assert config.left_to_preset == ["size", "decoder", "regularization"]
 
 
 def test_the_sizes_are_the_architectures():

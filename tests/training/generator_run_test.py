@@ -93,7 +93,10 @@ def write_latents(tmp_path, codec, encoder_id):
 
 
 def config(data, **settings):
-    return GeneratorConfig(data=str(data), **{**SETTINGS, **settings})
+    settings = {**SETTINGS, **settings}
+    if "init" in settings:
+        del settings["size"]
+    return GeneratorConfig(**{"data": str(data), **settings})
 
 
 def test_a_run_of_texts(write_latents, codec, tmp_path, monkeypatch, capsys):
@@ -122,6 +125,7 @@ def test_a_run_of_texts(write_latents, codec, tmp_path, monkeypatch, capsys):
     loaded = LatentDiffusion.from_preset(preset)
     np.testing.assert_allclose(loaded.mean, index["latent_statistics"]["mean"], 1e-6)
     assert loaded.encoder_id == index["encoder_id"] == model.encoder_id
+    assert loaded.text_encoder_id == LettersEncoder.encoder_id
     metadata = preset_metadata(preset)
     assert metadata["codec"] == str(codec) and metadata["data"] == ["data"]
     assert metadata["training"][0]["chunks"] == CHUNKS
@@ -194,7 +198,7 @@ def test_it_starts_from_a_preset(write_latents, codec, tmp_path, capsys):
         second.transformer.get_weights(), first.transformer.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
-    assert second.given_share == 0.9
+    assert second.given_share == 0.9 and second.transformer.patch_size == 2
     metadata = preset_metadata(tmp_path / "second" / "preset")
     assert [x["given_share"] for x in metadata["training"]] == [0.3, 0.9]
     shutil.rmtree(data)
@@ -232,6 +236,7 @@ class TestBadInput:
             ({"crop": [4, 3], "patch_size": 2}, "multiples of `patch_size`"),
             ({"condition": "image"}, "auto, text, label, none. Received: condition="),
             ({"size": "huge"}, "nano, tiny"),
+            ({"init": "a", "patch_size": 2}, "its own patch_size.*patch_size=2"),
             ({"chunks": 0}, "`chunks` must be"),
         ],
     )

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import os
 import pathlib
@@ -37,7 +36,10 @@ ONE_SHAPE = {"resolution": [16], "image_share": 0.0}
 
 
 def config(folder, **settings):
-    return TrainingConfig(data=[str(folder)], **{**SETTINGS, **settings})
+    settings = {**SETTINGS, **settings}
+    if "init" in settings:
+        del settings["size"]
+    return TrainingConfig(data=[str(folder)], **settings)
 
 
 def history(run):
@@ -124,11 +126,14 @@ def test_other_settings_are_refused(run, folder):
 
 def test_the_second_stage_leaves_the_encoder(run, folder, tmp_path):
     directory, _ = run
-    settings = {"init": str(directory / "preset"), "decoder_only": True}
-    regen = train(
-        config(folder, **settings, resolution=[32], image_share=0.0, steps=4),
-        tmp_path / "second",
-    )
+    settings = {
+        "init": str(directory / "preset"),
+        "decoder_only": True,
+        "temporal_compression": 0,
+        "seed": 7,
+    }
+    settings = {**settings, "resolution": [32], "image_share": 0.0, "steps": 4}
+    regen = train(config(folder, **settings), tmp_path / "second")
     first = Regen.from_preset(directory / "preset")
     assert regen.encoder.fingerprint() == first.encoder.fingerprint()
     changed = [
@@ -138,7 +143,11 @@ def test_the_second_stage_leaves_the_encoder(run, folder, tmp_path):
         )
     ]
     assert any(changed)
-    assert len(preset_metadata(tmp_path / "second" / "preset")["training"]) == 2
+    earlier, second = preset_metadata(tmp_path / "second" / "preset")["training"]
+    assert earlier["size"] == "toy" and "size" not in second
+    assert second["decoder_only"] and second["seed"] == 7
+    loaded = Regen.from_preset(tmp_path / "second" / "preset")
+    assert loaded.seed == 7 and loaded.encoder.trainable
 
 
 @pytest.mark.parametrize("mistake", [{"data": ["nofile.mp4"]}, {"init": "nosuch"}])
@@ -148,7 +157,7 @@ def test_other_settings_are_taken_before_the_first_checkpoint(
     settings = {**ONE_SHAPE, "steps": 4, "samples": 0}
     right = config(folder, **settings)
     with pytest.raises(ValueError, match="nofile.mp4|nosuch"):
-        train(dataclasses.replace(right, **mistake), tmp_path / "run")
+        train(config(folder, **settings, **mistake), tmp_path / "run")
     train(right, tmp_path / "run")
     assert TrainingConfig.load(tmp_path / "run" / "config.toml") == right
 

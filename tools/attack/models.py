@@ -330,7 +330,8 @@ def trainings(toys, rng):
     elif how == "data":
         pathlib.Path("v.mp4").write_bytes(rng.bytes(500))
     elif how == "init":
-        options = ("--init", "../outside/secret.json")
+        options = ("--init", "../outside/secret.json", "--size", "")
+        options += ("--decoder", "", "--regularization", "")
     else:
         run.mkdir()
         shutil.copyfile(config, run / "config.toml")

@@ -75,8 +75,6 @@ class Codecs:
         config = TrainingConfig(
             data=[str(self.digits)],
             init=str(folder / "start"),
-            temporal_compression=k,
-            regularization="kl",
             resolution=[settings.crop],
             batch_size=max(1, settings.codec_frames // (k + 1)),
             margin=0,

@@ -165,12 +165,13 @@ class Comparison:
         if has_preset(run):
             return
         earlier = [x for x in settings.shares if x < share][-1:]
+        model = {"size": settings.size, "patch_size": settings.patch_size}
+        if earlier:
+            model = {"init": str(self._run(name, earlier[0]) / "preset")}
         config = GeneratorConfig(
+            **model,
             data=str(self.folder / name / "latents"),
-            size=settings.size,
-            patch_size=settings.patch_size,
             condition="text",
-            init="".join(str(self._run(name, x) / "preset") for x in earlier),
             chunks=settings.chunks(CODECS[name]),
             batch_size=settings.batch_size,
             workers=1,
