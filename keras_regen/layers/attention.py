@@ -13,8 +13,10 @@ from keras_regen.types import Tensor
 QUERY_BLOCK = {"jax": 2048, "tensorflow": 1024, "torch": 2048}
 # With at most this many logits a loop does not pay.
 MAX_LOGITS_AT_ONCE = 2**20
-# Logits in bfloat16, and as many weights, that stay in the cache of a CPU core.
-CACHED_LOGITS = 2**21
+# Logits, and as many weights, that stay in the cache of a CPU core, by their dtype.
+CACHED_LOGITS = {"bfloat16": 2**21, "float32": 2**20}
+# A head with fewer logits is too small for a call of its own.
+MIN_LOGITS_OF_HEAD = 2**16
 
 
 def attention_form(dtype: str) -> Literal["fused", "heads", "blocks", "cache"]:
@@ -26,14 +28,17 @@ def attention_form(dtype: str) -> Literal["fused", "heads", "blocks", "cache"]:
     Returns:
         `"fused"`: a kernel that never holds the logits; `"heads"`: a loop over heads
         and blocks of queries; `"blocks"`: a loop over blocks of queries, all heads
-        together; `"cache"`: a loop over as many samples and queries as have
+        together; `"cache"`: a loop over as many samples, or heads, and queries as have
         `CACHED_LOGITS`.
     """
     backend = keras.backend.backend()
     if backend == "torch":
-        # On CPUs the kernel takes three times as long in bfloat16.
-        in_cache = dtype == "bfloat16" and not on_accelerator()
-        return "cache" if in_cache else "fused"
+        from keras_regen.layers import onednn
+
+        # On CPUs the kernel takes three times as long in bfloat16, and its products are
+        # MKL's in float32.
+        in_cache = dtype == "bfloat16" or onednn.is_faster(dtype)
+        return "cache" if in_cache and not on_accelerator() else "fused"
     if backend == "tensorflow":
         import tensorflow as tf
 
@@ -81,7 +86,7 @@ def logits_held(dtype: str, batch: int, num_heads: int, length: int) -> int:
     if form == "fused":
         return 0
     if form == "cache":
-        return min(CACHED_LOGITS, batch * num_heads * length**2)
+        return min(CACHED_LOGITS[dtype], batch * num_heads * length**2)
     rows = min(length, QUERY_BLOCK[keras.backend.backend()])
     return rows * length * (1 if form == "heads" else batch * num_heads)
 
@@ -91,12 +96,12 @@ def dot_product_attention(
 ) -> Tensor:
     """Computes scaled dot-product attention.
 
-    JAX in half precision on GPUs and PyTorch, but for bfloat16 on CPUs, have fused
-    kernels that never hold the logits. Elsewhere the logits would be an N x M matrix
-    for each head, so the queries are processed in blocks, which the backward pass
-    computes again: memory grows linearly with N in training too. On CPUs the logits of
-    a block stay in the cache, and XLA and TensorFlow process each head alone, since
-    there the product of two matrices runs at full speed.
+    JAX in half precision on GPUs and PyTorch, but for CPUs where its kernel is slower,
+    have fused kernels that never hold the logits. Elsewhere the logits would be an
+    N x M matrix for each head, so the queries are processed in blocks, which the
+    backward pass computes again: memory grows linearly with N in training too. On CPUs
+    the logits of a block stay in the cache, and XLA and TensorFlow process each head
+    alone, since there the product of two matrices runs at full speed.
 
     Args:
         query: float tensor of shape `(B, N, heads, head_dim)`.
@@ -121,7 +126,10 @@ def dot_product_attention(
         # CPUs attend in segments only where `windows_at_once` says so.
         form = "blocks"
     if form == "cache" and segments is None and isinstance(query.shape[1], int):
-        return attention_in_cache(query, key, value)
+        if dtype == "bfloat16":
+            return attention_in_cache(query, key, value)
+        if query.shape[1] * key.shape[1] >= MIN_LOGITS_OF_HEAD:
+            return attention_of_heads_in_cache(query, key, value)
     if form in ("fused", "cache"):
         return _fused_attention(query, key, value, segments)
     if dtype != (wide := compute_dtype(dtype, form)):
@@ -180,8 +188,8 @@ def attention_in_cache(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     query = (query * query.shape[-1] ** -0.5).transpose(1, 2)
     key, value = (x.transpose(1, 2).contiguous() for x in (key, value))
     row = key.shape[1] * key.shape[2]
-    samples = max(1, CACHED_LOGITS // (row * query.shape[2]))
-    rows = max(1, CACHED_LOGITS // row)
+    samples = max(1, CACHED_LOGITS["bfloat16"] // (row * query.shape[2]))
+    rows = max(1, CACHED_LOGITS["bfloat16"] // row)
     # The backward pass computes the weights again.
     attend = keras.remat(_attend) if torch.is_grad_enabled() else _attend
     parts = zip(*(x.split(samples) for x in (query, key, value)), strict=True)
@@ -197,6 +205,33 @@ def attention_in_cache(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 def _attend(query, key, value):
     """Attends with scaled queries `(..., N, D)` to keys and values `(..., M, D)`."""
     return (query @ key.mT).softmax(-1) @ value
+
+
+def attention_of_heads_in_cache(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attends one head and so few queries at a time that logits stay in the cache.
+
+    Only on PyTorch in float32, where `onednn` has the product of two matrices.
+    """
+    import torch
+
+    batch, _, heads, _ = query.shape
+    query = (query * query.shape[-1] ** -0.5).transpose(1, 2)
+    key, value = (x.transpose(1, 2).contiguous() for x in (key, value))
+    blocks = -(-query.shape[2] * key.shape[2] // CACHED_LOGITS["float32"])
+    attend = keras.remat(_attend_head) if torch.is_grad_enabled() else _attend_head
+    parts = zip(*(x.flatten(0, 1) for x in (query, key, value)), strict=True)
+    outputs = [
+        torch.cat([attend(some, key, value) for some in query.tensor_split(blocks)])
+        for query, key, value in parts
+    ]
+    return torch.stack(outputs).unflatten(0, (batch, heads)).transpose(1, 2)
+
+
+def _attend_head(query, key, value):
+    """Attends with scaled queries `(N, D)` to keys and values `(M, D)`."""
+    from keras_regen.layers import onednn
+
+    return onednn.linear(onednn.linear(query, key).softmax(-1), value.T)
 
 
 def attention_by_blocks(

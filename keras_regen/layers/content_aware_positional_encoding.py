@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.layers.kernels import dense
 from keras_regen.layers.modulated_siren import ModulatedSiren
 from keras_regen.types import Shape, Tensor
 
@@ -89,7 +90,7 @@ class ContentAwarePositionalEncoding(ConfiguredLayer):
             content, (batch, frames, height, width, content.shape[-1])
         )
         expanded = ops.concatenate([content, features], axis=-1)
-        return self.projection(ops.cast(expanded, self.compute_dtype))
+        return dense(self.projection, expanded)
 
     def compute_output_shape(self, latents_shape: Shape, times_shape: Shape) -> Shape:
         return (*times_shape, *latents_shape[2:4], self.units)

@@ -45,7 +45,7 @@ def dense(layer: keras.layers.Dense, x: Tensor, gelu: bool = False) -> Tensor:
     )
     in_bfloat16 = layer.compute_dtype == "bfloat16"
     if backend == "torch":
-        x = _torch_dense(x, kernel, bias, gelu, in_bfloat16)
+        x = _torch_dense(x, kernel, bias, gelu, layer.compute_dtype)
     elif in_bfloat16 and not gelu:
         x = _tensorflow_bfloat16_dense(x, kernel, bias)
     else:
@@ -89,19 +89,16 @@ def _jax_dense_gelu(layer, x):
     return add_gelu(ops.matmul(x, kernel))
 
 
-def _torch_dense(x, kernel, bias, gelu, in_bfloat16):
+def _torch_dense(x, kernel, bias, gelu, dtype):
     import torch
 
-    if torch.is_grad_enabled():
-        x = torch.addmm(bias, x, kernel)
-        return torch.nn.functional.gelu(x, approximate="tanh") if gelu else x
-    if in_bfloat16 and x.device.type == "cpu" and not torch.compiler.is_compiling():
-        onednn = torch.ops.mkldnn
-        if torch.backends.mkldnn.is_available() and onednn._is_mkldnn_bf16_supported():
-            # As `torch.compile` does: bias and GELU are part of the product.
-            name, algorithm = ("gelu", "tanh") if gelu else ("none", "")
-            return onednn._linear_pointwise(x, kernel.t(), bias, name, [], algorithm)
+    from keras_regen.layers import onednn
+
+    if x.device.type == "cpu" and onednn.is_faster(dtype):
+        return onednn.linear(x, kernel.T, bias, gelu)
     x = torch.addmm(bias, x, kernel)
+    if torch.is_grad_enabled():
+        return torch.nn.functional.gelu(x, approximate="tanh") if gelu else x
     # In place: allocating memory takes as long as the product in half precision.
     return torch.ops.aten.gelu_(x, approximate="tanh") if gelu else x
 

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.layers.kernels import dense
 from keras_regen.types import Shape, Tensor
 
 
@@ -93,7 +94,7 @@ class ModulatedSiren(ConfiguredLayer):
         omega = self.first_omega
         for linear, modulator in zip(self.linears, self.modulators, strict=True):
             scale, shift = ops.split(modulator(latents)[:, None], 2, axis=-1)
-            x = ops.sin(omega * (1.0 + scale) * linear(x) + shift)
+            x = ops.sin(omega * (1.0 + scale) * dense(linear, x) + shift)
             omega = self.hidden_omega
         return x
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.layers.kernels import dense
 from keras_regen.layers.patches import patchify
 from keras_regen.types import Shape, Tensor
 
@@ -44,7 +45,7 @@ class PatchEmbedding(ConfiguredLayer):
         self.projection.build((None, self.patch_size**2 * input_shape[-1]))
 
     def call(self, video: Tensor) -> Tensor:
-        return self.projection(patchify(video, self.patch_size))
+        return dense(self.projection, patchify(video, self.patch_size))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, frames, height, width, _ = input_shape

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.dit_block import modulate
-from keras_regen.layers.kernels import layer_norm
+from keras_regen.layers.kernels import dense, layer_norm
 from keras_regen.layers.patches import unpatchify
 from keras_regen.types import Shape, Tensor
 
@@ -88,7 +88,9 @@ class PatchOutput(ConfiguredLayer):
 
     def call(self, x: Tensor, conditioning: Tensor) -> Tensor:
         shift, scale = ops.split(self.modulation(ops.silu(conditioning)), 2, axis=-1)
-        patches = self.projection(modulate(layer_norm(self.norm, x), shift, scale))
+        patches = dense(
+            self.projection, modulate(layer_norm(self.norm, x), shift, scale)
+        )
         patches = ops.cast(patches, "float32")
         return unpatchify(patches, self.patch_size, self.overlap)
 

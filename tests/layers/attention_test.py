@@ -7,13 +7,15 @@ from keras_regen.layers import dot_product_attention
 from keras_regen.layers.attention import (
     attention_by_blocks,
     attention_by_heads,
+    attention_form,
     attention_in_cache,
+    attention_of_heads_in_cache,
 )
 from tests.test_case import random
 
 FORMS = [dot_product_attention, attention_by_blocks, attention_by_heads]
 if keras.backend.backend() == "torch":
-    FORMS.append(attention_in_cache)
+    FORMS += [attention_in_cache, attention_of_heads_in_cache]
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +23,9 @@ def short_blocks(monkeypatch):
     blocks = dict.fromkeys(("jax", "tensorflow", "torch"), 16)
     monkeypatch.setattr("keras_regen.layers.attention.QUERY_BLOCK", blocks)
     monkeypatch.setattr("keras_regen.layers.attention.MAX_LOGITS_AT_ONCE", 0)
-    monkeypatch.setattr("keras_regen.layers.attention.CACHED_LOGITS", 1000)
+    cached = {"bfloat16": 1000, "float32": 300}
+    monkeypatch.setattr("keras_regen.layers.attention.CACHED_LOGITS", cached)
+    monkeypatch.setattr("keras_regen.layers.attention.MIN_LOGITS_OF_HEAD", 100)
 
 
 def reference(query, key, value, segments=None):
@@ -117,11 +121,14 @@ def test_training_does_not_hold_the_logits(form, monkeypatch):
 
 
 @pytest.mark.skipif(keras.backend.backend() != "torch", reason="PyTorch's tape")
-def test_training_keeps_no_weights():
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_training_keeps_no_weights(dtype, monkeypatch):
     import torch
 
+    monkeypatch.setattr("keras_regen.layers.onednn.mkl_is_slow", lambda: True)
+    assert attention_form(dtype) == "cache"
     kept = []
-    x = torch.ones((2, 37, 3, 8), dtype=torch.bfloat16, requires_grad=True)
+    x = torch.ones((2, 37, 3, 8), dtype=getattr(torch, dtype), requires_grad=True)
     hooks = torch.autograd.graph.saved_tensors_hooks
     with hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
         dot_product_attention(x, x, x)

@@ -6,6 +6,7 @@ from keras import ops
 from keras_regen.layers.kernels import dense
 from tests.test_case import random
 
+TORCH = keras.backend.backend() == "torch"
 DTYPES = [("float32", 1e-5), ("mixed_bfloat16", 0.02), ("mixed_float16", 0.003)]
 
 
@@ -38,7 +39,10 @@ def model_of(*layers):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), DTYPES)
 @pytest.mark.parametrize("with_gelu", [False, True])
-def test_dense_is_the_layer(dtype, tolerance, with_gelu):
+@pytest.mark.parametrize("slow_mkl", [False, True] if TORCH else [False])
+def test_dense_is_the_layer(dtype, tolerance, with_gelu, slow_mkl, monkeypatch):
+    if TORCH:
+        monkeypatch.setattr("keras_regen.layers.onednn.mkl_is_slow", lambda: slow_mkl)
     ours = model_of(FusedDense(16, with_gelu, dtype))
     activation = gelu if with_gelu else None
     layer = model_of(keras.layers.Dense(16, activation=activation, dtype=dtype))

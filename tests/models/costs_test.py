@@ -1,4 +1,5 @@
 import concurrent.futures
+from unittest import mock
 
 import keras
 import pytest
@@ -41,8 +42,12 @@ def counted(function):
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
-    # The fused attention of CPUs is not counted.
-    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+    # It does not count the operations of oneDNN and of fused attention on a CPU.
+    with (
+        mock.patch("keras_regen.layers.onednn.is_faster", return_value=False),
+        sdpa_kernel(SDPBackend.MATH),
+        FlopCounterMode(display=False) as counter,
+    ):
         function()
     return counter.get_total_flops()
 

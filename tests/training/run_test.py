@@ -36,10 +36,10 @@ ONE_SHAPE = {"resolution": [16], "image_share": 0.0}
 
 
 def config(folder, **settings):
-    settings = {**SETTINGS, **settings}
+    settings = {"data": [str(folder)], **SETTINGS, **settings}
     if "init" in settings:
         del settings["size"]
-    return TrainingConfig(data=[str(folder)], **settings)
+    return TrainingConfig(**settings)
 
 
 def history(run):
