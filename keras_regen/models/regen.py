@@ -204,7 +204,7 @@ class Regen(VideoAutoencoder):
             Under `tf.distribute`, which sums the gradients of the replicas, it is
             divided by their number.
         """
-        target = to_unit_range(x if y is None else y)
+        target = ops.convert_to_tensor(to_unit_range(x if y is None else y), "float32")
         shape = ops.shape(target)
         batch, frames = shape[:2]
         times = self._target_times(x, target)

@@ -177,6 +177,18 @@ class TestTraining:
         history = regen.fit(images, batch_size=4, verbose=0)
         assert np.isfinite(history.history["loss"][0])
 
+    def test_other_floats(self, regen):
+        """Keras makes float32 of arrays, but not of what a data set gives."""
+        clips = moving_squares(2)
+        latents = regen(clips)
+        losses = [
+            number(regen.compute_loss(x=x, y_pred=latents, training=False))
+            for x in (
+                ops.convert_to_tensor(clips.astype(f"float{n}")) for n in (16, 32, 64)
+            )
+        ]
+        assert losses == pytest.approx(3 * losses[:1], rel=1e-3)
+
     def test_a_constant_prediction_has_the_loss_that_the_maths_says(self):
         # The last layer starts at zero, so x0 = 0 is predicted and the loss is E[x0^2].
         regen = make_regen(weighting="sample")
