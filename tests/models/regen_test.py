@@ -6,10 +6,12 @@ from keras import ops
 from keras_regen import diffusion
 from keras_regen.metrics import PSNR
 from keras_regen.models import (
+    ARCHITECTURES,
     ConvAutoencoder,
     DiTDecoder,
     Regen,
     VideoEncoder,
+    architecture,
     count_parameters,
 )
 from tests.models.conftest import awaken, make_regen
@@ -441,6 +443,10 @@ class TestBadInput:
             Regen(encoder, decoder)
         with pytest.raises(ValueError, match="decoder of noise.*decoder=<ConvDecoder"):
             Regen(encoder, ConvAutoencoder.from_architecture("tiny", 4).decoder)
+
+    def test_an_architecture_is_the_callers_own(self):
+        architecture("tiny")["decoder"]["depth"] = 1
+        assert architecture("tiny") == ARCHITECTURES["tiny"]
 
     def test_unknown_architecture(self):
         with pytest.raises(ValueError, match="tiny, small, base, paper.*'huge'"):
