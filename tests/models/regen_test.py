@@ -135,8 +135,21 @@ class TestTraining:
     )
     def test_values_are_checked_before_training(self, regen, clips):
         regen.compile(optimizer="sgd")
-        with pytest.raises(ValueError, match="float video must be"):
-            regen.fit(clips, verbose=0)
+        for arrays in ([clips], [moving_squares(2), clips]):
+            with pytest.raises(ValueError, match="float video must be"):
+                regen.fit(*arrays, verbose=0)
+
+    @pytest.mark.parametrize(
+        ("targets", "message"),
+        [
+            (moving_squares(2, size=32), r"the size of the chunks.*y.shape=\(2, 5, 32"),
+            (moving_squares(2).astype("int32"), "video.dtype=int32"),
+        ],
+    )
+    def test_targets_are_checked_before_training(self, regen, targets, message):
+        regen.compile(optimizer="sgd")
+        with pytest.raises(ValueError, match=message):
+            regen.fit(moving_squares(2), targets, verbose=0)
 
     def test_training_draws_anew_each_step(self, regen):
         awaken(regen)
