@@ -35,8 +35,9 @@ class TrainedModel(keras.Model):
     the optimiser averages the weights, the averages are the weights after `fit`.
 
     Attributes:
-        preset: str or None. The preset that the model was loaded from. `fit` sets it to
-            None, since the weights are others then.
+        preset: str or None. The preset that the model was loaded from. `fit`,
+            `train_on_batch` and `load_weights` set it to None, since the weights are
+            others then.
     """
 
     # One of `bundled.KINDS`.
@@ -52,6 +53,14 @@ class TrainedModel(keras.Model):
         for variable in self.trainable_variables:
             variable.assign(ops.copy(variable))
         return history
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        self.preset = None
+        return super().train_on_batch(*args, **kwargs)
+
+    def load_weights(self, *args: Any, **kwargs: Any) -> None:
+        self.preset = None
+        super().load_weights(*args, **kwargs)
 
     def _mean_loss(self, losses, sample_weight):
         """Returns the mean loss of the samples plus the losses that layers add."""
@@ -143,7 +152,8 @@ class TrainedModel(keras.Model):
         They replace a preset that is there, with its `text.h5` if it has one.
 
         Args:
-            directory: path. Created if needed; replaced only when all is written.
+            directory: path, which may not be just the name of a bundled preset. Created
+                if needed; replaced only when all is written.
             metadata: dict or None. Facts about the model: data, steps, scores.
             dtype: `"float32"`, `"float16"` or `"int8"`, large kernels as whole numbers
                 with a scale for each output channel. How the weights are stored.
@@ -152,7 +162,7 @@ class TrainedModel(keras.Model):
                 `keras.Model.save`. Defaults to `True`.
 
         Raises:
-            ValueError: if `dtype` is another, or there is a preset that may not be
-                replaced.
+            ValueError: if `dtype` is another, there is a preset that may not be
+                replaced, or `from_preset` would load a bundled preset instead.
         """
         save_preset(self, directory, metadata, dtype, overwrite)
