@@ -11,6 +11,9 @@ from keras_regen.configurable import signature_config
 from keras_regen.models.presets import load_preset, save_preset
 from keras_regen.types import StrPath
 
+# Evaluation computes the loss of a batch at this many diffusion times or more.
+_MIN_EVALUATION_TIMES = 8
+
 
 def assign_averages(model: keras.Model) -> None:
     """Makes the optimiser's moving averages the model's weights.
@@ -61,6 +64,24 @@ class TrainedModel(keras.Model):
     def load_weights(self, *args: Any, **kwargs: Any) -> None:
         self.preset = None
         super().load_weights(*args, **kwargs)
+
+    def _repeat_samples(self, batch, size):
+        """Repeats the samples of a small batch, for evaluation at enough times.
+
+        A sample has one time. That of a batch of one would be the median alone.
+
+        Args:
+            batch: nested structure of tensors with a batch axis, and None.
+            size: int or scalar tensor. The size of the batch.
+        """
+        repeats = -(-_MIN_EVALUATION_TIMES // size)
+
+        def repeat(x):
+            if x is None:
+                return None
+            return ops.tile(x, (repeats, *[1] * (len(x.shape) - 1)))
+
+        return keras.tree.map_structure(repeat, batch)
 
     def _mean_loss(self, losses, sample_weight):
         """Returns the mean loss of the samples plus the losses that layers add."""

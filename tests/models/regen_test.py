@@ -125,6 +125,17 @@ class TestTraining:
         first = regen.evaluate(clips, batch_size=4, verbose=0)
         assert first == regen.evaluate(clips, batch_size=4, verbose=0)
 
+    def test_evaluation_of_few_samples_has_as_many_times(self, regen):
+        """A sample of its own is as good as 8 of it."""
+        awaken(regen)
+        clip = ops.convert_to_tensor(moving_squares(1))
+        eight = ops.repeat(clip, 8, axis=0)
+        losses = [
+            number(regen.compute_loss(x=x, y_pred=regen(x), training=False))
+            for x in (clip, eight)
+        ]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
     def test_metrics_of_latents_are_refused(self, regen):
         regen.compile(keras.optimizers.SGD(0.0), metrics=[PSNR()])
         with pytest.raises(ValueError, match="score videos in a callback"):
