@@ -152,8 +152,11 @@ def to_device(array: "np.ndarray") -> Tensor:
     device = keras.ops.zeros(()).device
     if device.type != "cuda":
         return keras.ops.convert_to_tensor(array)
+    import numpy as np
     import torch
 
+    # PyTorch takes no negative strides, and warns of arrays that are not writable.
+    array = np.require(array, requirements=("C", "W"))
     return torch.from_numpy(array).pin_memory().to(device, non_blocking=True)
 
 

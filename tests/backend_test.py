@@ -4,13 +4,21 @@ import json
 import os
 import subprocess
 import sys
+import types
 
 import keras
+import numpy as np
 import pytest
 
 import keras_regen
 from keras_regen import backend
-from keras_regen.backend import BACKENDS, choose_backend, quiet_start, without_jax
+from keras_regen.backend import (
+    BACKENDS,
+    choose_backend,
+    quiet_start,
+    to_device,
+    without_jax,
+)
 
 
 @pytest.fixture
@@ -184,3 +192,30 @@ def test_quiet_start_where_stderr_is_closed(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
     with quiet_start():
         assert os.environ["TF_CPP_MIN_LOG_LEVEL"]
+
+
+@pytest.fixture
+def fake_cuda(monkeypatch):
+    """PyTorch on the CPU, in the place of CUDA."""
+    import torch
+
+    cuda = types.SimpleNamespace(device=types.SimpleNamespace(type="cuda"))
+    monkeypatch.setattr(keras.ops, "zeros", lambda shape: cuda)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)
+    monkeypatch.setattr(torch.Tensor, "to", lambda self, *args, **kwargs: self)
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "torch", reason="PyTorch's pinned memory"
+)
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(6, dtype="uint8").reshape(2, 3)[..., ::-1],
+        np.broadcast_to(np.arange(3, dtype="float32"), (2, 3)),
+    ],
+    ids=["reversed", "broadcast"],
+)
+def test_arrays_of_any_strides_go_to_cuda(fake_cuda, array):
+    tensor = to_device(array)
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(tensor), array)

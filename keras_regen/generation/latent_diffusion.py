@@ -210,12 +210,16 @@ class LatentDiffusion(TrainedModel):
             y: None.
             y_pred: the normalised latents, from `call`.
             sample_weight: None, or float tensor of shape `(B,)` or `(B, 1)`.
-            training: bool. Evaluation uses fixed noise, evenly spaced times, every
-                condition and no given frames.
+            training: bool. Evaluation uses fixed noise, evenly spaced times, 8 or more
+                (a smaller batch is repeated), every condition and no given frames.
 
         Returns:
             Scalar, float32: the mean over the batch plus the losses that layers add.
         """
+        if not training:
+            x, y_pred, sample_weight = self._repeat_samples(
+                (x, y_pred, sample_weight), ops.shape(y_pred)[0]
+            )
         inputs, latents = _as_dict(x), y_pred
         shape = ops.shape(latents)
         batch, frames = shape[:2]

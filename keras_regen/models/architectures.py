@@ -1,5 +1,6 @@
 """Architectures by name."""
 
+import copy
 from typing import Any, Literal, TypeAlias
 
 FACTORISED = ((1, 3, 3), (3, 1, 1))
@@ -84,7 +85,7 @@ def architecture(name: str) -> dict[str, dict[str, Any]]:
 
     Returns:
         Dict of two dicts: `encoder`, arguments of `VideoEncoder`, and `decoder`,
-        arguments of `DiTDecoder`.
+        arguments of `DiTDecoder`. It is the caller's own.
 
     Raises:
         ValueError: if the name is unknown.
@@ -93,7 +94,7 @@ def architecture(name: str) -> dict[str, dict[str, Any]]:
         raise ValueError(
             f"The architectures are {', '.join(ARCHITECTURES)}. Received: name={name!r}"
         )
-    return ARCHITECTURES[name]
+    return copy.deepcopy(ARCHITECTURES[name])
 
 
 # Widths and numbers of blocks of the conventional decoders, by k. Each has as many

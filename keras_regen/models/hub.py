@@ -28,7 +28,8 @@ def download_preset(address: str, files: Sequence[str]) -> pathlib.Path:
         directory = hub.snapshot_download(
             name, revision=revision, allow_patterns=list(files)
         )
-    except (OSError, ValueError) as error:
+    # Failures of the network are HTTPErrors; those that the hub tells are OSErrors.
+    except (OSError, ValueError, hub.errors.HTTPError) as error:
         raise ValueError(
             f"The preset {address} could not be downloaded: {error}"
         ) from error
@@ -79,7 +80,7 @@ def upload_preset(
             commit_message=f"Preset {directory.name}",
             revision=revision,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, hub.errors.HTTPError) as error:
         raise ValueError(
             f"The preset could not be uploaded to {address}: {error}"
         ) from error
@@ -100,7 +101,7 @@ def _parse(address):
 
 def _import_hub():
     try:
-        import huggingface_hub
+        import huggingface_hub.errors
     except ImportError as error:
         raise ImportError(
             f"{PREFIX} presets need huggingface_hub: pip install keras-regen[hub]"

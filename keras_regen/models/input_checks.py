@@ -86,6 +86,25 @@ def check_chunk(video: Tensor, temporal_compression: int, values: bool = True) -
         _check_range(video)
 
 
+def check_targets(targets: np.ndarray, video: np.ndarray) -> None:
+    """Checks that frames are targets for the re-generation of chunks.
+
+    Args:
+        targets: NumPy array of shape `(B, F, H, W, 3)`.
+        video: NumPy array, the chunks.
+
+    Raises:
+        ValueError: if the shape, the dtype or a value is wrong.
+    """
+    if targets.ndim != 5 or targets.shape[2:] != video.shape[2:]:
+        raise ValueError(
+            "The targets must be frames of the size of the chunks. "
+            f"Received: x.shape={video.shape}, y.shape={targets.shape}"
+        )
+    # They may be of any number of frames.
+    check_chunk(targets, targets.shape[1] - 1)
+
+
 def _check_range(video):
     if not isinstance(video, np.ndarray):
         if not is_concrete(video) or ops.all(ops.abs(video) <= 1.0 + _MARGIN):

@@ -217,6 +217,12 @@ def save_preset(
             f"`dtype` must be one of {', '.join(DTYPES)}. Received: dtype={dtype!r}"
         )
     directory = pathlib.Path(directory)
+    bundled = every_bundled_preset().get(str(directory))
+    if bundled and directory.resolve() != bundled.resolve():
+        raise ValueError(
+            "A directory of this name is never loaded, since a bundled preset has it: "
+            f"choose another. Received: directory={directory}"
+        )
     names = (*FILES, TEXT, SAVED)
     if not overwrite and any((directory / name).exists() for name in names):
         raise ValueError(

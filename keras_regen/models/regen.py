@@ -197,14 +197,19 @@ class Regen(VideoAutoencoder):
                 `m` more frames before and after it. Defaults to the chunk itself.
             y_pred: the latents, from `call`.
             sample_weight: None, or float tensor of shape `(B,)` or `(B, 1)`.
-            training: bool. Evaluation uses fixed noise and evenly spaced times.
+            training: bool. Evaluation uses fixed noise and evenly spaced times, 8 or
+                more: a smaller batch is repeated.
 
         Returns:
             Scalar, float32: the mean over the batch plus the losses that layers add.
             Under `tf.distribute`, which sums the gradients of the replicas, it is
             divided by their number.
         """
-        target = to_unit_range(x if y is None else y)
+        if not training:
+            x, y, y_pred, sample_weight = self._repeat_samples(
+                (x, y, y_pred, sample_weight), ops.shape(y_pred)[0]
+            )
+        target = ops.convert_to_tensor(to_unit_range(x if y is None else y), "float32")
         shape = ops.shape(target)
         batch, frames = shape[:2]
         times = self._target_times(x, target)

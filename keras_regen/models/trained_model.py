@@ -11,6 +11,9 @@ from keras_regen.configurable import signature_config
 from keras_regen.models.presets import load_preset, save_preset
 from keras_regen.types import StrPath
 
+# Evaluation computes the loss of a batch at this many diffusion times or more.
+_MIN_EVALUATION_TIMES = 8
+
 
 def assign_averages(model: keras.Model) -> None:
     """Makes the optimiser's moving averages the model's weights.
@@ -35,8 +38,9 @@ class TrainedModel(keras.Model):
     the optimiser averages the weights, the averages are the weights after `fit`.
 
     Attributes:
-        preset: str or None. The preset that the model was loaded from. `fit` sets it to
-            None, since the weights are others then.
+        preset: str or None. The preset that the model was loaded from. `fit`,
+            `train_on_batch` and `load_weights` set it to None, since the weights are
+            others then.
     """
 
     # One of `bundled.KINDS`.
@@ -52,6 +56,32 @@ class TrainedModel(keras.Model):
         for variable in self.trainable_variables:
             variable.assign(ops.copy(variable))
         return history
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        self.preset = None
+        return super().train_on_batch(*args, **kwargs)
+
+    def load_weights(self, *args: Any, **kwargs: Any) -> None:
+        self.preset = None
+        super().load_weights(*args, **kwargs)
+
+    def _repeat_samples(self, batch, size):
+        """Repeats the samples of a small batch, for evaluation at enough times.
+
+        A sample has one time. That of a batch of one would be the median alone.
+
+        Args:
+            batch: nested structure of tensors with a batch axis, and None.
+            size: int or scalar tensor. The size of the batch.
+        """
+        repeats = -(-_MIN_EVALUATION_TIMES // size)
+
+        def repeat(x):
+            if x is None:
+                return None
+            return ops.tile(x, (repeats, *[1] * (len(x.shape) - 1)))
+
+        return keras.tree.map_structure(repeat, batch)
 
     def _mean_loss(self, losses, sample_weight):
         """Returns the mean loss of the samples plus the losses that layers add."""
@@ -143,7 +173,8 @@ class TrainedModel(keras.Model):
         They replace a preset that is there, with its `text.h5` if it has one.
 
         Args:
-            directory: path. Created if needed; replaced only when all is written.
+            directory: path, which may not be just the name of a bundled preset. Created
+                if needed; replaced only when all is written.
             metadata: dict or None. Facts about the model: data, steps, scores.
             dtype: `"float32"`, `"float16"` or `"int8"`, large kernels as whole numbers
                 with a scale for each output channel. How the weights are stored.
@@ -152,7 +183,7 @@ class TrainedModel(keras.Model):
                 `keras.Model.save`. Defaults to `True`.
 
         Raises:
-            ValueError: if `dtype` is another, or there is a preset that may not be
-                replaced.
+            ValueError: if `dtype` is another, there is a preset that may not be
+                replaced, or `from_preset` would load a bundled preset instead.
         """
         save_preset(self, directory, metadata, dtype, overwrite)

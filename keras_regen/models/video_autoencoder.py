@@ -18,6 +18,7 @@ from keras_regen.models.input_checks import (
     check_finite,
     check_latents,
     check_noise,
+    check_targets,
     check_times,
     chunk_array,
 )
@@ -102,21 +103,26 @@ class VideoAutoencoder(TrainedModel):
     # === Training ===
 
     @suggest_arguments
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any
+    ) -> keras.callbacks.History:
         """Trains the model; see `keras.Model.fit`.
 
         Args:
             x: chunks, as `encode` takes them, or what gives batches of them. An array
                 is checked first.
+            y: target frames, see `compute_loss`, or None. An array is checked first.
             *args: as for `keras.Model.fit`, and so are the others.
             **kwargs: as for `keras.Model.fit`.
 
         Raises:
-            ValueError: if the array has another shape, dtype or range.
+            ValueError: if an array has another shape, dtype or range.
         """
         if isinstance(x, np.ndarray):
-            check_chunk(x, self.temporal_compression)
-        return super().fit(x, *args, **kwargs)
+            x = self._checked_video(x)
+            if isinstance(y, np.ndarray):
+                check_targets(y, x)
+        return super().fit(x, y, *args, **kwargs)
 
     def compute_metrics(
         self, x: Tensor, y: Tensor, y_pred: Tensor, sample_weight: Tensor = None

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pathlib
+import threading
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -38,7 +39,7 @@ class KerasHubTextEncoder:
     Embeddings are those of the backbone's last layer: of an encoder such as BERT, of
     the encoder in T5, of the text encoder in CLIP. The text's tokens include those that
     mark its start and end. Texts that are longer than the backbone reads, or than 512
-    tokens, are cut, with a warning.
+    tokens, are cut, with a warning. Several threads may embed texts, one at a time.
 
     Args:
         backbone: a `keras_hub.models.Backbone` that reads text alone.
@@ -64,6 +65,8 @@ class KerasHubTextEncoder:
         self.backbone = backbone
         self.tokenizer = tokenizer
         self._model = _text_model(backbone)
+        # Keras on JAX donates the weights to a call, and another would not find them.
+        self._lock = threading.Lock()
         self._max_tokens = min(
             getattr(backbone, "max_sequence_length", None) or _MAX_TOKENS, _MAX_TOKENS
         )
@@ -103,7 +106,8 @@ class KerasHubTextEncoder:
         tokens = [self.tokenizer.get_vocabulary(), self._tokens([_PROBE])]
         prefix = json.dumps([*tokens, shapes]).encode()
         arrays = (keras.ops.convert_to_numpy(weight) for weight in weights)
-        return weights_digest(arrays, prefix)
+        with self._lock:
+            return weights_digest(arrays, prefix)
 
     def encode(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Embeds texts; see `TextEncoder`."""
@@ -151,9 +155,10 @@ class KerasHubTextEncoder:
             row = tokens[i % len(tokens)]
             ids[i, : len(row)], mask[i, : len(row)] = row, 1
         inputs = {"token_ids": ids, "padding_mask": mask, "segment_ids": 0 * ids}
-        return self._model.predict_on_batch(
-            {name: inputs[_kind(name)] for name in self._model.input}
-        )
+        with self._lock:
+            return self._model.predict_on_batch(
+                {name: inputs[_kind(name)] for name in self._model.input}
+            )
 
 
 def _text_model(backbone):

@@ -66,9 +66,12 @@ class TestTraining:
 
     def test_evaluation_repeats(self, model):
         model.compile(optimizer="sgd")
-        x = {"latents": random(4, 4, *SIZE, 8), "label": np.zeros(4, "int32")}
-        scores = [model.evaluate(x, batch_size=4, verbose=0) for _ in range(2)]
+        latents = np.repeat(random(1, 4, *SIZE, 8), 8, axis=0)
+        x = {"latents": latents, "label": np.zeros(8, "int32")}
+        scores = [model.evaluate(x, batch_size=n, verbose=0) for n in (4, 4, 8)]
         assert scores[0] == scores[1]
+        # A small batch is repeated, and so its times are those of 8 samples.
+        assert scores[0] == pytest.approx(scores[2], rel=1e-4)
 
     def test_the_loss_leaves_out_what_is_given(self, model, monkeypatch):
         """With all but one frame given, the loss is the error of that frame."""

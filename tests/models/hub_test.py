@@ -185,6 +185,21 @@ def test_a_revision_is_pinned(server, model, tmp_path):
         Regen.from_preset("hf://user/toy@v9")
 
 
+def test_a_network_that_fails(model, tmp_path, monkeypatch):
+    hub = importlib.import_module("huggingface_hub")
+
+    def fail(*args, **kwargs):
+        raise hub.errors.HTTPError("the server disconnected")
+
+    monkeypatch.setattr(hub, "snapshot_download", fail)
+    monkeypatch.setattr(hub.HfApi, "create_repo", fail)
+    with pytest.raises(ValueError, match="be downloaded: the server disconnected"):
+        Regen.from_preset("hf://user/toy")
+    model.save_to_preset(tmp_path)
+    with pytest.raises(ValueError, match="hf://user/toy: the server disconnected"):
+        keras_regen.upload_preset(tmp_path, "hf://user/toy")
+
+
 @pytest.mark.parametrize(
     "address", ["hf://user", "hf://user/name@", "user/name", "hf:///x"]
 )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_regen import VideoCodec
+from tests.models.conftest import make_regen
 
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "torch", reason="these checks compute with NumPy"
@@ -55,8 +56,12 @@ class TestVideosFromZeroToOne:
     def test_the_warning_names_the_line_of_the_caller(self, regen):
         with pytest.warns(UserWarning) as caught:
             regen.encode(random(0, 1))
-        files = [w.filename for w in caught if w.category is UserWarning]
-        assert files == [__file__]
+        # It is not compiled.
+        with pytest.warns(UserWarning) as training, pytest.raises(ValueError):
+            make_regen().fit(random(0, 1))
+        for warned in (caught, training):
+            files = [w.filename for w in warned if w.category is UserWarning]
+            assert files == [__file__]
 
     def test_after_another_video_bright_ones_are_known(self, encode):
         encode(random(-1, 1))

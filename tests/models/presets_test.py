@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_regen import bundled
 from keras_regen.diffusion import CosinePath
 from keras_regen.models import (
     DiTDecoder,
@@ -53,11 +54,13 @@ def preset(regen, tmp_path):
     return tmp_path / "preset"
 
 
-def test_training_leaves_the_preset(preset):
+@pytest.mark.parametrize("method", ["fit", "train_on_batch", "load_weights"])
+def test_other_weights_leave_the_preset(preset, method):
     regen = Regen.from_preset(preset)
     assert regen.preset == str(preset)
-    regen.compile(optimizer="sgd")
-    regen.fit(random(2, 5, 16, 16, 3), verbose=0)
+    # What changes the weights is not called to its end.
+    with pytest.raises((TypeError, ValueError)):
+        getattr(regen, method)()
     assert regen.preset is None
 
 
@@ -366,6 +369,15 @@ class TestBadInput:
         assert preset_metadata(preset)["licence"] == "MIT"
         regen.save_to_preset(preset / "new", overwrite=False)
         assert (preset / "new" / "config.json").is_file()
+
+    def test_a_preset_that_a_bundled_one_would_hide(self, regen, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        name = bundled_presets()[0]
+        with pytest.raises(ValueError, match=f"choose another.*directory={name}"):
+            regen.save_to_preset(name)
+        regen.save_to_preset(tmp_path / name)
+        monkeypatch.setattr(bundled, "PRESETS", tmp_path)
+        regen.save_to_preset(name)
 
     def test_a_failed_save_leaves_the_old_preset(self, regen, preset, monkeypatch):
         before = {p.name: p.read_bytes() for p in preset.iterdir()}

@@ -6,10 +6,12 @@ from keras import ops
 from keras_regen import diffusion
 from keras_regen.metrics import PSNR
 from keras_regen.models import (
+    ARCHITECTURES,
     ConvAutoencoder,
     DiTDecoder,
     Regen,
     VideoEncoder,
+    architecture,
     count_parameters,
 )
 from tests.models.conftest import awaken, make_regen
@@ -119,9 +121,12 @@ class TestTraining:
     def test_evaluation_repeats(self, regen):
         regen = awaken(regen)
         regen.compile()
-        clips = moving_squares(8)
+        clips = np.repeat(moving_squares(1), 8, axis=0)
         first = regen.evaluate(clips, batch_size=4, verbose=0)
         assert first == regen.evaluate(clips, batch_size=4, verbose=0)
+        # A small batch is repeated, and so its times are those of 8 samples.
+        whole = regen.evaluate(clips, batch_size=8, verbose=0)
+        assert first == pytest.approx(whole, rel=1e-4)
 
     def test_metrics_of_latents_are_refused(self, regen):
         regen.compile(keras.optimizers.SGD(0.0), metrics=[PSNR()])
@@ -133,8 +138,21 @@ class TestTraining:
     )
     def test_values_are_checked_before_training(self, regen, clips):
         regen.compile(optimizer="sgd")
-        with pytest.raises(ValueError, match="float video must be"):
-            regen.fit(clips, verbose=0)
+        for arrays in ([clips], [moving_squares(2), clips]):
+            with pytest.raises(ValueError, match="float video must be"):
+                regen.fit(*arrays, verbose=0)
+
+    @pytest.mark.parametrize(
+        ("targets", "message"),
+        [
+            (moving_squares(2, size=32), r"the size of the chunks.*y.shape=\(2, 5, 32"),
+            (moving_squares(2).astype("int32"), "video.dtype=int32"),
+        ],
+    )
+    def test_targets_are_checked_before_training(self, regen, targets, message):
+        regen.compile(optimizer="sgd")
+        with pytest.raises(ValueError, match=message):
+            regen.fit(moving_squares(2), targets, verbose=0)
 
     def test_training_draws_anew_each_step(self, regen):
         awaken(regen)
@@ -176,6 +194,18 @@ class TestTraining:
         images = np.rint((moving_squares(8)[:, :1] + 1) * 127.5).astype("uint8")
         history = regen.fit(images, batch_size=4, verbose=0)
         assert np.isfinite(history.history["loss"][0])
+
+    def test_other_floats(self, regen):
+        """Keras makes float32 of arrays, but not of what a data set gives."""
+        clips = moving_squares(2)
+        latents = regen(clips)
+        losses = [
+            number(regen.compute_loss(x=x, y_pred=latents, training=False))
+            for x in (
+                ops.convert_to_tensor(clips.astype(f"float{n}")) for n in (16, 32, 64)
+            )
+        ]
+        assert losses == pytest.approx(3 * losses[:1], rel=1e-3)
 
     def test_a_constant_prediction_has_the_loss_that_the_maths_says(self):
         # The last layer starts at zero, so x0 = 0 is predicted and the loss is E[x0^2].
@@ -429,6 +459,10 @@ class TestBadInput:
             Regen(encoder, decoder)
         with pytest.raises(ValueError, match="decoder of noise.*decoder=<ConvDecoder"):
             Regen(encoder, ConvAutoencoder.from_architecture("tiny", 4).decoder)
+
+    def test_an_architecture_is_the_callers_own(self):
+        architecture("tiny")["decoder"]["depth"] = 1
+        assert architecture("tiny") == ARCHITECTURES["tiny"]
 
     def test_unknown_architecture(self):
         with pytest.raises(ValueError, match="tiny, small, base, paper.*'huge'"):

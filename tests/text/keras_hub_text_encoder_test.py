@@ -1,4 +1,5 @@
 import builtins
+import concurrent.futures
 import hashlib
 import logging
 
@@ -36,6 +37,14 @@ def test_tokens_of_the_text_are_embedded_whatever_the_batch(encoder):
         np.testing.assert_allclose(embeddings[i][mask[i]], alone[0], atol=1e-5)
     many, _ = encoder.encode(texts * 13)
     np.testing.assert_allclose(many[-3:], embeddings, atol=1e-5)
+
+
+def test_several_threads_embed(encoder):
+    texts = ["a red seven moves left"]
+    expected, _ = encoder.encode(texts)
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        for embeddings, _ in pool.map(encoder.encode, 40 * [texts]):
+            np.testing.assert_allclose(embeddings, expected, atol=1e-6)
 
 
 def test_a_long_text_is_cut(encoder, caplog):
