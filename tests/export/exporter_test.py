@@ -147,15 +147,21 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(regen, tmp_path, name):
     assert not any(tmp_path.iterdir())
 
 
-def test_a_failing_process_is_an_error(regen, tmp_path, monkeypatch):
-    run = subprocess.run
-
-    def crash(command, **kwargs):
-        return run([sys.executable, "-c", "import os; os.abort()"], **kwargs)
-
-    monkeypatch.setattr(subprocess, "run", crash)
-    with pytest.raises(RuntimeError, match="no message"):
-        exporter._export_in_process(regen, tmp_path, "tensorflow", "onnx", {})
+@pytest.mark.parametrize(
+    ("returncode", "stderr", "message"),
+    [
+        (-6, "", "killed by signal 6$"),
+        (-9, "loading\n", "killed by signal 9, likely for lack of memory"),
+        (1, "Traceback\nKeyError: 'x'\n", "^KeyError: 'x'"),
+        (1, "", "no message"),
+    ],
+)
+def test_a_failing_process_is_an_error(monkeypatch, returncode, stderr, message):
+    process = subprocess.CompletedProcess([], returncode, stderr=stderr)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: process)
+    with pytest.raises(RuntimeError, match=message) as error:
+        exporter.export_in_process("module", {}, "tensorflow")
+    assert error.value.__notes__ == [stderr]
 
 
 def test_the_process_gets_the_precision(tmp_path, monkeypatch):
@@ -175,6 +181,33 @@ def test_the_process_gets_the_precision(tmp_path, monkeypatch):
     assert request["dtype"] == "mixed_bfloat16" and request["a"] == 1
     assert environment["KERAS_BACKEND"] == "jax"
     assert {file.name for file in files} >= {"config.json", "model.weights.h5"}
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OwnWeighting(diffusion.SampleWeighting):
+    pass
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OwnTimes(diffusion.UniformTimes):
+    pass
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OwnPrediction(diffusion.Sample):
+    pass
+
+
+def test_the_process_needs_no_classes_that_only_train(tmp_path):
+    regen = make_regen(weighting=OwnWeighting(), time_distribution=OwnTimes())
+    exporter.save_for_process(regen, tmp_path, "jax")
+    loaded = type(regen).from_preset(tmp_path)
+    assert type(loaded.prediction) is type(regen.prediction)
+    regen = make_regen(prediction=OwnPrediction())
+    with pytest.raises(
+        ValueError, match="KERAS_BACKEND=jax.*Received: prediction .*tests>OwnPred"
+    ):
+        exporter.save_for_process(regen, tmp_path, "jax")
 
 
 def test_formats_do_not_import_keras():
