@@ -31,6 +31,7 @@ def export(
     import keras
 
     chosen = find_format(format, options)
+    chosen.check_keras(keras.__version__)
     if regen.decoder.window is not None:
         if chosen.backends == ("torch",):
             # PyTorch would fix whether an axis is padded and has one window or more.

@@ -46,7 +46,7 @@ def test_backends():
 
 @pytest.mark.parametrize("name", ["onnx", "openvino", "torch"])
 def test_windows_are_not_for_formats_of_pytorch(tmp_path, name):
-    for module in FORMATS[name].packages:
+    for module in FORMATS[name].modules:
         pytest.importorskip(module)
     regen = make_regen(decoder={"window": (None, 2, 2)})
     with pytest.raises(ValueError, match=r"Received: .*window=\(None, 2, 2\)"):
@@ -62,9 +62,22 @@ def test_unknown_format(regen, tmp_path):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_missing_packages_are_named(regen, tmp_path, hide, name):
-    hide(*FORMATS[name].packages)
-    packages = " ".join(FORMATS[name].packages.values())
-    with pytest.raises(ImportError, match=f"{name}.*pip install {packages}"):
+    hide(*FORMATS[name].modules)
+    extra = "serving" if name == "tf_saved_model" else name
+    modules = ", ".join(FORMATS[name].modules)
+    message = rf'needs {modules}: pip install "keras-regen\[{extra}\]"'
+    with pytest.raises(ImportError, match=message):
+        regen.export(tmp_path / "1", format=name)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "torch"])
+def test_a_keras_that_is_too_old_for_pytorch(regen, tmp_path, monkeypatch, name):
+    for module in FORMATS[name].modules:
+        pytest.importorskip(module)
+    monkeypatch.setattr(keras, "__version__", "3.13.2")
+    message = r'pip install "keras>=3\.14"\. Received: Keras 3\.13\.2'
+    with pytest.raises(ImportError, match=message):
         regen.export(tmp_path / "1", format=name)
     assert not any(tmp_path.iterdir())
 
@@ -85,6 +98,10 @@ def test_an_existing_model_is_not_replaced(regen, tmp_path):
         ({"max_steps": 0}, "`max_steps` must be an int of at least 1"),
         ({"max_pixels": 0}, "`max_pixels` must be an int of at least 1"),
         ({"num_steps": 2}, "weights, max_steps.*Received: num_steps"),
+        (
+            {"format": "stablehlo", "num_steps": 2},
+            "schedule. Its `decode` takes the number.*Received: num_steps",
+        ),
         ({"schedule": "even"}, "log_snr, uniform. Received: schedule='even'"),
         *(
             ({"format": "torch", "num_steps": steps}, f"Received: num_steps={steps}")
@@ -124,7 +141,7 @@ def test_warmup_without_its_package(regen, tmp_path, monkeypatch):
     if keras.backend.backend() == "torch":
         pytest.skip("runs in another process")
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
-    with pytest.raises(ImportError, match="pip install tensorflow-serving-api"):
+    with pytest.raises(ImportError, match=r"pip install .keras-regen\[serving\]"):
         regen.export(tmp_path / "1")
     assert not any(tmp_path.iterdir())
 
@@ -133,7 +150,7 @@ def test_warmup_without_its_package(regen, tmp_path, monkeypatch):
 def test_a_full_disk_is_one_error_and_leaves_nothing(regen, tmp_path, name):
     if keras.backend.backend() not in FORMATS[name].backends:
         pytest.skip("runs in another process")
-    for module in FORMATS[name].packages:
+    for module in FORMATS[name].modules:
         pytest.importorskip(module)
     resource = pytest.importorskip("resource")
     options = {"warmup": ()} if name == "tf_saved_model" else {}
