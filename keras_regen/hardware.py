@@ -5,32 +5,6 @@ import platform
 import keras
 
 
-def device_type() -> str:
-    """Returns the type of the device that Keras computes on, as its backend names it.
-
-    It is asked for each time and not remembered, since users may choose a device late.
-
-    Returns:
-        `"cpu"`, `"gpu"` or `"tpu"`; on PyTorch `"cpu"`, `"cuda"`, `"mps"` or another.
-    """
-    backend = keras.backend.backend()
-    if backend == "jax":
-        import jax
-
-        return jax.default_backend()
-    if backend == "torch":
-        return keras.ops.empty(()).device.type
-    import tensorflow as tf
-
-    # Logical devices would fix the choice of devices.
-    return "gpu" if tf.config.get_visible_devices("GPU") else "cpu"
-
-
-def on_accelerator() -> bool:
-    """Returns whether the backend computes on a GPU or TPU."""
-    return device_type() != "cpu"
-
-
 def hardware() -> str:
     """Returns the number and name of the devices, as text."""
     backend = keras.backend.backend()
@@ -50,3 +24,29 @@ def hardware() -> str:
             details = tf.config.experimental.get_device_details(gpus[0])
             return f"{len(gpus)} x {details.get('device_name', 'GPU')}"
     return platform.processor() or platform.machine()
+
+
+def on_accelerator() -> bool:
+    """Returns whether the backend computes on a GPU or TPU."""
+    return device_type() != "cpu"
+
+
+def device_type() -> str:
+    """Returns the type of the device that Keras computes on, as its backend names it.
+
+    It is asked for each time and not remembered, since users may choose a device late.
+
+    Returns:
+        `"cpu"`, `"gpu"` or `"tpu"`; on PyTorch `"cpu"`, `"cuda"`, `"mps"` or another.
+    """
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return jax.default_backend()
+    if backend == "torch":
+        return keras.ops.empty(()).device.type
+    import tensorflow as tf
+
+    # Logical devices would fix the choice of devices.
+    return "gpu" if tf.config.get_visible_devices("GPU") else "cpu"
