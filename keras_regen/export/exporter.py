@@ -97,8 +97,6 @@ def save_for_process(model: Any, directory: StrPath, backend: str) -> None:
     Raises:
         ValueError: if the model or another part of it is of a user's own class.
     """
-    from keras_regen.models.preset_config import PACKAGE
-
     model.save_to_preset(directory)
     path = pathlib.Path(directory) / "config.json"
     config = json.loads(path.read_text())
@@ -107,7 +105,7 @@ def save_for_process(model: Any, directory: StrPath, backend: str) -> None:
         parts.pop(name, None)
     for name, part in {"model": config, **parts}.items():
         registered = isinstance(part, dict) and part.get("registered_name")
-        if registered and not registered.startswith(PACKAGE):
+        if registered and not registered.startswith("keras_regen>"):
             raise ValueError(
                 f"Another process exports, under KERAS_BACKEND={backend}, and knows no "
                 "classes but the package's. Export under this backend yourself. "

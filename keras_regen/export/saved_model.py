@@ -12,7 +12,7 @@ from keras_regen.export.model_functions import ModelFunctions
 from keras_regen.export.request_checks import RequestChecks, checked
 from keras_regen.export.video_formats import VIDEO_FORMATS
 from keras_regen.export.warmup import WarmupWriter, check_sizes, chunk_inputs
-from keras_regen.models.weights_file import to_int8, tolerates_rounding
+from keras_regen.models import to_int8, tolerates_rounding
 
 # The loader picks the platform that it runs on.
 PLATFORMS = ("cpu", "cuda", "tpu")
