@@ -20,7 +20,8 @@ from keras_regen.types import StrPath
 try:
     import fcntl
 except ImportError:
-    # Windows. Leftovers are not removed there, since none can be told to be dead.
+    # Windows. Leftovers are not removed there, since none can be told to be dead, and
+    # no file is held open, which could not be renamed.
     fcntl = None  # type: ignore[assignment]
 
 # Another machine's locks may not be visible here. Nothing writes for a day without
@@ -187,14 +188,15 @@ class _Lock:
     """
 
     def __init__(self, path):
+        self._descriptor, self.is_held = -1, False
+        if fcntl is None:
+            return
         # NFS locks only what is open for writing, which a directory cannot be.
         flags = os.O_RDONLY if path.is_dir() else os.O_RDWR
         self._descriptor = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0))
-        self.is_held = False
         try:
-            if fcntl is not None:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self.is_held = True
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.is_held = True
         except BlockingIOError:
             self.close()
             raise
@@ -207,6 +209,9 @@ class _Lock:
 
     def is_of(self, path):
         """Whether the locked file is the one at a path."""
+        if fcntl is None:
+            # Nobody removed it as a leftover.
+            return True
         try:
             return os.path.samestat(os.fstat(self._descriptor), os.stat(path))
         except FileNotFoundError:

@@ -12,15 +12,14 @@ def hardware() -> str:
         import jax
 
         return f"{jax.device_count()} x {jax.devices()[0].device_kind}"
-    if backend == "torch":
+    if backend == "torch" and device_type() == "cuda":
         import torch
 
-        if torch.cuda.is_available():
-            return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
+        return f"{torch.cuda.device_count()} x {torch.cuda.get_device_name()}"
     if backend == "tensorflow":
         import tensorflow as tf
 
-        gpus = tf.config.list_physical_devices("GPU")
+        gpus = tf.config.get_visible_devices("GPU")
         if gpus:
             details = tf.config.experimental.get_device_details(gpus[0])
             return f"{len(gpus)} x {details.get('device_name', 'GPU')}"
@@ -29,15 +28,25 @@ def hardware() -> str:
 
 def on_accelerator() -> bool:
     """Returns whether the backend computes on a GPU or TPU."""
+    return device_type() != "cpu"
+
+
+def device_type() -> str:
+    """Returns the type of the device that Keras computes on, as its backend names it.
+
+    It is asked for each time and not remembered, since users may choose a device late.
+
+    Returns:
+        `"cpu"`, `"gpu"` or `"tpu"`; on PyTorch `"cpu"`, `"cuda"`, `"mps"` or another.
+    """
     backend = keras.backend.backend()
     if backend == "jax":
         import jax
 
-        return jax.default_backend() != "cpu"
+        return jax.default_backend()
     if backend == "torch":
-        import torch
-
-        return torch.cuda.is_available()
+        return keras.ops.empty(()).device.type
     import tensorflow as tf
 
-    return bool(tf.config.list_physical_devices("GPU"))
+    # Logical devices would fix the choice of devices.
+    return "gpu" if tf.config.get_visible_devices("GPU") else "cpu"

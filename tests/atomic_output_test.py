@@ -177,6 +177,22 @@ class TestLeftovers:
         assert leftover.exists()
         assert (tmp_path / "a").read_text() == "whole"
 
+    @pytest.mark.parametrize("directory", [False, True])
+    def test_nothing_is_held_open_on_windows(self, tmp_path, monkeypatch, directory):
+        monkeypatch.setattr(atomic_output, "fcntl", None)
+        os_open = os.open
+
+        def open_new(path, flags, *args):
+            # It opens no directory, and renames nothing that is open.
+            assert flags & os.O_CREAT
+            return os_open(path, flags, *args)
+
+        monkeypatch.setattr(os, "open", open_new)
+        for _ in range(2):
+            with AtomicOutput(tmp_path / "a", "output", directory):
+                pass
+        assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
     def test_that_a_link_only_looks_like(self, tmp_path):
         (tmp_path / "precious").write_text("precious")
         name = f".a.{atomic_output._machine()}-01234567.part"

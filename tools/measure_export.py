@@ -28,6 +28,8 @@ from tools.common import (
 )
 
 REPEATS = 7
+# Of each clip, for the PSNR.
+MAX_CHUNKS = 4
 # What a SavedModel computes in, and what its weights are stored as.
 VARIANTS = [
     ("float32", "float32"),
@@ -221,7 +223,7 @@ def score_saved_model(precision, weights, folder):
         size = sum(f.stat().st_size for f in model.rglob("*") if f.is_file())
         encode, decode = run_saved_model(model)
         scores = []
-        for chunks in validation_chunks(folder, 9).values():
+        for chunks in validation_chunks(folder, 9, MAX_CHUNKS).values():
             answers = [
                 decode(
                     encode(chunk[None].astype("float32") / 127.5 - 1),

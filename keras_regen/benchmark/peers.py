@@ -10,6 +10,7 @@ from typing import Any
 from keras_regen.benchmark.settings import PRECISIONS
 from keras_regen.benchmark.work import Work
 from keras_regen.evaluation.embedders import FAMILIES, import_torch
+from keras_regen.hardware import on_accelerator
 
 # The title and the class of each peer. The defaults of the classes are the published
 # configurations of Cosmos 1.0 CV8x8x8, LTX-Video 0.9.0, Wan 2.1 and CogVideoX 2B.
@@ -22,7 +23,7 @@ MODELS = {
 
 
 class Peer:
-    """An autoencoder of diffusers in one precision, on the GPU if there is one.
+    """An autoencoder of diffusers in one precision, on a GPU if our models are on one.
 
     Videos and latents stay on the device, in the precision of the weights, so copies
     are not timed. Tiling is off.
@@ -40,7 +41,8 @@ class Peer:
         self.title, self._family = MODELS[name]
         self._make = lambda: getattr(diffusers, self._family)(**config).eval()
         self._dtype = getattr(torch, PRECISIONS[dtype])
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        on_gpu = on_accelerator() and torch.cuda.is_available()
+        self._device = "cuda" if on_gpu else "cpu"
         with torch.random.fork_rng(range(torch.cuda.device_count())):
             torch.manual_seed(0)
             # PyTorch's own `to`, since that of diffusers warns about missing modules.

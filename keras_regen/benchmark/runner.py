@@ -20,6 +20,7 @@ from keras_regen.benchmark.settings import PEER_CASES, PRECISIONS, Settings
 from keras_regen.benchmark.timer import Timer
 from keras_regen.benchmark.work import check_model, make_model, make_work
 from keras_regen.hardware import on_accelerator
+from keras_regen.models import preset_name
 from keras_regen.types import StrPath
 
 
@@ -116,7 +117,7 @@ class Benchmark:
                 yield self._measure(
                     make_work(case, model, size, s.batch_size, s.num_steps),
                     device=keras.backend.backend(),
-                    model=pathlib.Path(name).name,
+                    model=preset_name(name),
                     is_peer=False,
                     case=case,
                     num_steps=s.num_steps if case == "decode" else 1,

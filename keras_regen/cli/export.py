@@ -75,8 +75,9 @@ def export(
     steps: Annotated[
         int | None,
         typer.Option(
-            help="Other formats: sampling steps of decoding. A generator: its sampling "
-            "steps; defaults to the preset's."
+            help="ONNX, OpenVINO and PyTorch: sampling steps of decoding; in other "
+            "formats they are an input. A generator: its sampling steps; defaults to "
+            "the preset's."
         ),
     ] = None,
     schedule: ScheduleOption = Schedule.log_snr,

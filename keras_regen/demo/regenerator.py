@@ -1,6 +1,7 @@
 """What the page does with a clip."""
 
 import dataclasses
+import fractions
 import itertools
 import math
 import pathlib
@@ -159,10 +160,14 @@ class Regenerator:
     def _regenerate(self, video, folder, preset, num_steps, seed, progress):
         codec = self.codec(preset or self.presets[0])
         stem, folder = pathlib.Path(video).stem, pathlib.Path(folder)
-        frames, fps, note = self._read(video)
-        original = _write(folder / f"{stem}_original.mp4", frames, fps)
+        frames, fps, shown, note = self._read(video)
+        encoded = codec.encode(
+            frames, fps=fps, progress=self._report(progress, "Encoding")
+        )
         path = folder / f"{stem}.h5"
-        latents = codec.encode(frames, path, fps, self._report(progress, "Encoding"))
+        dataclasses.replace(encoded, **shown).save(path)
+        # As others will find them, in half precision.
+        latents = Latents.load(path)
         decoded = codec.decode(
             latents,
             num_steps=num_steps,
@@ -170,8 +175,8 @@ class Regenerator:
             progress=self._report(progress, "Generating"),
         )
         return Regenerated(
-            original=original,
-            decoded=_write(folder / f"{stem}_regen.mp4", decoded, fps),
+            original=_write(folder / f"{stem}_original.mp4", frames, latents),
+            decoded=_write(folder / f"{stem}_regen.mp4", decoded, latents),
             latents=path,
             psnr=float(np.mean(psnr(frames, decoded))),
             ssim=float(np.mean(ssim(frames, decoded))),
@@ -227,7 +232,8 @@ class Regenerator:
                 seed=seed,
                 progress=self._report(progress, "Frames in between"),
             )
-        shown = "" if most >= frames else f" Of the first {most / latents.fps:.1f} s."
+        seconds = latents[:most].duration
+        shown = "" if most >= frames else f" Of the first {seconds:.1f} s."
         return f"{speed:g} times the speed, {rate:g} frames/s.{shown}"
 
     def generator(self, preset: str) -> VideoGenerator:
@@ -301,7 +307,12 @@ class Regenerator:
         return report
 
     def _read(self, video):
-        """Returns the frames of a clip that are used, their rate and a note."""
+        """Returns the frames of a clip that are used, their rate and a note.
+
+        Returns:
+            Tuple of the frames, their rate, a dict of what `Latents` have of how they
+            are shown, and a note.
+        """
         with VideoReader(video, partial=True) as reader:
             most = max(1, int(self.max_seconds * min(reader.fps, _MAX_FPS)))
             size = self._fit(reader.height, reader.width)
@@ -310,15 +321,20 @@ class Regenerator:
                 _resize(to_uint8(frame), *size)
                 for frame in itertools.islice(reader, most + 1)
             ]
+            used = frames[:most]
+            times = reader.timestamps and reader.timestamps.between(0, len(used))
+            aspect = reader.pixel_aspect.as_integer_ratio()
+            shown = {"pixel_aspect": aspect, "times": times}
             notes = []
             if len(frames) > most:
-                notes.append(f"Only the first {most / reader.fps:.1f} s are used.")
+                seconds = most / reader.fps if times is None else times[-1]
+                notes.append(f"Only the first {seconds:.1f} s are used.")
             if size != (reader.height, reader.width):
                 old, new = f"{reader.width}x{reader.height}", f"{size[1]}x{size[0]}"
                 notes.append(f"Frames are resized from {old} to {new} pixels.")
             if reader.damage:
                 notes.append(f"{reader.damage.capitalize()}.")
-            return np.stack(frames[:most]), reader.fps, " ".join(notes)
+            return np.stack(used), reader.fps, shown, " ".join(notes)
 
     def _fit(self, height, width):
         """Returns the size to show frames of a size in: even, and not too large."""
@@ -335,8 +351,16 @@ def _resize(frame, height, width):
     return np.asarray(image)
 
 
-def _write(path, frames, fps):
-    with VideoWriter(path, fps) as writer:
-        for frame in frames:
-            writer.write(frame)
+def _write(path, frames, latents):
+    """Writes frames that are shown as those of their latents."""
+    times = latents.times
+    aspect = fractions.Fraction(*latents.pixel_aspect)
+    with VideoWriter(path, latents.fps, aspect) as writer:
+        for number, frame in enumerate(frames):
+            shown = (
+                ()
+                if times is None
+                else (times[number], times[number + 1] - times[number])
+            )
+            writer.write(frame, *shown)
     return path

@@ -4,6 +4,7 @@ from keras_regen.export.exporter import (
     answer_request,
     export,
     export_in_process,
+    save_for_process,
     save_generator,
 )
 from keras_regen.export.formats import FORMATS, STORED_AS, find_format
@@ -15,5 +16,6 @@ __all__ = [
     "export",
     "export_in_process",
     "find_format",
+    "save_for_process",
     "save_generator",
 ]

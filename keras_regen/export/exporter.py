@@ -5,6 +5,7 @@ import importlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ def export(
     import keras
 
     chosen = find_format(format, options)
+    chosen.check_keras(keras.__version__)
     if regen.decoder.window is not None:
         if chosen.backends == ("torch",):
             # PyTorch would fix whether an axis is padded and has one window or more.
@@ -70,7 +72,7 @@ def save_generator(functions: Any, directory: pathlib.Path) -> None:
 def _export_in_process(regen, directory, backend, format, options):
     """Makes the same call in a subprocess with another backend."""
     with tempfile.TemporaryDirectory() as preset:
-        regen.save_to_preset(preset)
+        save_for_process(regen, preset, backend)
         request = {
             "preset": preset,
             "dtype": regen.encoder.dtype_policy.name,
@@ -79,6 +81,37 @@ def _export_in_process(regen, directory, backend, format, options):
             **options,
         }
         export_in_process("keras_regen.export.exporter", request, backend)
+
+
+def save_for_process(model: Any, directory: StrPath, backend: str) -> None:
+    """Saves the preset of a model for a process that exports it.
+
+    It has the default weighting and distribution of times: they matter in training
+    alone, and the process knows no classes of a user's own.
+
+    Args:
+        model: a `Regen` or a `VideoGenerator`.
+        directory: path.
+        backend: str. The process's backend of Keras, for messages.
+
+    Raises:
+        ValueError: if the model or another part of it is of a user's own class.
+    """
+    model.save_to_preset(directory)
+    path = pathlib.Path(directory) / "config.json"
+    config = json.loads(path.read_text())
+    parts = config["config"]
+    for name in ("weighting", "time_distribution", "dtype"):
+        parts.pop(name, None)
+    for name, part in {"model": config, **parts}.items():
+        registered = isinstance(part, dict) and part.get("registered_name")
+        if registered and not registered.startswith("keras_regen>"):
+            raise ValueError(
+                f"Another process exports, under KERAS_BACKEND={backend}, and knows no "
+                "classes but the package's. Export under this backend yourself. "
+                f"Received: {name} of the class {registered}"
+            )
+    path.write_text(json.dumps(config))
 
 
 def export_in_process(module: str, request: dict[str, Any], backend: str) -> None:
@@ -91,7 +124,7 @@ def export_in_process(module: str, request: dict[str, Any], backend: str) -> Non
 
     Raises:
         ValueError: with the message of the process, if the request is not possible.
-        RuntimeError: if it fails for another reason.
+        RuntimeError: if it fails for another reason, with what it wrote as a note.
     """
     process = subprocess.run(
         [sys.executable, "-m", module, json.dumps(request)],
@@ -99,11 +132,22 @@ def export_in_process(module: str, request: dict[str, Any], backend: str) -> Non
         capture_output=True,
         text=True,
     )
-    if process.returncode:
-        # The last line is the error.
-        message = (process.stderr.strip().splitlines() or ["no message"])[-1]
-        error = ValueError if process.returncode == USER_ERROR else RuntimeError
-        raise error(message)
+    if not process.returncode:
+        return
+    # The last line is the error.
+    message = (process.stderr.strip().splitlines() or ["no message"])[-1]
+    if process.returncode == USER_ERROR:
+        raise ValueError(message)
+    if process.returncode < 0:
+        message = (
+            f"The process that exports under KERAS_BACKEND={backend} was killed by "
+            f"signal {-process.returncode}"
+        )
+        if process.returncode == -signal.SIGKILL:
+            message += ", likely for lack of memory"
+    error = RuntimeError(message)
+    error.add_note(process.stderr)
+    raise error
 
 
 def answer_request(function: Callable[[dict[str, Any]], None]) -> None:

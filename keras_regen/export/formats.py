@@ -10,6 +10,8 @@ from typing import Any
 SCHEDULES = ("log_snr", "uniform")
 # The dtypes in which a SavedModel can store its weights.
 STORED_AS = ("float32", "bfloat16", "int8")
+# Before, torch.export fails on the shapes of Keras.
+TORCH_EXPORT_KERAS = (3, 14)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,22 +21,32 @@ class Format:
     Args:
         function: str. `"module:function"` in this package, which writes a directory.
         backends: tuple of str. The Keras backends that can write the format.
-        packages: dict from each module that it needs to the package to install.
+        extra: str. The extra of this package that installs what it needs.
+        modules: tuple of str. The modules that it needs.
         options: tuple of str. Keyword arguments of the function.
+        min_keras: tuple of 2 ints. The first version of Keras that can write it.
+            Defaults to any.
     """
 
     function: str
     backends: tuple[str, ...]
-    packages: dict[str, str]
+    extra: str
+    modules: tuple[str, ...]
     options: tuple[str, ...] = ()
+    min_keras: tuple[int, int] = (3, 0)
 
     def missing(self) -> list[str]:
-        """Returns the packages that are not installed, a list of str."""
-        return [
-            package
-            for module, package in self.packages.items()
-            if importlib.util.find_spec(module) is None
-        ]
+        """Returns the modules that are not installed, a list of str."""
+        return [name for name in self.modules if importlib.util.find_spec(name) is None]
+
+    def check_keras(self, version: str) -> None:
+        """Raises ImportError if this version of Keras cannot write the format."""
+        if tuple(map(int, version.split(".")[:2])) < self.min_keras:
+            needed = ".".join(map(str, self.min_keras))
+            raise ImportError(
+                f'The format needs a newer Keras: pip install "keras>={needed}". '
+                f"Received: Keras {version}"
+            )
 
     def backend(self) -> str | None:
         """Returns the first installed backend that can write the format, or None."""
@@ -45,36 +57,39 @@ FORMATS = {
     "tf_saved_model": Format(
         "saved_model:export_saved_model",
         ("tensorflow", "jax"),
-        {"tensorflow": "tensorflow"},
+        "serving",
+        ("tensorflow",),
         ("weights", "max_steps", "max_pixels", "warmup", "schedule"),
     ),
     "onnx": Format(
         "onnx_model:export_onnx",
         ("torch",),
-        {"torch": "torch", "onnx": "onnx", "onnxscript": "onnxscript"},
+        "onnx",
+        ("torch", "onnx", "onnxscript"),
         ("num_steps", "schedule"),
+        TORCH_EXPORT_KERAS,
     ),
     "openvino": Format(
         "onnx_model:export_openvino",
         ("torch",),
-        {
-            "torch": "torch",
-            "onnx": "onnx",
-            "onnxscript": "onnxscript",
-            "openvino": "openvino",
-        },
+        "openvino",
+        ("torch", "onnx", "onnxscript", "openvino"),
         ("num_steps", "schedule"),
+        TORCH_EXPORT_KERAS,
     ),
     "torch": Format(
         "torch_program:export_torch",
         ("torch",),
-        {"torch": "torch"},
+        "torch",
+        ("torch",),
         ("num_steps", "schedule"),
+        TORCH_EXPORT_KERAS,
     ),
     "stablehlo": Format(
         "stablehlo:export_stablehlo",
         ("jax",),
-        {"jax": "jax", "flatbuffers": "flatbuffers"},
+        "stablehlo",
+        ("jax", "flatbuffers"),
         ("schedule",),
     ),
 }
@@ -100,15 +115,15 @@ def find_format(name: str, options: Mapping[str, Any] = MappingProxyType({})) ->
             f"The formats are {', '.join(FORMATS)}. Received: format={name!r}"
         )
     if unknown := set(options) - set(FORMATS[name].options):
-        takes = ", ".join(FORMATS[name].options) or "none"
-        raise ValueError(
-            f"The options of {name} are: {takes}. "
-            f"Received: {', '.join(sorted(unknown))}"
-        )
+        message = f"The options of {name} are: {', '.join(FORMATS[name].options)}."
+        if "num_steps" in unknown:
+            message += " Its `decode` takes the number of sampling steps as an input."
+        raise ValueError(f"{message} Received: {', '.join(sorted(unknown))}")
     _check_values(options)
     if missing := FORMATS[name].missing():
         raise ImportError(
-            f"Export to {name} needs more packages: pip install {' '.join(missing)}"
+            f"Export to {name} needs {', '.join(missing)}: pip install "
+            f'"keras-regen[{FORMATS[name].extra}]"'
         )
     return FORMATS[name]
 

@@ -4,7 +4,6 @@ import functools
 from collections.abc import Callable
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_regen.atomic_output import as_os_error
@@ -13,12 +12,10 @@ from keras_regen.export.model_functions import ModelFunctions
 from keras_regen.export.request_checks import RequestChecks, checked
 from keras_regen.export.video_formats import VIDEO_FORMATS
 from keras_regen.export.warmup import WarmupWriter, check_sizes, chunk_inputs
+from keras_regen.models import to_int8, tolerates_rounding
 
 # The loader picks the platform that it runs on.
 PLATFORMS = ("cpu", "cuda", "tpu")
-# Smaller arrays are stored as they are: they take little space, and the SIREN's
-# matrices, all smaller than this, do not tolerate rounding.
-MIN_QUANTIZED_SIZE = 2**16
 PER_SAMPLE = {
     "num_steps": tf.int32,
     "num_frames": tf.int32,
@@ -31,8 +28,8 @@ class StoredWeights(tf.Module):
     """The variables of a model in float32, bfloat16 or int8.
 
     int8 has one scale for each output channel, which maps the largest magnitude to 127.
-    The model still computes in its own precision: only the file and the memory traffic
-    shrink.
+    Small arrays and the SIREN are stored as they are. The model still computes in its
+    own precision: only the file and the memory traffic shrink.
 
     Args:
         variables: sequence of Keras variables.
@@ -46,9 +43,9 @@ class StoredWeights(tf.Module):
         for variable in variables:
             value = keras.ops.convert_to_numpy(variable.value)
             scale = None
-            if value.size >= MIN_QUANTIZED_SIZE and value.ndim > 1:
+            if tolerates_rounding(variable.path, value):
                 if dtype == "int8":
-                    value, scale = _quantized(value.astype("float32"))
+                    value, scale = to_int8(value.astype("float32"))
                 elif dtype == "bfloat16":
                     value = value.astype(tf.bfloat16.as_numpy_dtype)
             name = variable.path.replace("/", ".")
@@ -266,10 +263,3 @@ def served_function(function, *specs):
 def per_sample_specs(*names):
     """Returns the specs of inputs that are one number, or one for each sample."""
     return [tf.TensorSpec(None, PER_SAMPLE[name], name=name) for name in names]
-
-
-def _quantized(value):
-    """Returns the value in int8, and its float32 scales."""
-    scale = np.max(np.abs(value), axis=tuple(range(value.ndim - 1))) / 127
-    scale = np.where(scale > 0, scale, 1).astype("float32")
-    return np.rint(value / scale).astype("int8"), scale

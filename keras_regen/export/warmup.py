@@ -27,8 +27,8 @@ class WarmupWriter:
             from tensorflow_serving.apis import prediction_log_pb2
         except ImportError as error:
             raise ImportError(
-                "Warm-up requests need more packages: pip install "
-                "tensorflow-serving-api; or export without them: warmup=() for a "
+                "Warm-up requests need tensorflow-serving-api: pip install "
+                '"keras-regen[serving]"; or export without them: warmup=() for a '
                 "codec, warmup=False for a generator, --warmup none"
             ) from error
         self._log = prediction_log_pb2.PredictionLog

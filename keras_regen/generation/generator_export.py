@@ -14,6 +14,7 @@ from keras_regen.export import (
     answer_request,
     export_in_process,
     find_format,
+    save_for_process,
     save_generator,
 )
 from keras_regen.generation.generator_functions import GeneratorFunctions
@@ -102,8 +103,8 @@ def export_generator(
                 name: str(pathlib.Path(directory) / name)
                 for name in ("generator", "codec")
             }
-            generator.save_to_preset(presets["generator"])
-            codec.model.save_to_preset(presets["codec"])
+            save_for_process(generator, presets["generator"], "tensorflow")
+            save_for_process(codec.model, presets["codec"], "tensorflow")
             request = {
                 **presets,
                 "dtype": model.transformer.dtype_policy.name,

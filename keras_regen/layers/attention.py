@@ -5,7 +5,7 @@ from typing import Literal
 import keras
 from keras import ops
 
-from keras_regen.hardware import on_accelerator
+from keras_regen.hardware import device_type, on_accelerator
 from keras_regen.types import Tensor
 
 # Queries in one block: the fastest on two CPU cores, where XLA's matrix products need
@@ -19,11 +19,14 @@ CACHED_LOGITS = {"bfloat16": 2**21, "float32": 2**20}
 MIN_LOGITS_OF_HEAD = 2**16
 
 
-def attention_form(dtype: str) -> Literal["fused", "heads", "blocks", "cache"]:
+def attention_form(
+    dtype: str, head_dim: int
+) -> Literal["fused", "heads", "blocks", "cache"]:
     """Returns how the backend computes attention.
 
     Args:
         dtype: str. The dtype of the inputs.
+        head_dim: int. Channels of a head.
 
     Returns:
         `"fused"`: a kernel that never holds the logits; `"heads"`: a loop over heads
@@ -40,18 +43,29 @@ def attention_form(dtype: str) -> Literal["fused", "heads", "blocks", "cache"]:
         in_cache = dtype == "bfloat16" or onednn.is_faster(dtype)
         return "cache" if in_cache and not on_accelerator() else "fused"
     if backend == "tensorflow":
-        import tensorflow as tf
-
-        return "blocks" if tf.config.list_logical_devices("GPU") else "heads"
-    import jax
-
-    if jax.default_backend() == "gpu" and dtype != "float32":
-        # cuDNN's kernel. Not on TPUs, where Keras would use a kernel with a causal
-        # mask.
+        return "blocks" if on_accelerator() else "heads"
+    if device_type() == "gpu" and dtype != "float32" and _cudnn_takes(head_dim):
+        # Not on TPUs, where Keras would use a kernel with a causal mask.
         return "fused"
     # A loop over heads would undo their distribution over devices.
     alone = keras.distribution.distribution() is None
-    return "heads" if jax.default_backend() == "cpu" and alone else "blocks"
+    return "heads" if device_type() == "cpu" and alone else "blocks"
+
+
+def _cudnn_takes(head_dim):
+    """Returns whether Keras on JAX uses cuDNN's kernel: else it holds all logits.
+
+    cuDNN needs an NVIDIA GPU of compute capability 8 or more, and each such GPU takes
+    these sizes of heads.
+    """
+    import jax
+
+    # "8.0"; of a GPU by AMD there is none, or a name such as "gfx90a".
+    capability = getattr(jax.devices()[0], "compute_capability", "")
+    generation = capability.partition(".")[0]
+    if not generation.isdecimal() or int(generation) < 8:
+        return False
+    return head_dim % 8 == 0 and head_dim <= 128
 
 
 def windows_at_once(x: Tensor) -> bool:
@@ -70,9 +84,7 @@ def windows_at_once(x: Tensor) -> bool:
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":
-        import tensorflow as tf
-
-        return bool(tf.config.list_logical_devices("GPU"))
+        return on_accelerator()
     if not all(isinstance(size, int) for size in x.shape[1:4]):
         return True
     if backend == "torch":
@@ -80,9 +92,11 @@ def windows_at_once(x: Tensor) -> bool:
     return on_accelerator()
 
 
-def logits_held(dtype: str, batch: int, num_heads: int, length: int) -> int:
+def logits_held(
+    dtype: str, batch: int, num_heads: int, head_dim: int, length: int
+) -> int:
     """Returns the maximum number of logits that `dot_product_attention` holds."""
-    form = attention_form(dtype)
+    form = attention_form(dtype, head_dim)
     if form == "fused":
         return 0
     if form == "cache":
@@ -96,12 +110,13 @@ def dot_product_attention(
 ) -> Tensor:
     """Computes scaled dot-product attention.
 
-    JAX in half precision on GPUs and PyTorch, but for CPUs where its kernel is slower,
-    have fused kernels that never hold the logits. Elsewhere the logits would be an
-    N x M matrix for each head, so the queries are processed in blocks, which the
-    backward pass computes again: memory grows linearly with N in training too. On CPUs
-    the logits of a block stay in the cache, and XLA and TensorFlow process each head
-    alone, since there the product of two matrices runs at full speed.
+    PyTorch, but for CPUs where its kernel is slower, and JAX in half precision on
+    NVIDIA's GPUs since Ampere, have fused kernels that never hold the logits. Elsewhere
+    the logits would be an N x M matrix for each head, so the queries are processed in
+    blocks, which the backward pass computes again: memory grows linearly with N in
+    training too. On CPUs the logits of a block stay in the cache, and XLA and
+    TensorFlow process each head alone, since there the product of two matrices runs at
+    full speed.
 
     Args:
         query: float tensor of shape `(B, N, heads, head_dim)`.
@@ -118,7 +133,7 @@ def dot_product_attention(
         Vaswani et al. 2017, *Attention Is All You Need*, equation 1.
     """
     dtype = keras.backend.standardize_dtype(query.dtype)
-    form = attention_form(dtype)
+    form = attention_form(dtype, query.shape[-1])
     if keras.backend.backend() == "jax" and not isinstance(query.shape[1], int):
         # A symbolic length: the export may run on other devices.
         form = "blocks"

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
+from keras_regen.hardware import device_type
 from keras_regen.types import Tensor
 
 # Inputs with fewer channels than this are convolved with the temporal taps folded into
@@ -247,8 +248,8 @@ def causal_conv3d(
         return _torch_conv3d(x, kernel, bias, (time_stride, *space_strides))
     if taps == 1:
         return _conv2d(x[:, ::time_stride], kernel[0], space_strides, bias)
-    platform = _jax_platform()
-    if platform == "cpu" or (platform == "gpu" and sides == [1, 1]):
+    devices = ("cpu", "gpu") if sides == [1, 1] else ("cpu",)
+    if backend == "jax" and device_type() in devices:
         return _jax_conv3d(x, kernel, strides) + bias
     in_space = map(_same_padding, ops.shape(x)[2:4], sides, space_strides)
     x = ops.pad(x, [[0, 0], [taps - 1, 0], *in_space, [0, 0]])
@@ -263,7 +264,8 @@ def _fold_taps(kernel_shape):
     # Too few channels for vector instructions; or XLA would transpose the input to
     # channels first, which costs more than folding an input that is narrow.
     narrow = channels < filters and sides != [1, 1]
-    return channels < MIN_CHANNELS or (narrow and _jax_platform() == "gpu")
+    on_jax = keras.backend.backend() == "jax"
+    return channels < MIN_CHANNELS or (narrow and on_jax and device_type() == "gpu")
 
 
 def _jax_conv3d(x, kernel, strides):
@@ -379,12 +381,3 @@ def _torch_conv2d(x, kernel, bias, strides, padding):
         padding,
     )
     return x.movedim(1, -1).unflatten(fold[0], folded)
-
-
-def _jax_platform():
-    """Returns `"cpu"`, `"gpu"` or `"tpu"`; None on other backends."""
-    if keras.backend.backend() != "jax":
-        return None
-    import jax
-
-    return jax.default_backend()

@@ -32,6 +32,7 @@ from keras_regen.models.presets import (
     preset_directory,
     preset_kind,
     preset_metadata,
+    preset_name,
     save_preset,
     upload_preset,
 )
@@ -39,6 +40,7 @@ from keras_regen.models.regen import Regen
 from keras_regen.models.trained_model import TrainedModel, assign_averages
 from keras_regen.models.transfer import change_compression, transfer_weights
 from keras_regen.models.video_encoder import VideoEncoder
+from keras_regen.models.weights_file import to_int8, tolerates_rounding
 
 __all__ = [
     "ARCHITECTURES",
@@ -74,7 +76,10 @@ __all__ = [
     "preset_directory",
     "preset_kind",
     "preset_metadata",
+    "preset_name",
     "save_preset",
+    "to_int8",
+    "tolerates_rounding",
     "training_operations",
     "transfer_weights",
     "upload_preset",

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_regen.backend import to_device
+from keras_regen.hardware import device_type
 from keras_regen.types import Tensor
 
 # Graphs that a model keeps, each for other shapes. A graph holds the memory of its
@@ -58,7 +59,7 @@ class CompiledModel:
         Returns:
             What the model returns, with NumPy arrays in place of tensors.
         """
-        if uses_cuda():
+        if device_type() == "cuda":
             constants = {x: int(inputs[x][0]) for x in self._constants if x in inputs}
             return self._graphed({**inputs, **constants})
         tensors = {name: to_device(array) for name, array in inputs.items()}
@@ -280,10 +281,3 @@ def _to_numpy(tensor):
     host.copy_(tensor, non_blocking=True)
     torch.cuda.current_stream().synchronize()
     return host.numpy()
-
-
-def uses_cuda() -> bool:
-    """Returns whether Keras computes with PyTorch on CUDA."""
-    if keras.backend.backend() != "torch":
-        return False
-    return keras.ops.zeros(()).device.type == "cuda"

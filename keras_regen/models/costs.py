@@ -224,7 +224,13 @@ def decoder_bytes(
         # The MLP's hidden layer before and after its activation, and eight tensors of
         # the residual stream's width.
         values = tokens * decoder.units * (2 * decoder.mlp_ratio + 8)
-        values += 2 * logits_held(decoder.compute_dtype, 1, decoder.num_heads, tokens)
+        values += 2 * logits_held(
+            decoder.compute_dtype,
+            1,
+            decoder.num_heads,
+            decoder.units // decoder.num_heads,
+            tokens,
+        )
     pixels = frames * rows * columns * SPATIAL_COMPRESSION**2 * 3
     return int(MARGIN * FLOAT32 * (values + TILE_COPIES * pixels))
 

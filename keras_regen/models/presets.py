@@ -82,6 +82,12 @@ def preset_metadata(preset: StrPath) -> dict[str, Any]:
     return read_json(path) if path.is_file() else {}
 
 
+def preset_name(preset: StrPath) -> str:
+    """Returns what to call a preset: the run, if it is the `preset` of a run."""
+    path = pathlib.Path(preset)
+    return path.parent.name if path.name == "preset" and path.parent.name else path.name
+
+
 def preset_kind(preset: StrPath) -> str:
     """Returns what a preset is for.
 

@@ -493,7 +493,8 @@ class Regen(VideoAutoencoder):
 
         Raises:
             ValueError: if an option is not as above or the directory is not empty.
-            ImportError: if a package that the format needs is not installed.
+            ImportError: if a package that the format needs is not installed, or Keras
+                is too old for it.
         """
         # Imported when called, since `export` imports this module's package.
         from keras_regen.export import export

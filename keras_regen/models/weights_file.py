@@ -16,10 +16,10 @@ from keras_regen.types import StrPath
 DTYPES = ("float32", "float16", "int8")
 # Attribute of a dataset of whole numbers: the float32 scale of each output channel.
 SCALE = "scale"
-# A smaller kernel stays float16: it saves nothing and may matter.
-MIN_INT8_SIZE = 4096
+# A smaller kernel is not rounded: it saves nothing and may matter.
+MIN_ROUNDED_SIZE = 4096
 MAX_INT8 = 127
-# Whole numbers would shift the SIREN's frequencies.
+# Rounding would shift the SIREN's frequencies.
 FLOAT_LAYER = "siren"
 DEFLATED = {"compression": "gzip", "shuffle": True}
 
@@ -89,6 +89,31 @@ def count_stored(path: StrPath) -> int:
         return count
 
 
+def tolerates_rounding(path: str, values: np.ndarray) -> bool:
+    """Returns whether an array of weights is a kernel to store in few bits.
+
+    Args:
+        path: str. The variable's path.
+        values: NumPy array.
+    """
+    is_large = values.ndim > 1 and values.size >= MIN_ROUNDED_SIZE
+    return is_large and FLOAT_LAYER not in path.split("/")
+
+
+def to_int8(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rounds a kernel to whole numbers from -127 to 127.
+
+    Args:
+        values: float NumPy array of shape `(..., C)`.
+
+    Returns:
+        Pair of int8 values and the float32 scale of each output channel, `(C,)`.
+    """
+    largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)))
+    scale = (largest / MAX_INT8).astype("float32")
+    return np.rint(values / np.where(scale > 0, scale, 1)).astype("int8"), scale
+
+
 @contextlib.contextmanager
 def _reading(path):
     """Turns any error of reading a file into a ValueError that names it."""
@@ -148,12 +173,8 @@ def _pack(name, dataset, dtype):
     values = dataset[()]
     if values.dtype.kind != "f":
         return values, None
-    is_large = values.ndim > 1 and values.size >= MIN_INT8_SIZE
-    if dtype == "int8" and is_large and FLOAT_LAYER not in name.split("/"):
-        largest = np.abs(values).max(axis=tuple(range(values.ndim - 1)))
-        scale = (largest / MAX_INT8).astype("float32")
-        whole = np.rint(values / np.where(scale > 0, scale, 1))
-        return whole.astype("int8"), scale
+    if dtype == "int8" and tolerates_rounding(name, values):
+        return to_int8(values)
     # By NumPy: HDF5's own conversion to float16 halves what rounds up to a power of 2.
     return values.astype("float32" if dtype == "float32" else "float16"), None
 

@@ -5,6 +5,7 @@ pytest.importorskip("diffusers")
 
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
+from keras_regen import hardware  # noqa: E402
 from keras_regen.benchmark import PEERS  # noqa: E402
 from keras_regen.benchmark.peers import MODELS, Peer  # noqa: E402
 from tests.evaluation.embedders.toys import WAN  # noqa: E402
@@ -48,6 +49,14 @@ def test_work():
             work.function()
         # Operations of fused attention are not counted on CPUs.
         assert counter.get_total_flops() == pytest.approx(work.operations, rel=0.02)
+
+
+def test_it_is_where_our_models_are(monkeypatch):
+    if hardware.on_accelerator():
+        pytest.skip("there is a GPU")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    # Its weights could not be put on a GPU here.
+    assert Peer("wan", **WAN).module.device.type == "cpu"
 
 
 def test_half_precision():

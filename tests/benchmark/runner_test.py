@@ -130,6 +130,15 @@ def test_report(small, tmp_path):
     assert (tmp_path / "benchmark.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_rows_of_runs_have_the_names_of_the_runs(small, tmp_path):
+    runs = [tmp_path / name / "preset" for name in ("first", "second")]
+    for run in runs:
+        toy().save_to_preset(run)
+    models = tuple(map(str, runs))
+    run = Benchmark(Settings(models=models, cases=("encode",), sizes=(SIZE,)), quick())
+    assert [row["model"] for row in run.run() if row] == ["first", "second"]
+
+
 def test_rows_from_before_the_machine_got_busy_are_kept(small, tmp_path):
     others = Others()
     run = Benchmark(

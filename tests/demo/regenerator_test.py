@@ -1,3 +1,5 @@
+import fractions
+
 import numpy as np
 import pytest
 
@@ -6,7 +8,7 @@ from keras_regen.demo import regenerator as module
 from keras_regen.latents import Latents
 from keras_regen.metrics import psnr, ssim
 from keras_regen.models import bundled_presets
-from keras_regen.video import VideoReader
+from keras_regen.video import VideoReader, VideoWriter
 from tests.video.videos import moving_ramp, read, write
 
 
@@ -67,6 +69,26 @@ def test_long_and_large_clips_are_cut_and_made_smaller(preset, tmp_path):
     # What is shown is the video, made smaller.
     shrunk = read(clip)[:5, :32, :64].reshape(5, 16, 2, 32, 2, 3).mean((2, 4))
     assert psnr(read(result.original), np.rint(shrunk).astype("uint8")).min() > 25
+
+
+@pytest.mark.parametrize("frames", [7, 10])
+def test_pixels_and_times_are_those_of_the_clip(regenerator, tmp_path, frames):
+    starts = np.arange(frames) / 10 + (np.arange(frames) > 2) / 2
+    clip, aspect = tmp_path / "hdv.mp4", fractions.Fraction(4, 3)
+    with VideoWriter(clip, 10, aspect) as writer:
+        for frame, time in zip(moving_ramp(frames, 24, 32), starts, strict=True):
+            writer.write(frame, time)
+    with VideoReader(clip) as reader:
+        regenerator.max_seconds = 7.5 / reader.fps
+    result = regenerator.regenerate(clip, tmp_path)
+    slow = tmp_path / "slow.mp4"
+    regenerator.slow_motion(result.latents, slow, speed=1)
+    for path in (result.original, result.decoded, slow):
+        with VideoReader(path) as reader:
+            assert len(list(reader)) == 7 and reader.pixel_aspect == aspect
+            shown = [reader.shown_at(number)[0] for number in range(7)]
+            np.testing.assert_allclose(shown, starts[:7], atol=2e-3)
+    assert ("Only the first 1.2 s are used." in result.note) == (frames > 7)
 
 
 def test_presets_are_loaded_once_and_only_those_offered(regenerator, preset, tmp_path):

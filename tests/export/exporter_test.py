@@ -46,7 +46,7 @@ def test_backends():
 
 @pytest.mark.parametrize("name", ["onnx", "openvino", "torch"])
 def test_windows_are_not_for_formats_of_pytorch(tmp_path, name):
-    for module in FORMATS[name].packages:
+    for module in FORMATS[name].modules:
         pytest.importorskip(module)
     regen = make_regen(decoder={"window": (None, 2, 2)})
     with pytest.raises(ValueError, match=r"Received: .*window=\(None, 2, 2\)"):
@@ -62,9 +62,22 @@ def test_unknown_format(regen, tmp_path):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_missing_packages_are_named(regen, tmp_path, hide, name):
-    hide(*FORMATS[name].packages)
-    packages = " ".join(FORMATS[name].packages.values())
-    with pytest.raises(ImportError, match=f"{name}.*pip install {packages}"):
+    hide(*FORMATS[name].modules)
+    extra = "serving" if name == "tf_saved_model" else name
+    modules = ", ".join(FORMATS[name].modules)
+    message = rf'needs {modules}: pip install "keras-regen\[{extra}\]"'
+    with pytest.raises(ImportError, match=message):
+        regen.export(tmp_path / "1", format=name)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "torch"])
+def test_a_keras_that_is_too_old_for_pytorch(regen, tmp_path, monkeypatch, name):
+    for module in FORMATS[name].modules:
+        pytest.importorskip(module)
+    monkeypatch.setattr(keras, "__version__", "3.13.2")
+    message = r'pip install "keras>=3\.14"\. Received: Keras 3\.13\.2'
+    with pytest.raises(ImportError, match=message):
         regen.export(tmp_path / "1", format=name)
     assert not any(tmp_path.iterdir())
 
@@ -85,6 +98,10 @@ def test_an_existing_model_is_not_replaced(regen, tmp_path):
         ({"max_steps": 0}, "`max_steps` must be an int of at least 1"),
         ({"max_pixels": 0}, "`max_pixels` must be an int of at least 1"),
         ({"num_steps": 2}, "weights, max_steps.*Received: num_steps"),
+        (
+            {"format": "stablehlo", "num_steps": 2},
+            "schedule. Its `decode` takes the number.*Received: num_steps",
+        ),
         ({"schedule": "even"}, "log_snr, uniform. Received: schedule='even'"),
         *(
             ({"format": "torch", "num_steps": steps}, f"Received: num_steps={steps}")
@@ -124,7 +141,7 @@ def test_warmup_without_its_package(regen, tmp_path, monkeypatch):
     if keras.backend.backend() == "torch":
         pytest.skip("runs in another process")
     monkeypatch.setitem(sys.modules, "tensorflow_serving.apis", None)
-    with pytest.raises(ImportError, match="pip install tensorflow-serving-api"):
+    with pytest.raises(ImportError, match=r"pip install .keras-regen\[serving\]"):
         regen.export(tmp_path / "1")
     assert not any(tmp_path.iterdir())
 
@@ -133,7 +150,7 @@ def test_warmup_without_its_package(regen, tmp_path, monkeypatch):
 def test_a_full_disk_is_one_error_and_leaves_nothing(regen, tmp_path, name):
     if keras.backend.backend() not in FORMATS[name].backends:
         pytest.skip("runs in another process")
-    for module in FORMATS[name].packages:
+    for module in FORMATS[name].modules:
         pytest.importorskip(module)
     resource = pytest.importorskip("resource")
     options = {"warmup": ()} if name == "tf_saved_model" else {}
@@ -147,15 +164,21 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(regen, tmp_path, name):
     assert not any(tmp_path.iterdir())
 
 
-def test_a_failing_process_is_an_error(regen, tmp_path, monkeypatch):
-    run = subprocess.run
-
-    def crash(command, **kwargs):
-        return run([sys.executable, "-c", "import os; os.abort()"], **kwargs)
-
-    monkeypatch.setattr(subprocess, "run", crash)
-    with pytest.raises(RuntimeError, match="no message"):
-        exporter._export_in_process(regen, tmp_path, "tensorflow", "onnx", {})
+@pytest.mark.parametrize(
+    ("returncode", "stderr", "message"),
+    [
+        (-6, "", "killed by signal 6$"),
+        (-9, "loading\n", "killed by signal 9, likely for lack of memory"),
+        (1, "Traceback\nKeyError: 'x'\n", "^KeyError: 'x'"),
+        (1, "", "no message"),
+    ],
+)
+def test_a_failing_process_is_an_error(monkeypatch, returncode, stderr, message):
+    process = subprocess.CompletedProcess([], returncode, stderr=stderr)
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: process)
+    with pytest.raises(RuntimeError, match=message) as error:
+        exporter.export_in_process("module", {}, "tensorflow")
+    assert error.value.__notes__ == [stderr]
 
 
 def test_the_process_gets_the_precision(tmp_path, monkeypatch):
@@ -175,6 +198,33 @@ def test_the_process_gets_the_precision(tmp_path, monkeypatch):
     assert request["dtype"] == "mixed_bfloat16" and request["a"] == 1
     assert environment["KERAS_BACKEND"] == "jax"
     assert {file.name for file in files} >= {"config.json", "model.weights.h5"}
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OwnWeighting(diffusion.SampleWeighting):
+    pass
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OwnTimes(diffusion.UniformTimes):
+    pass
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OwnPrediction(diffusion.Sample):
+    pass
+
+
+def test_the_process_needs_no_classes_that_only_train(tmp_path):
+    regen = make_regen(weighting=OwnWeighting(), time_distribution=OwnTimes())
+    exporter.save_for_process(regen, tmp_path, "jax")
+    loaded = type(regen).from_preset(tmp_path)
+    assert type(loaded.prediction) is type(regen.prediction)
+    regen = make_regen(prediction=OwnPrediction())
+    with pytest.raises(
+        ValueError, match="KERAS_BACKEND=jax.*Received: prediction .*tests>OwnPred"
+    ):
+        exporter.save_for_process(regen, tmp_path, "jax")
 
 
 def test_formats_do_not_import_keras():

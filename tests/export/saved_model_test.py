@@ -297,14 +297,16 @@ class TestStorage:
 
         values = np.random.default_rng(0).normal(size=(3, 256, 256)).astype("float32")
         values[..., 7] = 0
-        small = values[0, :8]
-        variables = [keras.Variable(values), keras.Variable(small)]
+        variables = [keras.Variable(values), keras.Variable(values[0, :8])]
+        with keras.name_scope("siren"):
+            variables.append(keras.Variable(values[0]))
         stored = StoredWeights(variables, "int8")
-        assert [v.dtype.name for v in stored.values] == ["int8", "float32"]
-        large, same = (tensor.numpy() for tensor in stored.tensors())
+        assert [v.dtype.name for v in stored.values] == ["int8", "float32", "float32"]
+        large, *same = (tensor.numpy() for tensor in stored.tensors())
         step = np.abs(values).max((0, 1)) / 127
         assert (np.abs(large - values) <= step / 2 + 1e-6).all()
-        assert (same == small).all()
+        for tensor, variable in zip(same, variables[1:], strict=True):
+            assert (tensor == variable.numpy()).all()
 
 
 class TestWarmup:

@@ -1,3 +1,5 @@
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from keras_regen.layers.attention import (
     attention_form,
     attention_in_cache,
     attention_of_heads_in_cache,
+    logits_held,
 )
 from tests.test_case import random
 
@@ -126,10 +129,34 @@ def test_training_keeps_no_weights(dtype, monkeypatch):
     import torch
 
     monkeypatch.setattr("keras_regen.layers.onednn.mkl_is_slow", lambda: True)
-    assert attention_form(dtype) == "cache"
+    assert attention_form(dtype, 8) == "cache"
     kept = []
     x = torch.ones((2, 37, 3, 8), dtype=getattr(torch, dtype), requires_grad=True)
     hooks = torch.autograd.graph.saved_tensors_hooks
     with hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
         dot_product_attention(x, x, x)
     assert kept and max(kept) <= x.numel()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="cuDNN's kernel")
+@pytest.mark.parametrize(
+    ("device", "head_dim", "is_fused"),
+    [
+        ({"compute_capability": "8.0"}, 64, True),
+        ({"compute_capability": "10.3"}, 128, True),
+        ({"compute_capability": "7.5"}, 64, False),
+        ({"compute_capability": "gfx90a"}, 64, False),
+        ({}, 64, False),
+        ({"compute_capability": "8.0"}, 20, False),
+        ({"compute_capability": "8.0"}, 136, False),
+    ],
+)
+def test_logits_are_held_where_cudnn_has_no_kernel(
+    monkeypatch, device, head_dim, is_fused
+):
+    monkeypatch.setattr("jax.default_backend", lambda: "gpu")
+    monkeypatch.setattr("jax.devices", lambda: [types.SimpleNamespace(**device)])
+    # Blocks of 16 queries, two heads together.
+    held = 0 if is_fused else 16 * 37 * 2
+    assert logits_held("bfloat16", 1, 2, head_dim, 37) == held
+    assert logits_held("float32", 1, 2, head_dim, 37) == 16 * 37 * 2

@@ -43,7 +43,7 @@ def recorded(monkeypatch):
 
 @pytest.fixture
 def on_cuda(monkeypatch, recorded):
-    monkeypatch.setattr(compiled_model, "uses_cuda", lambda: True)
+    monkeypatch.setattr(compiled_model, "device_type", lambda: "cuda")
     return recorded
 
 
@@ -73,7 +73,7 @@ def test_results_are_those_of_plain_calls(monkeypatch, on_cuda):
 
     graphed = results()
     assert len(on_cuda) == 3
-    monkeypatch.setattr(compiled_model, "uses_cuda", lambda: False)
+    monkeypatch.setattr(compiled_model, "device_type", lambda: "cpu")
     # The loop computes a step's times itself.
     tolerances = [0] * 5 + [1] * 3 + [0] * 3
     for plain, result, tolerance in zip(results(), graphed, tolerances, strict=True):
@@ -193,10 +193,6 @@ def test_what_cannot_be_recorded_is_called(monkeypatch):
         for size in (2, 3, 3):
             graphed({"x": np.ones(size, "float32")})
     assert len(attempts) == 1
-
-
-def test_the_cpu_is_no_cuda():
-    assert not compiled_model.uses_cuda()
 
 
 def test_no_tensor_is_left_in_a_cycle(monkeypatch):

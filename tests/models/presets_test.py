@@ -21,7 +21,7 @@ from keras_regen.models import (
     save_preset,
 )
 from keras_regen.models.model_card import model_card
-from keras_regen.models.weights_file import MIN_INT8_SIZE, file_sha256
+from keras_regen.models.weights_file import MIN_ROUNDED_SIZE, file_sha256
 from keras_regen.text import TextEmbeddings
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
@@ -148,7 +148,7 @@ def test_whole_numbers_quarter_the_file(tmp_path):
         ours, theirs = ours.numpy(), theirs.numpy()
         # Half of a step, of which 127 reach the largest value of a channel.
         bound = np.abs(theirs).max(axis=tuple(range(theirs.ndim - 1)), initial=0) / 253
-        if theirs.ndim < 2 or theirs.size < MIN_INT8_SIZE:
+        if theirs.ndim < 2 or theirs.size < MIN_ROUNDED_SIZE:
             bound = 1e-3 * np.abs(theirs) + 1e-7
         assert np.all(np.abs(ours - theirs) <= bound)
     video = random(1, 5, 16, 16, 3)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import pathlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from keras_regen.evaluation.embedders.embedder import (
     as_stored,
     check_frames,
 )
+from keras_regen.models import preset_name
 from keras_regen.weights_digest import weights_digest
 
 if TYPE_CHECKING:
@@ -48,7 +48,9 @@ class VideoCodecEmbedder:
         self.codec = codec
         self.num_steps = num_steps
         self.seed = seed
-        self.name = name or _name(codec.model)
+        model = codec.model
+        own = preset_name(model.preset) if model.preset else type(model).__name__
+        self.name = name or own
 
     @functools.cached_property
     def identity(self) -> list[Any]:
@@ -75,10 +77,3 @@ class VideoCodecEmbedder:
             num_frames, height, width
         )
         return chunks * rows * columns * channels
-
-
-def _name(model):
-    if not model.preset:
-        return type(model).__name__
-    path = pathlib.Path(model.preset)
-    return path.parent.name if path.name == "preset" and path.parent.name else path.name
