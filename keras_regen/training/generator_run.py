@@ -92,7 +92,6 @@ class GeneratorRun(Run):
                 encoder_id,
                 drop_condition=config.drop_condition,
                 given_share=config.given_share,
-                seed=config.seed,
                 text_encoder_id=text_encoder_id,
             )
         model = self._initial
