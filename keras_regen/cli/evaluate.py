@@ -86,14 +86,15 @@ def evaluate(
         typer.Option(
             help="Features of the Frechet video distance: i3d, videoswin, "
             "videoswin:WEIGHTS, savedmodel:DIR or none. Defaults to i3d if its weights "
-            "are in the cache."
+            "are in the cache and clips are long enough."
         ),
     ] = AUTO,
     st_lpips: Annotated[
         bool | None,
         typer.Option(
             "--st-lpips/--no-st-lpips",
-            help="The perceptual distance. Defaults to whether its weights are cached.",
+            help="The perceptual distance. Defaults to whether its weights are cached "
+            "and frames are large enough.",
         ),
     ] = None,
     steps: StepsOption = 1,
@@ -128,9 +129,7 @@ def evaluate(
     load_keras(console)
     with quiet_start():
         embedders = _load_embedders(preset or [DEFAULT_PRESET], steps, seed, max_memory)
-        network, perceptual = _load_networks(
-            features, st_lpips, chosen.num_frames, console
-        )
+        network, perceptual = _load_networks(features, st_lpips, chosen, console)
         from keras_regen.evaluation import Evaluation
 
         evaluation = Evaluation(
@@ -182,11 +181,15 @@ def _load_embedders(specs, steps, seed, max_memory):
     return embedders
 
 
-def _load_networks(features, st_lpips, num_frames, console):
-    """Returns the features of the distance and the perceptual distance, or None."""
+def _load_networks(features, st_lpips, protocol, console):
+    """Returns the features of the distance and the perceptual distance, or None.
+
+    Those that are not asked for are left out if clips are too short or too small.
+    """
     from keras_regen import metrics
 
-    if features == AUTO:
+    is_auto = features == AUTO
+    if is_auto:
         features = "i3d" if METRIC_WEIGHTS["i3d"].path.is_file() else NONE
         if features == NONE:
             command = (
@@ -199,7 +202,7 @@ def _load_networks(features, st_lpips, num_frames, console):
     elif kind == "videoswin":
         weights = {"weights": path} if path else {}
         network = metrics.VideoSwinFeatures(
-            **weights, num_frames=num_frames, batch_size=1
+            **weights, num_frames=protocol.num_frames, batch_size=1
         )
     elif kind == "savedmodel" and path:
         network = metrics.SavedModelFeatures(path, pathlib.Path(path).name)
@@ -211,8 +214,20 @@ def _load_networks(features, st_lpips, num_frames, console):
             "none. "
             f"Received: features={features}"
         )
+    if is_auto and network and protocol.num_frames < network.min_frames:
+        console.print(f"Without FVD, which needs {network.min_frames} frames.")
+        network = None
+    side = min(protocol.crop or (protocol.short_side,))
+    needed = metrics.MIN_SIDES["alex"]
+    if st_lpips and side < needed:
+        raise ValueError(
+            f"ST-LPIPS needs sides of at least {needed} pixels. Received: size={side}"
+        )
     if st_lpips is None:
         st_lpips = METRIC_WEIGHTS["st-lpips-alex"].path.is_file()
+        if st_lpips and side < needed:
+            console.print(f"Without ST-LPIPS, which needs {needed} pixels.")
+            st_lpips = False
     return network, metrics.st_lpips if st_lpips else None
 
 

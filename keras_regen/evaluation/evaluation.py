@@ -98,7 +98,8 @@ class Evaluation:
     Finished scores are kept in `<stem of output>.parts/`, a file for each video and
     embedder. A run that was interrupted, or has more embedders or videos than before,
     continues from them. A preset that was trained further is scored again under the
-    same name.
+    same name. A clip that is too short for the features, and a video that is too small
+    for the perceptual distance, are left out.
 
     Args:
         embedders: list of `Embedder`s with different names.
@@ -107,14 +108,15 @@ class Evaluation:
         output: path of the report to write, `.json`.
         features: `metrics.Features` or None. The network of the Frechet video distance.
             Defaults to `None`, no distance.
-        perceptual: callable or None. A distance between the frames of two videos, such
+        perceptual: function or None. A distance between the frames of two videos, such
             as `metrics.st_lpips`. Defaults to `None`, no distance.
         max_clips: int or None. The maximum number of clips from the start of a video.
             Defaults to `None`, all clips.
 
     Raises:
-        ValueError: if there are no embedders or videos, or two embedders have the same
-            name.
+        ValueError: if there are no embedders or videos, two embedders have the same
+            name, the protocol's clips are too short for the features, or the perceptual
+            distance has no `__name__`.
 
     Example:
 
@@ -149,6 +151,17 @@ class Evaluation:
             raise ValueError(
                 "There must be videos, and embedders of different names. "
                 f"Received: {len(self.items)} videos, embedders {names}"
+            )
+        if features is not None and protocol.num_frames < features.min_frames:
+            raise ValueError(
+                f"{features.name} needs at least {features.min_frames} frames. "
+                f"Received: num_frames={protocol.num_frames}"
+            )
+        # Stored scores are recognised by the name.
+        if perceptual is not None and not hasattr(perceptual, "__name__"):
+            raise ValueError(
+                "`perceptual` must be a function with a `__name__`. "
+                f"Received: perceptual={perceptual!r}"
             )
         self.protocol = protocol
         self.output = pathlib.Path(output)
@@ -256,10 +269,22 @@ class Evaluation:
                 break
             if clip is None:
                 break
+            if self.features is not None and len(clip) < self.features.min_frames:
+                reason = f"it is too short for {self.features.name}"
+                continue
             start = time.perf_counter()
             coded = embedder.reconstruct(clip)
             seconds = time.perf_counter() - start
-            clips.append(self._clip_scores(clip, coded, seconds))
+            scores = self._clip_scores(clip, coded, seconds)
+            if self.perceptual is not None:
+                try:
+                    distances = self.perceptual(clip, coded.video)
+                except ValueError as error:
+                    # All clips of a video are of the same size.
+                    clips, reason = [], str(error)
+                    break
+                scores["st_lpips"] = float(np.mean(distances))
+            clips.append(scores)
             frames.append([_thumbnail(x[len(x) // 2]) for x in (clip, coded.video)])
             if self.features is not None:
                 if len(clips) not in self._references:
@@ -276,8 +301,6 @@ class Evaluation:
 
     def _clip_scores(self, clip, coded, seconds):
         scores = self.protocol.scores(clip, coded.video)
-        if self.perceptual is not None:
-            scores["st_lpips"] = float(np.mean(self.perceptual(clip, coded.video)))
         frames, height, width, _ = clip.shape
         return {
             **scores,
@@ -301,13 +324,14 @@ class Evaluation:
         path = pathlib.Path(item.path)
         # The time of a folder stays as it is when an image in it is overwritten.
         files = find_images(path) if path.is_dir() else [path]
+        features = self.features
         states = [[f.name, f.stat().st_mtime, f.stat().st_size] for f in files]
         return {
             "video": [item.name, item.fps, str(path.resolve()), states],
             "embedder": [embedder.name, getattr(embedder, "identity", None)],
             "protocol": {**self.protocol.to_dict(), "changed": None},
             "max_clips": self.max_clips,
-            "features": None if self.features is None else self.features.name,
+            "features": features and [features.name, features.identity],
             "perceptual": getattr(self.perceptual, "__name__", None),
         }
 

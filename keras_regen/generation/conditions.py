@@ -1,7 +1,7 @@
 """What a generated video is conditioned by: a label or a text."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from keras import ops
@@ -48,17 +48,16 @@ def conditions(
     return {}
 
 
-def check_labels(transformer: LatentTransformer, label: np.ndarray) -> None:
-    """Checks that the transformer has labels.
+def check_labels(label: np.ndarray, count: int) -> None:
+    """Checks labels.
 
     Args:
-        transformer: a `LatentTransformer`.
         label: NumPy array of shape `(B,)`.
+        count: int. How many labels are allowed.
 
     Raises:
-        ValueError: if one is not a whole number from 0 to `num_labels - 1`.
+        ValueError: if one is not a whole number from 0 to `count - 1`.
     """
-    count = transformer.num_labels or 0
     whole = np.issubdtype(label.dtype, np.integer) and label.ndim == 1
     if not whole or np.any((label < 0) | (label >= count)):
         raise ValueError(
@@ -98,7 +97,7 @@ def checked_conditions(
                 f"Received: {name}.shape={value.shape}"
             )
     if "label" in values:
-        check_labels(transformer, values["label"])
+        check_labels(values["label"], cast(int, transformer.num_labels))
         values["label"] = values["label"].astype("int32")
     if "text" in values:
         text, mask = values["text"], values["text_mask"]

@@ -23,7 +23,7 @@ class GivenSource:
         num_frames: int. Frames up to the last one that is given.
         whole_frames: int. Frames of the chunks that are known in part or whole; 0 for
             an image.
-        fps: float or None. Frames per second of a video.
+        fps: float or None. Frames per second of a video, if it is known.
         pixel_aspect: pair of int. Width and height of a pixel of a video.
     """
 
@@ -64,7 +64,9 @@ class GivenSource:
             )
         ((name, source),) = given.items()
         if name == "video":
-            return cls._of_video(codec, codec.encode(source, fps=fps))
+            given = cls._of_video(codec, codec.encode(source, fps=fps))
+            # An array has no rate of its own.
+            return given if _is_path(source) else dataclasses.replace(given, fps=fps)
         if name == "image":
             (image,) = _read_images(source, 1) if _is_path(source) else [source]
             return cls._of_images(codec, [image])

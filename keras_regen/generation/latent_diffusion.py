@@ -183,16 +183,17 @@ class LatentDiffusion(TrainedModel):
 
         Args:
             x: latents and conditions, see the class, or what gives batches of them. An
-                array of labels is checked first.
+                array of labels is checked first: `num_labels` stands for none.
             *args: as for `keras.Model.fit`, and so are the others.
             **kwargs: as for `keras.Model.fit`.
 
         Raises:
-            ValueError: if a label is not one of the model's.
+            ValueError: if a label is not one of the model's, nor none.
         """
         label = x.get("label") if isinstance(x, Mapping) else None
-        if isinstance(label, np.ndarray):
-            check_labels(self.transformer, label)
+        num_labels = self.transformer.num_labels
+        if isinstance(label, np.ndarray) and num_labels is not None:
+            check_labels(label, num_labels + 1)
         return super().fit(x, *args, **kwargs)
 
     def compute_loss(

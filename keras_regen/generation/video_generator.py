@@ -17,6 +17,7 @@ from keras_regen.generation.latent_diffusion import LatentDiffusion
 from keras_regen.latents import Latents
 from keras_regen.models import (
     TEXT,
+    absolute_preset,
     load_model,
     preset_directory,
     preset_metadata,
@@ -122,13 +123,23 @@ class VideoGenerator:
         diffusion = LatentDiffusion.from_preset(preset, dtype=dtype)
         metadata = preset_metadata(preset)
         if not isinstance(codec, VideoCodec):
-            codec = metadata.get(CODEC) if codec is None else codec
+            is_named = codec is None
+            codec = metadata.get(CODEC) if is_named else codec
             if not isinstance(codec, str | pathlib.Path):
                 raise ValueError(
                     f"The preset {str(preset)!r} names no codec: give one. "
                     f"Received: codec={codec!r}"
                 )
-            codec = VideoCodec(load_model(codec, dtype=dtype), max_memory=max_memory)
+            try:
+                model = load_model(codec, dtype=dtype)
+            except ValueError as error:
+                if not is_named:
+                    raise
+                raise ValueError(
+                    f"The preset {str(preset)!r} names a codec that cannot be loaded: "
+                    f"give its place as `codec`. {error}"
+                ) from error
+            codec = VideoCodec(model, max_memory=max_memory)
         texts = preset_directory(preset) / TEXT
         if text_encoder is None and texts.is_file():
             text_encoder = TextEmbeddings.load(texts)
@@ -165,7 +176,7 @@ class VideoGenerator:
             ValueError: as `LatentDiffusion.save_to_preset`.
         """
         values = dataclasses.asdict(self.defaults)
-        named = {CODEC: self.codec.model.preset, DEFAULTS: values}
+        named = {CODEC: absolute_preset(self.codec.model.preset), DEFAULTS: values}
         encoder = self.text_encoder
         save_preset(
             self.diffusion,
@@ -281,7 +292,7 @@ class VideoGenerator:
                 or keyframes, or to the preset's.
             width: int or None. Columns, in pixels. Defaults as `height`.
             fps: float or None. Frames per second. Defaults to the video's, or the
-                preset's.
+                preset's if it is an array.
             num_steps: int or None. Sampling steps. Defaults to the preset's.
             guidance: float or None. See `LatentDiffusion.generate`. Defaults to the
                 preset's.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keras_regen.metrics.keras_metrics import PSNR, SSIM, TemporalConsistency
     from keras_regen.metrics.saved_model_features import SavedModelFeatures
     from keras_regen.metrics.st_lpips_distance import STLPIPS, st_lpips
+    from keras_regen.metrics.st_lpips_network import MIN_SIDES
     from keras_regen.metrics.video_distance import (
         FrechetVideoDistance,
         frechet_video_distance,
@@ -33,6 +34,7 @@ __all__ = [
     "FEW_CLIPS",
     "I3D",
     "METRIC_WEIGHTS",
+    "MIN_SIDES",
     "PSNR",
     "SSIM",
     "STLPIPS",
@@ -67,6 +69,7 @@ __getattr__, __dir__ = lazy_exports(
         "SSIM": "keras_metrics",
         "TemporalConsistency": "keras_metrics",
         "SavedModelFeatures": "saved_model_features",
+        "MIN_SIDES": "st_lpips_network",
         "STLPIPS": "st_lpips_distance",
         "st_lpips": "st_lpips_distance",
         "FrechetVideoDistance": "video_distance",

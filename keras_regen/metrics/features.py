@@ -1,5 +1,7 @@
 """Networks that embed videos, for distances between sets of videos."""
 
+import functools
+import pathlib
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -12,6 +14,7 @@ from keras_regen.batches import Batches
 from keras_regen.metrics.i3d import I3D, MIN_FRAMES, NUM_CLASSES, SIDE
 from keras_regen.pixels import to_unit_range
 from keras_regen.types import StrPath, Tensor
+from keras_regen.weights_digest import weights_digest
 
 
 class Features:
@@ -32,6 +35,9 @@ class Features:
         num_features: int or None. D, or None to take it from the first call. Defaults
             to `None`.
 
+    Attributes:
+        identity: a JSON value that differs between networks of the same name.
+
     Call arguments:
         video: array of shape `(B, T, H, W, 3)`, uint8 or float in [-1, 1].
 
@@ -47,6 +53,8 @@ class Features:
     >>> colour(np.full((2, 3, 4, 4, 3), 255, "uint8")).tolist()
     [[1.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
     """
+
+    identity: Any = None
 
     def __init__(
         self,
@@ -207,6 +215,10 @@ class KerasFeatures(Features):
         super().__init__(model.predict_on_batch, name, **kwargs)
         self.model = model
 
+    @functools.cached_property
+    def identity(self) -> str:
+        return weights_digest(self.model.get_weights())
+
     def get_config(self) -> dict[str, Any]:
         model = keras.saving.serialize_keras_object(self.model)
         return {"model": model, **self._shared_config()}
@@ -215,3 +227,18 @@ class KerasFeatures(Features):
     def from_config(cls, config: dict[str, Any]) -> Self:
         model = keras.saving.deserialize_keras_object(config["model"])
         return super().from_config({**config, "model": model})
+
+
+def file_states(path: StrPath) -> list[Any]:
+    """Returns paths, times and sizes of a file or of all in a directory, for JSON.
+
+    Returns:
+        List, empty if there is nothing at the path.
+    """
+    path = pathlib.Path(path).resolve()
+    files = [path, *sorted(path.rglob("*"))]
+    return [
+        [str(file), file.stat().st_mtime, file.stat().st_size]
+        for file in files
+        if file.is_file()
+    ]

@@ -1,10 +1,11 @@
 """Features from a TensorFlow SavedModel."""
 
+import functools
 from typing import Any
 
 from keras import ops
 
-from keras_regen.metrics.features import Features
+from keras_regen.metrics.features import Features, file_states
 from keras_regen.types import StrPath
 
 
@@ -75,6 +76,10 @@ class SavedModelFeatures(Features):
             )
         self._input = next(iter(inputs))
         self._output = output or next(iter(outputs))
+
+    @functools.cached_property
+    def identity(self) -> list[Any]:
+        return [self.signature, self._output, file_states(self.path)]
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,13 +1,14 @@
 """Features of KerasCV's Video Swin Transformer."""
 
 import contextlib
+import functools
 import importlib.util
 import os
 import pathlib
 import warnings
 from typing import Any
 
-from keras_regen.metrics.features import Features
+from keras_regen.metrics.features import Features, file_states
 
 PRESET = "videoswin_base_kinetics400"
 SIDE = 224
@@ -76,6 +77,11 @@ class VideoSwinFeatures(Features):
         _import_keras_cv()
         if num_frames is not None:
             self._backbone(num_frames)
+
+    @functools.cached_property
+    def identity(self) -> list[Any]:
+        # The weights may be the name of a preset.
+        return [self.weights, file_states(self.weights)]
 
     def get_config(self) -> dict[str, Any]:
         return {

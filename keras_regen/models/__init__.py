@@ -27,6 +27,7 @@ from keras_regen.models.layout_map import latent_layout_map
 from keras_regen.models.presets import (
     METADATA,
     TEXT,
+    absolute_preset,
     load_model,
     preset_card,
     preset_directory,
@@ -55,6 +56,7 @@ __all__ = [
     "Regen",
     "TrainedModel",
     "VideoEncoder",
+    "absolute_preset",
     "architecture",
     "assign_averages",
     "build_model",

@@ -72,6 +72,22 @@ def preset_directory(preset: StrPath) -> pathlib.Path:
     return directory
 
 
+def absolute_preset(preset: str | None) -> str | None:
+    """Returns the name of a preset for other directories to work in.
+
+    Args:
+        preset: as for `preset_directory`, or None.
+
+    Returns:
+        The absolute path of a directory; a bundled name, `hf://` and what is not here
+        stay as they are.
+    """
+    if preset is None or preset in every_bundled_preset():
+        return preset
+    path = pathlib.Path(preset)
+    return str(path.absolute()) if path.is_dir() else preset
+
+
 def preset_metadata(preset: StrPath) -> dict[str, Any]:
     """Returns the `metadata.json` of a preset as a dict, empty if it has none.
 

@@ -62,7 +62,8 @@ class TrainingConfig(RunConfig):
         "Another k is allowed: the weights that fit are used.",
     )
     decoder_only: bool = option(
-        False, "Train only the decoder of --init, so that latents stay the same."
+        False,
+        "Train only the decoder of --init, with its k, so that latents stay the same.",
     )
     # Clips.
     resolution: list[int] = option(

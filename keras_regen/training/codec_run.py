@@ -71,7 +71,6 @@ def untrained_model(config: TrainingConfig, **how: Any) -> Regen | ConvAutoencod
         config.size,
         config.temporal_compression,
         config.decoder,
-        seed=config.seed,
         regularization=regularization,
         **how,
     )
@@ -90,7 +89,18 @@ class CodecRun(Run):
         k = config.temporal_compression
         if config.init:
             model = load_model(config.init, **how)
+            if config.margin and not model.is_generative:
+                raise ValueError(
+                    "A convolutional decoder cannot extrapolate: `margin` must be 0. "
+                    f"Received: init={config.init}, margin={config.margin}"
+                )
             if k not in (0, model.temporal_compression):
+                if config.decoder_only:
+                    raise ValueError(
+                        "`decoder_only` keeps the preset's encoder, whose k is "
+                        f"{model.temporal_compression}. Received: decoder_only=True, "
+                        f"temporal_compression={k}"
+                    )
                 model, share = change_compression(model, k)
                 self.console.print(f"{share:.0%} of the weights are from {config.init}")
             model.encoder.trainable = not config.decoder_only

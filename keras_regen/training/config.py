@@ -188,6 +188,9 @@ class RunConfig:
     def load(cls, path: StrPath | None = None, **overrides: Any) -> Self:
         """Reads a TOML file, and replaces some of its settings.
 
+        If `init` is among those, the settings of the model in the file are left out,
+        so that the file of a run can be that of another which starts from its preset.
+
         Args:
             path: path, or None to start from the defaults.
             **overrides: settings by name.
@@ -195,7 +198,11 @@ class RunConfig:
         Raises:
             ValueError: if the file cannot be read, or a key is not a setting.
         """
-        return cls(**{**(_read_config(path, cls) if path else {}), **overrides})
+        settings = _read_config(path, cls) if path else {}
+        if overrides.get("init"):
+            for name in set(cls.of_model) - set(cls.changes_preset):
+                settings.pop(name, None)
+        return cls(**{**settings, **overrides})
 
     def save(self, path: StrPath) -> None:
         """Writes a TOML file with every setting; replaces one that is there."""

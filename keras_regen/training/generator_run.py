@@ -17,7 +17,14 @@ from keras_regen.generation import (
     VideoGenerator,
 )
 from keras_regen.latents import LatentClips
-from keras_regen.models import TEXT, bundled_presets, load_model, save_preset
+from keras_regen.models import (
+    TEXT,
+    absolute_preset,
+    bundled_presets,
+    load_model,
+    preset_metadata,
+    save_preset,
+)
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.training import distribution
 from keras_regen.training.generation_monitor import GenerationMonitor
@@ -92,13 +99,12 @@ class GeneratorRun(Run):
                 encoder_id,
                 drop_condition=config.drop_condition,
                 given_share=config.given_share,
-                seed=config.seed,
                 text_encoder_id=text_encoder_id,
             )
         model = self._initial
-        if model.text_encoder_id is None:
-            # Presets of earlier versions name none.
-            model.text_encoder_id = text_encoder_id
+        # A preset may fit any encoder; those of earlier versions name no text encoder.
+        model.encoder_id = model.encoder_id or encoder_id
+        model.text_encoder_id = model.text_encoder_id or text_encoder_id
         expected = {
             "temporal_compression": k,
             "encoder_id": encoder_id,
@@ -113,6 +119,14 @@ class GeneratorRun(Run):
                     f"The preset {config.init} does not fit the data, which have "
                     f"{name}={value}. Received: {name}={getattr(part, name)}"
                 )
+        # Users write metadata of their own.
+        defaults = preset_metadata(config.init).get("generation")
+        labels = defaults.get("labels") if isinstance(defaults, dict) else None
+        if clips.condition == "label" and labels and labels != clips.labels:
+            raise ValueError(
+                f"The preset {config.init} does not fit the data, which have "
+                f"labels={clips.labels}. Received: labels={labels}"
+            )
         model.drop_condition = config.drop_condition
         model.given_share = config.given_share
         return model
@@ -287,7 +301,7 @@ class GeneratorRun(Run):
         config, k = self.config, model.temporal_compression
         name, side = config.init or config.size, SPATIAL_COMPRESSION
         codec = self._codec.model.preset if config.samples and self._codec else None
-        codec = codec or config.codec or self._clips.codec["preset"]
+        codec = absolute_preset(codec or config.codec or self._clips.codec["preset"])
         return {
             "description": f"{name}, {config.chunks} chunks of {side}x{side}x{k}",
             "data": [pathlib.Path(config.data).name],

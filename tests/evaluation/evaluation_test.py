@@ -1,3 +1,4 @@
+import functools
 import json
 
 import imageio.v3 as iio
@@ -122,6 +123,12 @@ def test_an_interrupted_run_goes_on(items, tmp_path):
     fourth = Darker("dark", 4)
     Evaluation([fourth], items, PROTOCOL, tmp_path / "r.json").report()
     assert fourth.seen == 2
+    # And so are all with other features of the same name.
+    fifth, features = Darker("dark", 4), mean_colour()
+    for features.identity in ("a", "a", "b"):
+        evaluation = Evaluation([fifth], items, PROTOCOL, tmp_path / "r.json", features)
+        assert len([*evaluation.run()]) == 2
+    assert fifth.seen == 2 * 4
 
 
 def test_an_image_that_is_overwritten_is_scored_again(tmp_path):
@@ -177,6 +184,25 @@ def test_perceptual_distance_and_max_clips(items, tmp_path):
     assert 1 < row["st_lpips"] <= 2
 
 
+def test_clips_that_a_network_does_not_take_are_left_out(items, tmp_path):
+    def levels(reference, video):
+        if len(reference) < 6:
+            raise ValueError("it is small")
+        return np.zeros(len(reference))
+
+    protocol = get_protocol("tokenbench").override(size=16, num_frames=6)
+    features, perceptual = mean_colour(), levels
+    features.min_frames = 5
+    for networks in ((features,), (None, perceptual)):
+        report = Evaluation(
+            [Darker("dark", 2)], items, protocol, tmp_path / "r.json", *networks
+        ).report()
+        assert [row["video"] for row in report["videos"]] == ["a"]
+        (skipped,) = report["skipped"]
+        assert skipped["video"] == "b"
+        assert skipped["reason"] in ("it is too short for mean colour", "it is small")
+
+
 def test_square_frames_for_the_distance(items, tmp_path):
     protocol = get_protocol("tokenbench").override(size=(16, 24), num_frames=4)
     shapes = []
@@ -195,6 +221,16 @@ def test_bad_arguments(items, tmp_path):
     ):
         with pytest.raises(ValueError, match="of different names. Received:"):
             Evaluation(embedders, videos, PROTOCOL, tmp_path / "r.json")
+    features = mean_colour()
+    features.min_frames = 5
+    for networks, message in (
+        ((features,), "mean colour needs at least 5 frames. Received: num_frames=4"),
+        ((None, functools.partial(psnr)), "a function with a `__name__`. Received: p"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Evaluation(
+                [Darker("dark", 1)], items, PROTOCOL, tmp_path / "r.json", *networks
+            )
 
 
 def test_plots(items, tmp_path):

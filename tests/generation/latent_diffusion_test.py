@@ -117,8 +117,8 @@ class TestTraining:
         "change, message",
         [
             ({"latents": random(2, 3, *SIZE, 8)}, "number must be even"),
-            ({"label": np.array([0, 2])}, "whole numbers from 0 to 1"),
-            ({"label": np.array([0.0, 1.0])}, "whole numbers from 0 to 1"),
+            ({"label": np.array([0, 3])}, "whole numbers from 0 to 2"),
+            ({"label": np.array([0.0, 1.0])}, "whole numbers from 0 to 2"),
         ],
     )
     def test_data_are_checked_before_training(self, model, change, message):
@@ -126,6 +126,14 @@ class TestTraining:
         model.compile(optimizer="sgd")
         with pytest.raises(ValueError, match=message):
             model.fit({**x, **change}, verbose=0)
+
+    def test_no_label_and_a_label_that_is_not_needed(self, model):
+        x = {"latents": random(2, 2, *SIZE, 8), "label": np.array([1, 2], "int32")}
+        model.compile(optimizer="sgd")
+        model.fit(x, verbose=0)
+        free = make_generator(transformer={"num_labels": None})
+        free.compile(optimizer="sgd")
+        free.fit(x, verbose=0)
 
     def test_a_condition_that_is_missing(self, model):
         x = {"latents": random(1, 4, *SIZE, 8)}

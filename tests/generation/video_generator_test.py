@@ -133,7 +133,7 @@ class TestGiven:
         assert len(latents) == 3 * CHUNK + 7
         given = codec.encode(video).array[:6]
         np.testing.assert_array_equal(latents.array[:6], given)
-        assert latents.fps == 25
+        assert latents.fps == DEFAULTS.fps
 
     def test_pixels_that_are_not_square_stay_so(self, generator, tmp_path):
         aspect, times = fractions.Fraction(4, 3), np.arange(CHUNK) / 25
@@ -237,9 +237,10 @@ class TestCodec:
 
 
 class TestPreset:
-    def test_save_and_load(self, generator, tmp_path):
+    def test_save_and_load(self, generator, tmp_path, monkeypatch):
         generator.codec.model.save_to_preset(tmp_path / "codec")
-        regen = type(generator.codec.model).from_preset(tmp_path / "codec")
+        monkeypatch.chdir(tmp_path)
+        regen = type(generator.codec.model).from_preset("codec")
         saved = VideoGenerator(
             generator.diffusion, VideoCodec(regen), generator.text_encoder, DEFAULTS
         )
@@ -250,6 +251,8 @@ class TestPreset:
         np.testing.assert_array_equal(loaded.generate(**call), saved.generate(**call))
         saved.text_encoder = None
         saved.save_to_preset(tmp_path / "preset")
+        # The codec is found from another directory too.
+        monkeypatch.chdir("/")
         assert VideoGenerator.from_preset(tmp_path / "preset").text_encoder is None
 
     @pytest.mark.parametrize(
@@ -257,7 +260,7 @@ class TestPreset:
         [
             ({}, "names no codec"),
             ({"codec": 3}, "names no codec"),
-            ({"codec": "missing"}, "'missing'"),
+            ({"codec": "missing"}, "names a codec that .* as `codec`.*'missing'"),
             ({"generation": {"hight": 3}}, "unknown defaults.*hight"),
             ({"generation": {"height": "3"}}, "`height` must be"),
             ({"generation": 3}, "unknown defaults"),

@@ -1,3 +1,6 @@
+import json
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -52,6 +55,15 @@ def test_runs_the_signature(path):
 def test_picks_an_output(path):
     features = SavedModelFeatures(path, "toy", (4, 4), "two", "clips")
     assert features(VIDEO).shape == (3, 3)
+
+
+def test_identity(path, tmp_path):
+    shutil.copytree(path, tmp_path / "copy")
+    arguments = [(path,), (tmp_path / "copy",), (path, None, "two", "clips")]
+    features = [SavedModelFeatures(x, "toy", *more) for x, *more in arguments]
+    assert len({json.dumps(x.identity) for x in features}) == 3
+    again = SavedModelFeatures(path, "toy", batch_size=1)
+    assert again.identity == features[0].identity
 
 
 def test_config(path):

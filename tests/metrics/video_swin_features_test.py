@@ -42,9 +42,11 @@ def test_normalises_and_averages(toy):
 
 
 def test_a_file_of_weights_and_other_lengths(toy, monkeypatch):
-    network, _, path = toy
+    network, folder, path = toy
     monkeypatch.setattr(module, "ARCHITECTURE", TOY)
     features = VideoSwinFeatures(path, num_frames=15, batch_size=1)
+    assert features.identity == VideoSwinFeatures(path).identity
+    assert features.identity != VideoSwinFeatures(folder).identity
     loaded = features._backbone(15).get_weights()
     for one, other in zip(loaded, network.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)

@@ -100,6 +100,16 @@ def test_a_preset_has_its_own_model():
     assert config.left_to_preset == ["size", "decoder", "regularization"]
 
 
+def test_the_file_of_a_run_is_that_of_one_from_its_preset(tmp_path):
+    path = tmp_path / "config.toml"
+    TrainingConfig(data=["a"], temporal_compression=16, steps=200).save(path)
+    config = TrainingConfig.load(path, init="preset")
+    assert config.left_to_preset == ["size", "decoder", "regularization"]
+    assert (config.temporal_compression, config.steps) == (16, 200)
+    with pytest.raises(ValueError, match="its own size, .*init=preset, size=small"):
+        TrainingConfig.load(path, init="preset", size="small")
+
+
 def test_the_sizes_are_the_architectures():
     assert {*CHOICES["size"], "toy"} == {*ARCHITECTURES, "toy"}
 

@@ -176,6 +176,13 @@ def test_a_run_that_is_stopped_goes_on(write_latents, tmp_path):
     assert whole.transformer.num_labels == 3
     metadata = preset_metadata(tmp_path / "whole" / "preset")
     assert metadata["generation"]["labels"] == ["0", "1", "2"]
+    # As many labels, with other names.
+    metadata["generation"]["labels"] = ["a", "b", "c"]
+    preset = tmp_path / "whole" / "preset"
+    (preset / "metadata.json").write_text(json.dumps(metadata))
+    other = config(tmp_path / "data", init=str(preset))
+    with pytest.raises(ValueError, match=r"labels=\['0',.*Received: labels=\['a',"):
+        train_generator(other, tmp_path / "other")
 
 
 @on_one_backend
@@ -192,12 +199,18 @@ def test_it_starts_from_a_preset(write_latents, codec, tmp_path, capsys):
     defaults = preset_metadata(tmp_path / "first" / "preset")["generation"]
     assert (defaults["height"], defaults["width"]) == (16, 16)
     assert first.transformer.patch_size == 2
+    # A preset of any encoder takes that of the data.
+    path = tmp_path / "first" / "preset" / "config.json"
+    values = json.loads(path.read_text())
+    assert values["config"].pop("encoder_id") == "another"
+    path.write_text(json.dumps(values))
     settings = {"init": str(tmp_path / "first" / "preset"), "given_share": 0.9}
     second = train_generator(config(data, **settings, **frozen), tmp_path / "second")
     for ours, theirs in zip(
         second.transformer.get_weights(), first.transformer.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(ours, theirs)
+    assert second.encoder_id == "another"
     assert second.given_share == 0.9 and second.transformer.patch_size == 2
     metadata = preset_metadata(tmp_path / "second" / "preset")
     assert [x["given_share"] for x in metadata["training"]] == [0.3, 0.9]

@@ -13,8 +13,9 @@ import pytest
 import keras_regen
 from keras_regen import ConvAutoencoder, Regen
 from keras_regen.models import load_model, preset_metadata
-from keras_regen.training import TrainingConfig, train
+from keras_regen.training import TrainingConfig, train, untrained_model
 from keras_regen.training.progress import Progress
+from keras_regen.training.run import _set_seed
 from keras_regen.video import VideoReader
 
 SETTINGS = dict(
@@ -148,6 +149,23 @@ def test_the_second_stage_leaves_the_encoder(run, folder, tmp_path):
     assert second["decoder_only"] and second["seed"] == 7
     loaded = Regen.from_preset(tmp_path / "second" / "preset")
     assert loaded.seed == 7 and loaded.encoder.trainable
+    settings["temporal_compression"] = 8
+    with pytest.raises(ValueError, match="whose k is 4. Received: .*compression=8"):
+        train(config(folder, **settings), tmp_path / "third")
+
+
+def test_the_seed_of_a_run_is_that_of_every_layer():
+    regen = untrained_model(config("a", regularization="kl"))
+    states = {}
+    for seed in (0, 2**31 - 1):
+        _set_seed(regen, seed)
+        assert regen.seed == seed
+        found = [
+            keras.ops.convert_to_numpy(part.seed_generator.state).tolist()
+            for part in (regen, regen.encoder.get_layer("variational"))
+        ]
+        states[seed] = found
+    assert states == {0: [[0, 0], [1, 0]], 2**31 - 1: [[2**31 - 1, 0], [0, 0]]}
 
 
 @pytest.mark.parametrize("mistake", [{"data": ["nofile.mp4"]}, {"init": "nosuch"}])
@@ -158,8 +176,13 @@ def test_other_settings_are_taken_before_the_first_checkpoint(
     right = config(folder, **settings)
     with pytest.raises(ValueError, match="nofile.mp4|nosuch"):
         train(config(folder, **settings, **mistake), tmp_path / "run")
+    recorded = tmp_path / "run" / "config.toml"
+    recorded.write_text("broken")
     train(right, tmp_path / "run")
-    assert TrainingConfig.load(tmp_path / "run" / "config.toml") == right
+    assert TrainingConfig.load(recorded) == right
+    recorded.write_text("broken")
+    with pytest.raises(ValueError, match="cannot resume.*/run, and Cannot read.*toml"):
+        train(right, tmp_path / "run")
 
 
 @pytest.mark.parametrize("decoder", ["conv", "in_context"])
@@ -173,6 +196,10 @@ def test_other_decoders(decoder, folder, tmp_path):
     np.testing.assert_array_equal(preset.reconstruct(clip), trained.reconstruct(clip))
     (row,) = history(tmp_path / "run")
     assert row["psnr"] > 0
+    if decoder == "conv":
+        again = config(folder, **ONE_SHAPE, init=str(tmp_path / "run" / "preset"))
+        with pytest.raises(ValueError, match="`margin` must be 0.*preset, margin=1"):
+            train(again, tmp_path / "again")
     # Only a diffusion model has a loss at each diffusion time.
     assert ("loss_at_0.94" in row) == (decoder == "in_context")
 

@@ -17,7 +17,7 @@ def clips(count=3):
 
 def events(directory):
     """Returns the steps and values in TensorBoard's log, by name."""
-    from tensorboardX.proto.event_pb2 import Event
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
 
     found = {}
     for path in sorted(directory.iterdir()):
@@ -26,6 +26,8 @@ def events(directory):
             # A record has a length, an event, and a checksum of each.
             length = int.from_bytes(data[:8], "little")
             event = Event.FromString(data[12 : 12 + length])
+            if event.session_log.status == SessionLog.START:
+                found.setdefault("start", []).append((event.step, None))
             for value in event.summary.value:
                 found.setdefault(value.tag, []).append((event.step, value))
             data = data[16 + length :]
@@ -61,6 +63,8 @@ def test_what_is_logged(tmp_path):
             )
     shown = events(tmp_path)
     assert [step for step, _ in shown["psnr"]] == [12, 14]
+    # TensorBoard hides what was logged before at the step of a start, and later.
+    assert [step for step, _ in shown["start"]] == [11]
     assert {"loss", "loss_at_0.06", "clip_2", "image_0"} <= set(shown)
     _, value = shown["clip_1"][-1]
     clip = iio.imread(io.BytesIO(value.image.encoded_image_string), index=None)

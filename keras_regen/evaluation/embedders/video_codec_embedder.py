@@ -55,12 +55,16 @@ class VideoCodecEmbedder:
     @functools.cached_property
     def identity(self) -> list[Any]:
         """See `Embedder`."""
+        import keras
+
         codec = self.codec
         weights = weights_digest(codec.model.get_weights())
         # A frame is cut into the largest tiles that fit into `max_memory`.
         tiles = codec.tile_size, codec.max_memory
         settings = codec.chunking, codec.blend_frames, *tiles
-        return [weights, *settings, self.num_steps, self.seed]
+        # The backend decides the time of a frame.
+        how = codec.model.dtype_policy.name, keras.backend.backend()
+        return [weights, *settings, self.num_steps, self.seed, *how]
 
     def reconstruct(self, video: np.ndarray) -> Reconstruction:
         """See `Embedder`."""

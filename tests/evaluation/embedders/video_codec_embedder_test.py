@@ -55,14 +55,17 @@ def test_a_reconstruction_is_a_record(codec):
         reconstruction.num_bits = 0
 
 
-def test_identity_depends_on_everything_that_changes_the_result(codec):
+def test_identity_depends_on_everything_that_changes_the_result(codec, monkeypatch):
     model = codec.model
+    half = make_regen(4, dtype="mixed_bfloat16")
+    half.set_weights(model.get_weights())
     embedders = [
         VideoCodecEmbedder(codec),
         VideoCodecEmbedder(codec, num_steps=2),
         VideoCodecEmbedder(codec, seed=1),
         VideoCodecEmbedder(VideoCodec(model, blend_frames=0)),
         VideoCodecEmbedder(VideoCodec(model, max_memory="1GB")),
+        VideoCodecEmbedder(VideoCodec(half)),
         VideoCodecEmbedder(VideoCodec(make_regen(4))),
     ]
     found = [json.dumps(embedder.identity) for embedder in embedders]
@@ -72,3 +75,5 @@ def test_identity_depends_on_everything_that_changes_the_result(codec):
     anchors = [ZonalDct(embedders[0]), ZonalDct(embedders[0], 5), X264(embedders[0])]
     assert len({json.dumps(anchor.identity) for anchor in anchors}) == 3
     assert ZonalDct(embedders[-1]).identity != anchors[0].identity
+    monkeypatch.setattr(keras.backend, "backend", lambda: "another")
+    assert json.dumps(VideoCodecEmbedder(VideoCodec(model)).identity) not in found
