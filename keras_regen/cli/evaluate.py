@@ -42,7 +42,9 @@ HEADINGS = {
 def evaluate(
     data: Annotated[
         list[str],
-        typer.Option(help="MCL-JCV, DAVIS, or folders and files of videos."),
+        typer.Option(
+            help="MCL-JCV, DAVIS, or folders and files of videos; once or more."
+        ),
     ],
     preset: Annotated[
         list[str] | None,
@@ -117,13 +119,7 @@ def evaluate(
     from keras_regen.evaluation import get_protocol, open_dataset
 
     chosen = get_protocol(protocol).override(size=size, num_frames=num_frames)
-    items = [
-        item
-        for source in (
-            [data] if dataset in (None, "videos") and len(data) > 1 else data
-        )
-        for item in open_dataset(source, dataset)
-    ]
+    items = open_dataset(data, dataset)
     console = make_console()
     load_keras(console)
     with quiet_start():
