@@ -124,6 +124,57 @@ def test_evaluate_generator(reader, tmp_path):
 
 
 @on_pytorch
+def test_choose_recipe(tmp_path, monkeypatch, capsys):
+    from tools import choose_recipe
+
+    def train(recipe, network, clips, steps, batch_size, seed):
+        # A recipe of fewer operations takes more steps.
+        assert len(clips[(steps - 1) * batch_size :]) >= batch_size
+        return None, {}
+
+    def equal_steps(recipe, network, steps, size):
+        return steps + bool(recipe.decoder)
+
+    replaced = {
+        "equal_steps": equal_steps,
+        "validation_chunks": lambda *_, **__: {},
+        "training_clips": lambda data, path, count, *_: np.zeros(count),
+        "train": train,
+        "scores": lambda *_: {"psnr_1": 20.0},
+    }
+    for name, function in replaced.items():
+        monkeypatch.setattr(choose_recipe, name, function)
+
+    def run(*options):
+        recipes = ("--recipes", "default", "no overlap")
+        command = ["choose_recipe", "DATA", str(tmp_path), *recipes, *options]
+        monkeypatch.setattr("sys.argv", command)
+        choose_recipe.main()
+        return capsys.readouterr().out
+
+    assert "| default | 1 | 20.00 ± 0.00 |" in run()
+    assert "| no overlap | 2 | 20.00 ± 0.00 |" in run("--seeds", "1")
+    with pytest.raises(ValueError, match="Received: size=64, not 48"):
+        run("--size", "64")
+
+
+@on_pytorch
+def test_measure_export_gives_the_reason_of_a_format_that_refuses(monkeypatch, capsys):
+    from tools import measure_export
+
+    def in_backend(backend, function, *arguments):
+        if "onnx" in arguments:
+            raise ValueError("It has windows.")
+        return {function.__name__: 1.5}
+
+    monkeypatch.setattr(measure_export, "_in_backend", in_backend)
+    measure_export.formats("toy")
+    table, reason = capsys.readouterr().out.strip().split("\n\n", 1)
+    assert "| stablehlo | jax | 1.5 |" in table and "onnx" not in table
+    assert reason == "onnx: It has windows."
+
+
+@on_pytorch
 def test_measure_editing(tmp_path, capsys):
     from tools.measure_editing import Lab, schedules
 
