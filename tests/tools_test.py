@@ -124,6 +124,32 @@ def test_evaluate_generator(reader, tmp_path):
 
 
 @on_pytorch
+def test_score_preset_writes_when_asked(tmp_path, monkeypatch):
+    from tools import score_preset
+
+    preset = tmp_path / "preset"
+    make_regen().save_to_preset(preset, {"data": "toy"})
+    stored = {path.name: path.read_bytes() for path in preset.iterdir()}
+    protocol, scores = {"name": "regen"}, {"a": {"chunks": 1}}
+    with monkeypatch.context() as patch:
+        patch.setattr(score_preset, "evaluate", lambda *_: (protocol, scores))
+        patch.setattr(score_preset, "preset_card", lambda _: "A card.")
+        score_preset.score_preset(preset, ["valid"], write=False)
+        after = {path.name: path.read_bytes() for path in preset.iterdir()}
+        assert after == stored
+        score_preset.score_preset(preset, ["valid"], write=True)
+    metadata = json.loads((preset / "metadata.json").read_text())
+    assert metadata["data"] == "toy" and metadata["scores"] == scores
+    assert (preset / "README.md").read_text() == "A card."
+    for folder in ("valid", "valid2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.mp4").touch()
+    folders = [tmp_path / "valid", tmp_path / "valid2"]
+    with pytest.raises(ValueError, match="Received: x, x"):
+        score_preset.evaluate(preset, folders)
+
+
+@on_pytorch
 def test_choose_recipe(tmp_path, monkeypatch, capsys):
     from tools import choose_recipe
 
