@@ -6,7 +6,6 @@ import numpy as np
 from keras import ops
 
 from keras_regen.configurable import signature_config
-
 from keras_regen.layers import CausalConv3D, PatchOutput, ResidualBlock3D
 from keras_regen.models.video_autoencoder import VideoAutoencoder
 

@@ -10,6 +10,7 @@ import pytest
 
 import keras_regen
 from keras_regen.codec import VideoCodec
+from keras_regen.hardware import device
 from keras_regen.latents import Latents
 from keras_regen.metrics import psnr, ssim
 from keras_regen.video import VideoReader
@@ -53,7 +54,7 @@ class TestReconstruct:
                 f"{ssim(original, video).mean():.4f}",
             )
 
-        assert f"Backend: {keras.config.backend()}" in stdout
+        assert f"Backend: {keras.config.backend()}, on {device()}\n" in stdout
         assert f"{FRAMES}/{FRAMES} frames" in stdout
         assert all(score in stdout for score in scores(2, 3))
         assert not all(score in stdout for score in scores(1, 3))
