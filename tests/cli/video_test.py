@@ -323,3 +323,10 @@ def test_precision(run, preset, video, encoded, tmp_path):
     expected = codec.decode(Latents.load(encoded))
     np.testing.assert_array_equal(np.load(tmp_path / "half.npy"), expected)
     assert np.any(expected != full.decode(Latents.load(encoded)))
+    run("invert", video, "-o", "exact.h5", "--steps", 1, "--refinements", 0, *options)
+    noise = Latents.load(tmp_path / "exact.h5").noise.array
+    expected, other = (
+        x.invert(video, num_steps=1, refinements=0).noise.array for x in (codec, full)
+    )
+    np.testing.assert_array_equal(noise, expected)
+    assert np.any(noise != other)
