@@ -26,6 +26,11 @@ def hardware() -> str:
     return platform.processor() or platform.machine()
 
 
+def device() -> str:
+    """Returns the number and name of the accelerators, or `"CPU"`."""
+    return hardware() if on_accelerator() else "CPU"
+
+
 def on_accelerator() -> bool:
     """Returns whether the backend computes on a GPU or TPU."""
     return device_type() != "cpu"

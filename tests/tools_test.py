@@ -124,6 +124,83 @@ def test_evaluate_generator(reader, tmp_path):
 
 
 @on_pytorch
+def test_score_preset_writes_when_asked(tmp_path, monkeypatch):
+    from tools import score_preset
+
+    preset = tmp_path / "preset"
+    make_regen().save_to_preset(preset, {"data": "toy"})
+    stored = {path.name: path.read_bytes() for path in preset.iterdir()}
+    protocol, scores = {"name": "regen"}, {"a": {"chunks": 1}}
+    with monkeypatch.context() as patch:
+        patch.setattr(score_preset, "evaluate", lambda *_: (protocol, scores))
+        patch.setattr(score_preset, "preset_card", lambda _: "A card.")
+        score_preset.score_preset(preset, ["valid"], write=False)
+        after = {path.name: path.read_bytes() for path in preset.iterdir()}
+        assert after == stored
+        score_preset.score_preset(preset, ["valid"], write=True)
+    metadata = json.loads((preset / "metadata.json").read_text())
+    assert metadata["data"] == "toy" and metadata["scores"] == scores
+    assert (preset / "README.md").read_text() == "A card."
+    for folder in ("valid", "valid2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.mp4").touch()
+    folders = [tmp_path / "valid", tmp_path / "valid2"]
+    with pytest.raises(ValueError, match="Received: x, x"):
+        score_preset.evaluate(preset, folders)
+
+
+@on_pytorch
+def test_choose_recipe(tmp_path, monkeypatch, capsys):
+    from tools import choose_recipe
+
+    def train(recipe, network, clips, steps, batch_size, seed):
+        # A recipe of fewer operations takes more steps.
+        assert len(clips[(steps - 1) * batch_size :]) >= batch_size
+        return None, {}
+
+    def equal_steps(recipe, network, steps, size):
+        return steps + bool(recipe.decoder)
+
+    replaced = {
+        "equal_steps": equal_steps,
+        "validation_chunks": lambda *_, **__: {},
+        "training_clips": lambda data, path, count, *_: np.zeros(count),
+        "train": train,
+        "scores": lambda *_: {"psnr_1": 20.0},
+    }
+    for name, function in replaced.items():
+        monkeypatch.setattr(choose_recipe, name, function)
+
+    def run(*options):
+        recipes = ("--recipes", "default", "no overlap")
+        command = ["choose_recipe", "DATA", str(tmp_path), *recipes, *options]
+        monkeypatch.setattr("sys.argv", command)
+        choose_recipe.main()
+        return capsys.readouterr().out
+
+    assert "| default | 1 | 20.00 ± 0.00 |" in run()
+    assert "| no overlap | 2 | 20.00 ± 0.00 |" in run("--seeds", "1")
+    with pytest.raises(ValueError, match="Received: size=64, not 48"):
+        run("--size", "64")
+
+
+@on_pytorch
+def test_measure_export_gives_the_reason_of_a_format_that_refuses(monkeypatch, capsys):
+    from tools import measure_export
+
+    def in_backend(backend, function, *arguments):
+        if "onnx" in arguments:
+            raise ValueError("It has windows.")
+        return {function.__name__: 1.5}
+
+    monkeypatch.setattr(measure_export, "_in_backend", in_backend)
+    measure_export.formats("toy")
+    table, reason = capsys.readouterr().out.strip().split("\n\n", 1)
+    assert "| stablehlo | jax | 1.5 |" in table and "onnx" not in table
+    assert reason == "onnx: It has windows."
+
+
+@on_pytorch
 def test_measure_editing(tmp_path, capsys):
     from tools.measure_editing import Lab, schedules
 

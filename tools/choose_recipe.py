@@ -7,7 +7,8 @@ DATA/train2 in the same order. A seed chooses the initialisation, the
 clips, the diffusion times and the noise. Only the named detail differs. A candidate
 whose step takes more operations takes fewer steps. All are scored on chunks of
 DATA/valid and DATA/valid2. OUT has one JSON file for each run, and a run that has one
-is not repeated.
+is not repeated. OUT is for one DATA and one set of options, other than the recipes and
+the seeds.
 """
 
 import argparse
@@ -34,6 +35,7 @@ from keras_regen.models import (
 )
 from keras_regen.pixels import to_unit_range
 from tools.common import (
+    check_continues,
     log,
     print_table,
     reconstruct,
@@ -302,7 +304,8 @@ def latent_scores(model, videos):
 
 def print_results(directory, names):
     """Prints the mean and the standard deviation of the seeds of each recipe."""
-    runs = [json.loads(path.read_text()) for path in sorted(directory.glob("*.json"))]
+    paths = sorted(directory.glob("*_*.json"))
+    runs = [json.loads(path.read_text()) for path in paths]
     rows = []
     for name in names:
         scores = [run["scores"] for run in runs if run["recipe"] == name]
@@ -330,6 +333,17 @@ def main():
     args = parser.parse_args()
     warnings.filterwarnings("ignore", "A Frechet video distance", UserWarning)
     args.output.mkdir(parents=True, exist_ok=True)
+    settings = {
+        name: str(value)
+        for name, value in vars(args).items()
+        if name not in ("output", "recipes", "seeds")
+    }
+    check_continues(args.output / "settings.json", settings)
+    # Of all recipes, so that the clips do not depend on which ones are chosen.
+    steps = {
+        name: equal_steps(recipe, args.network, args.steps, args.size)
+        for name, recipe in RECIPES.items()
+    }
     chunks = validation_chunks(args.data / "valid", K + 1, max_chunks=4)
     chunks |= validation_chunks(args.data / "valid2", K + 1, max_chunks=1)
     features = metrics.I3DFeatures(batch_size=1) if args.fvd else None
@@ -337,7 +351,7 @@ def main():
         clips = training_clips(
             args.data,
             args.output / f"clips_{seed}.npy",
-            args.steps * args.batch_size,
+            max(steps.values()) * args.batch_size,
             args.size,
             seed,
         )
@@ -348,9 +362,8 @@ def main():
                 continue
             start = time.time()
             recipe = RECIPES[name]
-            steps = equal_steps(recipe, args.network, args.steps, args.size)
             model, averaged = train(
-                recipe, args.network, clips, steps, args.batch_size, seed
+                recipe, args.network, clips, steps[name], args.batch_size, seed
             )
             seconds = time.time() - start
             row = scores(model, averaged, chunks, features)
@@ -359,7 +372,7 @@ def main():
                 {
                     "recipe": name,
                     "seed": seed,
-                    "steps": steps,
+                    "steps": steps[name],
                     "seconds": round(seconds),
                     "scores": row,
                 },

@@ -73,6 +73,33 @@ def save_json(path, results):
         output.temporary.write_text(json.dumps(results, indent=1) + "\n")
 
 
+def check_continues(path, settings, changeable=()):
+    """Keeps the settings of some work in a file, which another command must repeat.
+
+    Args:
+        path: path of the JSON file.
+        settings: dict that JSON can hold.
+        changeable: names of settings that may change when the work is continued.
+
+    Raises:
+        ValueError: if the work began with other settings.
+    """
+    settings = json.loads(json.dumps(settings))
+    if path.exists():
+        before = json.loads(path.read_text())
+        changed = [
+            f"{name}={value}, not {before.get(name)}"
+            for name, value in settings.items()
+            if name not in changeable and value != before.get(name)
+        ]
+        if changed:
+            raise ValueError(
+                "The work was begun with other settings: repeat those, or choose "
+                f"another directory. Received: {'; '.join(changed)}"
+            )
+    save_json(path, settings)
+
+
 def _text(cell):
     return f"{cell:.4g}" if isinstance(cell, float) else str(cell)
 

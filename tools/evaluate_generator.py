@@ -4,7 +4,7 @@
         --output OUT
 
 Generates a video for each caption of clips that the generator was not trained on, and
-reads what it shows. What is done is kept in OUT, and is not done again.
+reads what it shows. What is done is kept in OUT, with the options, and is not repeated.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from keras_regen.generation import GivenFrames, VideoGenerator
 from keras_regen.latents import Latents
 from keras_regen.metrics import FrechetVideoDistance, psnr
 from keras_regen.text import KerasHubTextEncoder
-from tools.common import distance, print_table, save_json
+from tools.common import check_continues, distance, print_table, save_json
 from tools.digit_reader import DigitReader
 
 BATCH = 32
@@ -287,6 +287,9 @@ def main():
     parser.add_argument("--guidance", type=float)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    settings = {k: x for k, x in vars(options).items() if k != "output"}
+    check_continues(options.output / "settings.json", settings)
     evaluation = Evaluation(
         VideoGenerator.from_preset(
             options.preset,

@@ -3,8 +3,9 @@
     python -m tools.measure_export formats             # every backend and format
     python -m tools.measure_export storage DATA/valid  # SavedModels of less precision
 
-Prints tables in Markdown. Each export is written and run in processes of its own. Times
-are medians of seven calls with one 9x128x128 chunk, after a first call.
+Prints tables in Markdown, of `--preset`. Below the table is why a format refused
+it. Each export is written and run in processes of its own. Times are medians of seven
+calls with one 9x128x128 chunk, after a first call.
 """
 
 import argparse
@@ -167,11 +168,11 @@ def chunk_and_noise():
     return video, times[None], noise[None]
 
 
-def export_model(format, directory):
-    """Exports the preset, and stores Keras's own answers for `run_export`."""
+def export_model(preset, format, directory):
+    """Exports a preset, and stores Keras's own answers for `run_export`."""
     from keras_regen.models import Regen
 
-    regen = Regen.from_preset(PRESET)
+    regen = Regen.from_preset(preset)
     start = time.perf_counter()
     regen.export(directory / "model", format)
     seconds = time.perf_counter() - start
@@ -212,11 +213,11 @@ def run_export(runtime, directory):
     return row
 
 
-def score_saved_model(precision, weights, folder):
+def score_saved_model(preset, precision, weights, folder):
     """Scores a SavedModel's reconstructions of the validation chunks."""
     from keras_regen.models import Regen
 
-    regen = Regen.from_preset(PRESET, dtype=precision)
+    regen = Regen.from_preset(preset, dtype=precision)
     with tempfile.TemporaryDirectory() as directory:
         model = pathlib.Path(directory) / "1"
         regen.export(model, weights=weights, warmup=())
@@ -247,30 +248,38 @@ def score_saved_model(precision, weights, folder):
 # === All exports ===
 
 
-def formats():
+def formats(preset):
     """Exports from every backend to every format."""
-    rows = []
+    rows, refused = [], {}
     for runtime in RUNTIMES:
         for backend in BACKENDS:
             with tempfile.TemporaryDirectory() as name:
                 directory = pathlib.Path(name)
                 row = {"format": runtime, "from": backend}
                 format = runtime.split(",")[0]
-                row |= _in_backend(backend, export_model, format, directory)
+                try:
+                    row |= _in_backend(backend, export_model, preset, format, directory)
+                except ValueError as error:
+                    refused[runtime] = error
+                    break
                 row |= _in_backend(backend, run_export, runtime, directory)
                 files = directory.glob("model/**/*")
                 sizes = [f.stat().st_size for f in files if "assets" not in str(f)]
                 rows.append(row | {"MB": sum(sizes) / 1e6})
                 log(rows[-1])
     print_table([*rows[0]], [[*row.values()] for row in rows])
+    for runtime, error in refused.items():
+        print(f"\n{runtime}: {error}")
 
 
-def storage(folder):
+def storage(preset, folder):
     """Exports SavedModels of every precision and storage."""
     rows = []
     for precision, weights in VARIANTS:
         row = {"computed in": precision, "stored as": weights}
-        row |= _in_backend("tensorflow", score_saved_model, precision, weights, folder)
+        row |= _in_backend(
+            "tensorflow", score_saved_model, preset, precision, weights, folder
+        )
         row["dB lost"] = f"{(rows or [row])[0]['PSNR'] - row['PSNR']:.4f}"
         rows.append(row)
         log(row)
@@ -285,15 +294,16 @@ def _in_backend(backend, function, *arguments):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default=PRESET, help="bundled name or directory")
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("formats", help=formats.__doc__)
     command = commands.add_parser("storage", help=storage.__doc__)
     command.add_argument("folder", type=pathlib.Path, help="validation clips")
     args = parser.parse_args()
     if args.command == "formats":
-        formats()
+        formats(args.preset)
     else:
-        storage(args.folder)
+        storage(args.preset, args.folder)
 
 
 if __name__ == "__main__":

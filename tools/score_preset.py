@@ -1,11 +1,13 @@
-"""Measures a preset's PSNR and SSIM on validation clips, and writes its metadata.
+"""Measures a preset's PSNR and SSIM on validation clips.
 
     python -m tools.score_preset PRESET DATA/valid DATA/valid2
+    python -m tools.score_preset PRESET DATA/valid DATA/valid2 --write
     python -m tools.score_preset PRESET DATA/valid DATA/valid2 --bundle DIR
 
 Scores one and four steps, and two baselines: a 3D DCT of as many values, and the first
-frame held. The second command first stores the preset in DIR, with int8 weights, and
-scores that.
+frame held. `--write` also stores the scores in the preset's metadata and writes its
+model card. `--bundle` first stores the preset in DIR, with int8 weights, and writes
+there.
 """
 
 import argparse
@@ -56,6 +58,12 @@ def evaluate(preset, folders):
     scored.append(embedders.ZonalDct(one_step, num_frames, name="zonal_dct"))
     scored.append(FirstFrameHeld())
     table, items = {}, open_dataset([str(folder) for folder in folders])
+    stems = [pathlib.Path(item.name).stem for item in items]
+    if len(set(stems)) < len(stems):
+        raise ValueError(
+            "Scores are kept by the names of clips, of which two are equal. "
+            f"Received: {', '.join(sorted(stems))}"
+        )
     with tempfile.TemporaryDirectory() as directory:
         output = pathlib.Path(directory) / "scores.json"
         evaluation = Evaluation(scored, items, protocol, output)
@@ -79,10 +87,12 @@ def evaluate(preset, folders):
     return protocol.to_dict(), table
 
 
-def score_preset(preset, folders):
-    """Scores the preset as it is stored, in float32, and rewrites its metadata."""
+def score_preset(preset, folders, write):
+    """Scores the preset as it is stored, in float32; may write that next to it."""
     keras.config.set_dtype_policy("float32")
     protocol, scores = evaluate(preset, folders)
+    if not write:
+        return
     metadata = {**preset_metadata(preset), "protocol": protocol, "scores": scores}
     with AtomicOutput(preset_directory(preset) / METADATA, "metadata") as output:
         output.temporary.write_text(json.dumps(metadata, indent=2) + "\n")
@@ -99,6 +109,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("preset", help="directory or bundled name")
     parser.add_argument("folders", nargs="+", help="of validation clips")
+    parser.add_argument(
+        "--write", action="store_true", help="store the scores in the preset"
+    )
     parser.add_argument("--bundle", type=pathlib.Path, help="directory to store it in")
     args = parser.parse_args()
     preset = args.preset
@@ -106,7 +119,7 @@ def main():
         model = load_model(preset)
         model.save_to_preset(args.bundle, preset_metadata(preset), dtype="int8")
         preset = args.bundle
-    score_preset(preset, args.folders)
+    score_preset(preset, args.folders, args.write or args.bundle)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import keras
 
 import keras_regen
 from keras_regen.benchmark.timer import CPU_LIMIT, import_psutil
-from keras_regen.hardware import hardware, on_accelerator
+from keras_regen.hardware import device, on_accelerator
 
 CPU_INFO = pathlib.Path("/proc/cpuinfo")
 PACKAGES = ("keras", "numpy")
@@ -26,7 +26,7 @@ def machine() -> dict[str, Any]:
         "usable_threads": usable_threads(),
         "memory_bytes": psutil.virtual_memory().total,
         "system": platform.platform(),
-        "device": hardware() if on_accelerator() else "CPU",
+        "device": device(),
     }
 
 

@@ -28,16 +28,20 @@ def make_console():
 
 
 def load_keras(console, preferred=None):
-    """Chooses the backend, imports Keras with it and prints its name.
+    """Chooses the backend, imports Keras with it and prints its name and device.
 
     Args:
-        console: `rich.console.Console`.
+        console: `rich.console.Console`; or None to print nothing, as for a training on
+            several machines, which JAX must connect before it looks for devices.
         preferred: str or None. See `choose_backend`.
     """
     backend = choose_backend(preferred)
     with quiet_start(), without_jax(backend):
         importlib.import_module("keras_regen.codec")
-    console.print(f"Backend: {backend}")
+    if console is not None:
+        with quiet_start():
+            device = importlib.import_module("keras_regen.hardware").device()
+        console.print(f"Backend: {backend}, on {device}")
 
 
 def load_preset(preset, dtype=None, kind="codec"):

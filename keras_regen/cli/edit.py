@@ -22,6 +22,8 @@ from keras_regen.cli.options import (
     OUTPUT_HELP,
     MaxMemoryOption,
     OverwriteOption,
+    Precision,
+    PrecisionOption,
     PresetOption,
     Schedule,
     ScheduleOption,
@@ -78,13 +80,14 @@ def invert(
         int, typer.Option(min=0, help="Iterations to make each step exact.")
     ] = 2,
     schedule: ScheduleOption = Schedule.log_snr,
+    precision: PrecisionOption = Precision.float32,
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
     """Encode a video, and find the noise that re-generates it.
 
-    `decode` gives the video back, nearly exactly. The noise has as many values as the
-    video: the file is for edits, and larger than the video.
+    `decode` gives the video back, nearly exactly, in the same precision. The noise has
+    as many values as the video: the file is for edits, and larger than the video.
     """
     check_preset(preset)
     output = pathlib.Path(f"{video.stem}.h5") if output is None else output
@@ -93,7 +96,7 @@ def invert(
     console = make_console()
     with VideoReader(video) as reader:
         load_keras(console)
-        codec = load_codec(preset, max_memory)
+        codec = load_codec(preset, max_memory, precision)
         start = time.perf_counter()
         size = reader.height, reader.width
         with ProgressBar("Inverting", console, reader.num_frames, size=size) as bar:

@@ -16,6 +16,8 @@ from keras_regen.cli.common import (
 from keras_regen.cli.options import (
     MaxMemoryOption,
     OverwriteOption,
+    Precision,
+    PrecisionOption,
     SeedOption,
     StepsOption,
     check_output,
@@ -42,7 +44,9 @@ HEADINGS = {
 def evaluate(
     data: Annotated[
         list[str],
-        typer.Option(help="MCL-JCV, DAVIS, or folders and files of videos."),
+        typer.Option(
+            help="MCL-JCV, DAVIS, or folders and files of videos; once or more."
+        ),
     ],
     preset: Annotated[
         list[str] | None,
@@ -99,6 +103,7 @@ def evaluate(
     ] = None,
     steps: StepsOption = 1,
     seed: SeedOption = 0,
+    precision: PrecisionOption = Precision.float32,
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -118,17 +123,17 @@ def evaluate(
     from keras_regen.evaluation import get_protocol, open_dataset
 
     chosen = get_protocol(protocol).override(size=size, num_frames=num_frames)
-    items = [
-        item
-        for source in (
-            [data] if dataset in (None, "videos") and len(data) > 1 else data
-        )
-        for item in open_dataset(source, dataset)
-    ]
+    items = open_dataset(data, dataset)
     console = make_console()
     load_keras(console)
     with quiet_start():
-        embedders = _load_embedders(preset or [DEFAULT_PRESET], steps, seed, max_memory)
+        embedders = _load_embedders(
+            preset or [DEFAULT_PRESET],
+            steps=steps,
+            seed=seed,
+            dtype=str(precision),
+            max_memory=max_memory,
+        )
         network, perceptual = _load_networks(features, st_lpips, chosen, console)
         from keras_regen.evaluation import Evaluation
 
@@ -164,7 +169,7 @@ def _pictures(output):
     return output.with_suffix(".png"), output.with_name(f"{output.stem}_clips.png")
 
 
-def _load_embedders(specs, steps, seed, max_memory):
+def _load_embedders(specs, **options):
     from keras_regen.evaluation.embedders import load_embedder
 
     embedders: list[Any] = []
@@ -173,11 +178,7 @@ def _load_embedders(specs, steps, seed, max_memory):
         # The blocks of `dct` are as long as the chunks of the model it is matched with.
         codec = getattr(match, "codec", None)
         block = {"num_frames": codec.model.temporal_compression + 1} if codec else {}
-        embedders.append(
-            load_embedder(
-                spec, match, steps=steps, seed=seed, max_memory=max_memory, **block
-            )
-        )
+        embedders.append(load_embedder(spec, match, **options, **block))
     return embedders
 
 

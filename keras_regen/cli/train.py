@@ -39,7 +39,8 @@ def _run(function, config_class, output, config, settings):
     given = {k: v for k, v in settings.items() if v is not None and v != []}
     console = make_console()
     run_config = config_class.load(config, **given)
-    load_keras(console)
+    # The run says what it trains on.
+    load_keras(None)
     with quiet_start():
         import keras
 

@@ -1,5 +1,6 @@
 """The videos of a data set on disk."""
 
+import collections
 import dataclasses
 import os
 import pathlib
@@ -40,7 +41,7 @@ class Item:
 def open_dataset(
     path: StrPath | Sequence[StrPath], name: str | None = None
 ) -> list[Item]:
-    """Finds the videos of a data set, sorted by name.
+    """Finds the videos of a data set, sorted by name, or of several.
 
     - `"mcl_jcv"`: MCL-JCV, or VideoSet, whose files have the same names. There is an
       item for each source number in the folder and its subfolders. If a source has
@@ -50,30 +51,48 @@ def open_dataset(
       or its parent. The items are the sequences of the validation list, at 480p if
       available. For all sequences, open the folder `JPEGImages/480p` as `"videos"`.
     - `"videos"`: any source of `keras_regen.data.VideoClips`: a folder, a video, a
-      pattern, a `.csv` or a list of these.
+      pattern or a `.csv`.
 
     Args:
-        path: path of the data set; for `"videos"` also a pattern or a list.
-        name: str or None, one of the above. Defaults to `None`, found from the files.
+        path: path of the data set, for `"videos"` also a pattern; or a list of these.
+            All the `"videos"` of a list are one data set, the last.
+        name: str or None, one of the above. Defaults to `None`, found from the files,
+            for each of a list.
 
     Returns:
         List of `Item`s: `.name`, `.path` and `.fps`.
 
     Raises:
-        ValueError: if there are no videos, or a listed video is missing.
+        ValueError: if there are no videos, a listed video is missing, or two data sets
+            have items of one name.
     """
     if name is not None and name not in NAMES:
         raise ValueError(
             f"`name` must be one of {', '.join(NAMES)}. Received: name={name!r}"
         )
-    name = name or dataset_name(path)
-    openers = {MCL_JCV: _open_mcl_jcv, DAVIS: _open_davis, VIDEOS: _open_videos}
-    return openers[name](path)
+    paths = [path] if isinstance(path, (str, os.PathLike)) else path
+    names = [name or dataset_name(each) for each in paths]
+    pairs = [*zip(names, paths, strict=True)]
+    openers = {MCL_JCV: _open_mcl_jcv, DAVIS: _open_davis}
+    items = [
+        item for kind, each in pairs if kind != VIDEOS for item in openers[kind](each)
+    ]
+    videos = [each for kind, each in pairs if kind == VIDEOS]
+    if videos or not items:
+        items += _open_videos(videos)
+    counts = collections.Counter(item.name for item in items)
+    repeated = [name for name, count in counts.items() if count > 1]
+    if repeated:
+        raise ValueError(
+            f"Two data sets have an item {repeated[0]}: score them one by one. "
+            f"Received: path={path}"
+        )
+    return items
 
 
-def dataset_name(path: StrPath | Sequence[StrPath]) -> str:
+def dataset_name(path: StrPath) -> str:
     """Returns the kind of data set at a path: `"mcl_jcv"`, `"davis"` or `"videos"`."""
-    if not isinstance(path, (str, os.PathLike)) or not os.path.isdir(path):
+    if not os.path.isdir(path):
         return VIDEOS
     if _davis_root(path):
         return DAVIS

@@ -10,7 +10,7 @@ import keras
 import rich.console
 
 from keras_regen.atomic_output import AtomicOutput
-from keras_regen.hardware import hardware
+from keras_regen.hardware import device, hardware
 from keras_regen.models import TrainedModel, assign_averages, preset_metadata
 from keras_regen.training import distribution
 from keras_regen.training.checkpoint import Checkpoint
@@ -68,6 +68,9 @@ class Run(abc.ABC):
 
     def _train(self):
         self._check_processes()
+        if distribution.is_chief():
+            backend = keras.backend.backend()
+            self.console.print(f"Backend: {backend}, on {device()}")
         self._record_config()
         keras.utils.set_random_seed(self.config.seed)
         model = self.build()

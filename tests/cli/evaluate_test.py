@@ -32,6 +32,10 @@ def test_the_table_and_what_is_written(run, preset, videos, tmp_path):
     assert f"{toy['psnr']:.2f}" in stdout
     for name in ("out.png", "out_clips.png", "out.parts"):
         assert (tmp_path / name).exists()
+    half = ("--precision", "mixed_bfloat16", "--json", "half.json")
+    assert run("evaluate", "--data", videos, *specs[:2], *SIZE, *half)[0] == 0
+    (other,) = json.loads((tmp_path / "half.json").read_text())["embedders"]
+    assert 0 < abs(other["psnr"] - toy["psnr"]) < 1
     # Once more: nothing is scored again.
     stored = {
         path: path.stat().st_mtime_ns for path in (tmp_path / "out.parts").iterdir()

@@ -6,6 +6,7 @@ import pytest
 
 from keras_regen import Regen
 from keras_regen.generation import VideoGenerator
+from keras_regen.hardware import device
 from tests.cli.conftest import K, assert_user_error
 from tests.models.conv_autoencoder_test import make_model
 from tests.serving.toy_requests import needs_tensorflow_serving
@@ -21,7 +22,7 @@ class TestExport:
             *("--max-steps", 2, "--warmup", "8x16", "--warmup", "8x8"),
         )
         assert (status, stderr) == (0, "")
-        assert f"Backend: {keras.config.backend()}" in stdout
+        assert f"Backend: {keras.config.backend()}, on {device()}\n" in stdout
         assert "saved_model.pb" in stdout and "bytes" in stdout
         assert os.listdir("serving") == ["1"]
         served = tf.saved_model.load("serving/1")

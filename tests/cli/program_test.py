@@ -80,7 +80,7 @@ class TestProgram:
         result = self._process("reconstruct", video, "--preset", preset)
         # Not even TensorFlow prints anything.
         assert (result.returncode, result.stderr) == (0, "")
-        assert result.stdout.startswith(f"Backend: {keras.config.backend()}\n")
+        assert result.stdout.startswith(f"Backend: {keras.config.backend()}, on ")
         with VideoReader("in_regen.mp4") as reader:
             assert reader.width == 2 * WIDTH
 

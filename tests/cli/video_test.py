@@ -10,6 +10,7 @@ import pytest
 
 import keras_regen
 from keras_regen.codec import VideoCodec
+from keras_regen.hardware import device
 from keras_regen.latents import Latents
 from keras_regen.metrics import psnr, ssim
 from keras_regen.video import VideoReader
@@ -53,7 +54,7 @@ class TestReconstruct:
                 f"{ssim(original, video).mean():.4f}",
             )
 
-        assert f"Backend: {keras.config.backend()}" in stdout
+        assert f"Backend: {keras.config.backend()}, on {device()}\n" in stdout
         assert f"{FRAMES}/{FRAMES} frames" in stdout
         assert all(score in stdout for score in scores(2, 3))
         assert not all(score in stdout for score in scores(1, 3))
@@ -322,3 +323,10 @@ def test_precision(run, preset, video, encoded, tmp_path):
     expected = codec.decode(Latents.load(encoded))
     np.testing.assert_array_equal(np.load(tmp_path / "half.npy"), expected)
     assert np.any(expected != full.decode(Latents.load(encoded)))
+    run("invert", video, "-o", "exact.h5", "--steps", 1, "--refinements", 0, *options)
+    noise = Latents.load(tmp_path / "exact.h5").noise.array
+    expected, other = (
+        x.invert(video, num_steps=1, refinements=0).noise.array for x in (codec, full)
+    )
+    np.testing.assert_array_equal(noise, expected)
+    assert np.any(noise != other)

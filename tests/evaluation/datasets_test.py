@@ -97,6 +97,24 @@ class TestDavis:
         self.make(tmp_path, "".join(lines), list_name="480p/val.txt")
         assert [item.name for item in open_dataset(tmp_path)] == ["bear", "blackswan"]
 
+    def test_with_other_data_sets(self, tmp_path):
+        (tmp_path / "davis").mkdir()
+        davis = self.make(tmp_path / "davis", "bear\n")
+        # A folder of videos would have the masks too, and each file of a source.
+        mask = davis / "Annotations/480p/bear/00000.png"
+        mask.parent.mkdir(parents=True)
+        PIL.Image.fromarray(np.zeros((8, 12), "uint8")).save(mask)
+        source = "mcl/videoSRC03_16x16_24"
+        touch(tmp_path, *(f"{source}_qp_{qp}.264" for qp in (10, 20)))
+        touch(tmp_path, "a/x.mp4", "b/bear.mp4")
+        paths = [tmp_path / name for name in ("a", "davis", "mcl", "b")]
+        items = open_dataset(paths)
+        expected = ["bear", "videoSRC03", "a/x.mp4", "b/bear.mp4"]
+        assert [item.name for item in items] == expected
+        assert [item.fps for item in items] == [24.0, 24.0, None, None]
+        with pytest.raises(ValueError, match="have an item bear: .* Received: path="):
+            open_dataset([davis, tmp_path / "davis"])
+
     @pytest.mark.parametrize("size", ["Full-Resolution", "1080p"])
     def test_other_sizes(self, tmp_path, size):
         self.make(tmp_path, "bear", size, "2016/val.txt")

@@ -290,6 +290,7 @@ class TestKilled:
         stdout, stderr = process.communicate()
         assert process.returncode == 0, stderr
         assert stdout.count("samples/s") == 3 and "step 12/12, loss" in stdout
+        assert stdout.startswith(f"Backend: {keras.backend.backend()}, on ")
 
         process = self.command(folder, killed)
         while not (killed / "history.json").exists():

@@ -19,7 +19,7 @@ from keras_regen.latents import LatentDataset
 from keras_regen.metrics import psnr
 from keras_regen.text import TextEmbeddings
 from keras_regen.training import GeneratorConfig, train_generator
-from tools.common import distance, log, save_json
+from tools.common import check_continues, distance, log, save_json
 from tools.compare_compression.codecs import CODECS, Codecs, has_preset
 from tools.compare_compression.report import print_report, save_plot
 from tools.compare_compression.settings import SIDE
@@ -45,7 +45,11 @@ class Comparison:
         self.settings = settings
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        settings.check_continues(self.folder / "settings.json")
+        check_continues(
+            self.folder / "settings.json",
+            dataclasses.asdict(settings),
+            settings.changeable,
+        )
         self.codecs = Codecs(settings, self.folder)
         self._text_encoder = text_encoder
         self._reader = reader

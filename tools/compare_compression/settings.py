@@ -1,12 +1,10 @@
 """What is trained and measured."""
 
 import dataclasses
-import json
 
 from keras_regen.data import MovingDigits
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from tools.choose_recipe import NETWORKS
-from tools.common import save_json
 
 # Rows and columns of latents.
 SIDE = MovingDigits.size // SPATIAL_COMPRESSION
@@ -70,23 +68,6 @@ class Settings:
 
     # Settings that may change when the work is continued.
     changeable = ("clips", "sampling_steps", "fvd_clips")
-
-    def check_continues(self, path):
-        """Raises ValueError if the work in a directory began with other settings."""
-        values = json.loads(json.dumps(dataclasses.asdict(self)))
-        if path.exists():
-            before = json.loads(path.read_text())
-            changed = [
-                f"{name}={value}, not {before[name]}"
-                for name, value in values.items()
-                if name not in self.changeable and value != before[name]
-            ]
-            if changed:
-                raise ValueError(
-                    "The work was begun with other settings: repeat those, or choose "
-                    f"another directory. Received: {'; '.join(changed)}"
-                )
-        save_json(path, values)
 
     def chunks(self, k):
         """Returns the chunks that cover a video."""

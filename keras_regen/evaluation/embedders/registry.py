@@ -27,6 +27,7 @@ def load_embedder(
     steps: int = 1,
     seed: int = 0,
     max_memory: str | float | None = None,
+    dtype: Any = None,
     num_frames: int = 9,
     chunk_frames: int | None = None,
     torch_dtype: Any = None,
@@ -45,6 +46,7 @@ def load_embedder(
         steps: int. Sampling steps, for presets. Defaults to `1`.
         seed: int. Seed of the noise, for presets. Defaults to `0`.
         max_memory: see `VideoCodec`, for presets.
+        dtype: a dtype or policy to compute in, for presets. Defaults to Keras's.
         num_frames: int. Frames of a block of `dct`. Defaults to `9`.
         chunk_frames: see `TorchEmbedder`, for models of PyTorch.
         torch_dtype: see `TorchEmbedder`, for models of PyTorch.
@@ -74,16 +76,16 @@ def load_embedder(
         return WFVAEEmbedder(place, **options)
     if kind == "omnitokenizer" and place:
         return OmniTokenizerEmbedder(place, **options)
-    return VideoCodecEmbedder(_load_codec(spec, max_memory), steps, seed)
+    return VideoCodecEmbedder(_load_codec(spec, max_memory, dtype), steps, seed)
 
 
-def _load_codec(preset, max_memory):
+def _load_codec(preset, max_memory, dtype):
     # These import Keras, whose backend must be chosen first.
     from keras_regen.codec import VideoCodec
     from keras_regen.models import load_model
 
     try:
-        model = load_model(preset)
+        model = load_model(preset, dtype=dtype)
     except ValueError as error:
         raise ValueError(f"An embedder is {FORMS}. {error}") from error
     return VideoCodec(model, max_memory=max_memory)
