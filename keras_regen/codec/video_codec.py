@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import fractions
 import math
+import os
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias, overload
@@ -173,7 +174,7 @@ class VideoCodec:
         LatentsWriter.check_dtype(dtype)
         with open_frames(video, fps) as frames:
             pieces = counted(self._encoded(frames), progress, frames, len)
-            return _collected(pieces, output, dtype)
+            return _collected(pieces, output, dtype, video)
 
     @suggest_arguments
     def encode_stream(
@@ -291,7 +292,7 @@ class VideoCodec:
             options = num_steps, refinements, schedule
             pieces = self._inverted(frames, latents, np.dtype(dtype), options)
             pieces = counted(pieces, progress, frames, len)
-            return _collected(pieces, output, dtype)
+            return _collected(pieces, output, dtype, video)
 
     def _inverted(self, frames, latents, dtype, options):
         """Yields the `Latents` of each chunk of `Frames`, with noise."""
@@ -619,11 +620,12 @@ class VideoCodec:
                 )
 
 
-def _collected(pieces, output, dtype):
-    """Returns consecutive `Latents` as one: in memory, or in a file."""
+def _collected(pieces, output, dtype, video):
+    """Returns consecutive `Latents` of a video as one: in memory, or in a file."""
     if output is None:
         return Latents.join(pieces)
-    with LatentsWriter(output, dtype) as writer:
+    path = video if isinstance(video, str | os.PathLike) else None
+    with LatentsWriter(output, dtype, path) as writer:
         write_in_thread(writer.write, pieces, lag=1)
     return Latents.load(output, lazy=True)
 

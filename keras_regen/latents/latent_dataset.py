@@ -14,9 +14,10 @@ from keras_regen.latents.dataset_index import (
     write_index,
 )
 from keras_regen.latents.latents import Latents
+from keras_regen.latents.latents_file import stored_video
 from keras_regen.text import TextEmbeddings, TextEncoder
 from keras_regen.types import StrPath
-from keras_regen.video import find_conditions, find_videos
+from keras_regen.video import find_conditions, find_videos, video_digest
 
 if TYPE_CHECKING:
     from keras_regen.codec import VideoCodec
@@ -28,7 +29,10 @@ class LatentDataset:
     """Encodes a set of videos, each to a file of latents; resumes where it stopped.
 
     Files appear when they are complete, and a video that has one is not encoded again.
-    Several machines can share the work, each with a shard of the videos. `index.json`
+    A file lies where its video does, seen from the folder that all videos of the set
+    have in common, and tells its video from others. So the videos of another set need
+    other places: where they would take those of the first, or where the same videos
+    would get new ones, nothing is encoded. Several machines can share the work, each with a shard of the videos. `index.json`
     lists the files and holds the mean and standard deviation of every latent channel
     over all files, to normalise the input of a latent diffusion model.
 
@@ -107,10 +111,12 @@ class LatentDataset:
             encoded: 0 if its latents existed, or if it was skipped.
 
         Raises:
-            ValueError: if there is no codec, or the latents that exist are of another
-                encoder, chunking or dtype.
+            ValueError: if there is no codec, the latents that exist are of another
+                video, encoder, chunking or dtype, or those of a video are elsewhere in
+                the directory.
             OutputError: if a file cannot be written.
         """
+        self.check_places()
         # Those with latents come first: if they do not fit, nothing is encoded.
         videos = sorted(self.videos, key=lambda video: not self.path(video).exists())
         for video in videos:
@@ -126,6 +132,7 @@ class LatentDataset:
             raise ValueError("To encode, give a codec. Received: codec=None")
         path = self.path(video)
         if path.exists():
+            self._check_video(video)
             self._check(self.codec, path)
             return 0
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,6 +145,34 @@ class LatentDataset:
             self.skipped[video] = str(error)
             logger.warning("%s", error)
             return 0
+
+    def check_places(self) -> None:
+        """Raises ValueError if latents of a video are in a file of another path.
+
+        They are if the videos of an earlier set had another folder in common.
+        """
+        ours = set(map(self.path, self._every))
+        others = [path for path in self._files() if path not in ours]
+        known = {video: path for path in others if (video := stored_video(path))}
+        for video in self.videos if known else ():
+            digest = video_digest(video)
+            if digest in known and not self.path(video).exists():
+                raise ValueError(
+                    f"The latents of {video} are in the directory as {known[digest]}: "
+                    "give the folders of then, another directory, or rename the file "
+                    f"to {self.path(video)}. Received: {self.directory}"
+                )
+
+    def _check_video(self, video):
+        """Raises ValueError if the latents of a video are known to be of another."""
+        path = self.path(video)
+        digests = stored_video(path), video_digest(video)
+        if None not in digests and len(set(digests)) > 1:
+            raise ValueError(
+                "The directory holds latents of another video of this name, or of "
+                "what it was: give another directory, or delete the file. "
+                f"Received: {video}, whose latents would be {path}"
+            )
 
     def _check(self, codec, path):
         """Raises ValueError if a file of latents was not encoded as others will be."""
@@ -183,9 +218,12 @@ class LatentDataset:
             The dict in the index.
 
         Raises:
-            ValueError: if there are no files, one cannot be read, or they are of
-                different codecs.
+            ValueError: if there are no files, one cannot be read, they are of
+                different codecs, or one is of another video than this set's.
         """
+        for video in self.videos:
+            if self.path(video).exists():
+                self._check_video(video)
         return self._write(FilesPart.read(self.directory, self._files()))
 
     def finish(self) -> dict[str, Any] | None:

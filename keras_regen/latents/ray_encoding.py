@@ -60,6 +60,7 @@ def encode_with_ray(
     ```
     """
     check_whole(1, 2**16, num_actors=num_actors)
+    dataset.check_places()
     ray = _import_ray()
     if not ray.is_initialized():
         ray.init(logging_level=logging.WARNING)

@@ -1,5 +1,6 @@
 import json
 
+import h5py
 import numpy as np
 import pytest
 
@@ -110,8 +111,7 @@ def test_the_last_shard_writes_the_index(run, preset, videos, tmp_path):
 
 def test_files_of_other_videos_are_left_out(run, preset, videos, tmp_path, caplog):
     arguments = ("-o", "z", "--preset", preset)
-    # Their common folder moves, and with it the place of their latents.
-    for source in (videos / "more", videos):
+    for source in (videos / "more", videos / "a.mp4"):
         assert run("encode", "--dataset", source, *arguments)[0] == 0
     (message,) = [text for text in caplog.messages if "leaves out" in text]
     assert "2 files of other videos, such as z/a.mkv.h5" in message
@@ -120,9 +120,36 @@ def test_files_of_other_videos_are_left_out(run, preset, videos, tmp_path, caplo
         index = json.loads((tmp_path / "z" / "index.json").read_text())
         return [file["latents"] for file in index["files"]]
 
-    assert listed() == ["a.mp4.h5", "more/a.mkv.h5", "more/b.mp4.h5"]
+    assert listed() == ["a.mp4.h5"]
     assert run("encode", "--dataset", videos, "-o", "z", "--index")[0] == 0
-    assert len(listed()) == 5
+    assert listed() == ["a.mkv.h5", "a.mp4.h5", "b.mp4.h5"]
+
+
+def test_latents_of_another_video_are_not_taken(preset, videos, tmp_path):
+    codec = VideoCodec(Regen.from_preset(preset))
+    more, others = videos / "more", tmp_path / "others"
+    others.mkdir()
+    for name in ("a.mkv", "b.mp4", "folder"):
+        write(others / name, moving_ramp(1, 16, 24))
+    write(more / "folder", moving_ramp(2, 16, 16))
+    assert all(frames for _, frames in LatentDataset(codec, more, "z").encode())
+    before = stored(tmp_path / "z")
+    with pytest.raises(ValueError, match="another video of this name.*a.mkv.h5"):
+        list(LatentDataset(codec, others, "z").encode())
+    for name in ("b.mp4", "folder"):
+        dataset = LatentDataset(None, others / name, "z")
+        with pytest.raises(ValueError, match="another video of this name"):
+            dataset.write_index()
+    # Their common folder moves, and with it the place of their latents.
+    with pytest.raises(ValueError, match="rename the file to z/more/a.mkv.h5"):
+        list(LatentDataset(codec, videos, "z").encode())
+    assert stored(tmp_path / "z") == before
+    # The folder may move with them; files of earlier versions do not tell.
+    more.rename(tmp_path / "moved")
+    with h5py.File(tmp_path / "z" / "b.mp4.h5", "r+") as file:
+        del file.attrs["video"]
+    dataset = LatentDataset(codec, tmp_path / "moved", "z")
+    assert not any(frames for _, frames in dataset.encode())
 
 
 def test_texts_and_labels(run, preset, videos, tmp_path, monkeypatch):
