@@ -127,8 +127,6 @@ class VideoCodec:
         self.batch_size = batch_size
         # Raises ValueError for an invalid chunking or number of frames.
         self._layout(chunking)
-        self._encoder_id: str | None = None
-        self._decoder_id: str | None = None
 
     def __repr__(self) -> str:
         model = self.model
@@ -215,7 +213,7 @@ class VideoCodec:
         """Yields the `Latents` of each chunk, and its pixels, until the next."""
         plan = plan or self._plan_encoding(frames)
         layout = self._layout(self.chunking)
-        encoder = ChunkEncoder(self.model, plan)
+        encoder, encoder_id = ChunkEncoder(self.model, plan), self.encoder_id
         frames.read_ahead(plan.chunks_at_once * plan.chunk_shape[0])
         reader = ChunkReader(frames, layout, plan.chunk_shape, plan.chunks_at_once)
         while (group := reader.read())[1]:
@@ -232,7 +230,7 @@ class VideoCodec:
                         chunking=layout.chunking,
                         dtype=frames.dtype,
                         preset=self.model.preset,
-                        encoder_id=self.encoder_id,
+                        encoder_id=encoder_id,
                         start=span.start,
                         first_chunk=span.number,
                         pixel_aspect=frames.pixel_aspect,
@@ -310,13 +308,19 @@ class VideoCodec:
             self.batch_size,
         )
         invert = ChunkInverter(self.model, plan, layout, *options)
-        settings = layout.blend_frames, PATCH * plan.tiling.size, num_steps, schedule
+        settings = (
+            layout.blend_frames,
+            PATCH * plan.tiling.size,
+            num_steps,
+            schedule,
+            self.decoder_id,
+        )
         for piece, window in windows(self._encoded_chunks(frames), layout):
             array = piece.array if latents is None else chunk_of(latents, piece)
             # What will be stored, or the noise would be that of other latents.
             array = np.asarray(array).astype(dtype).astype("float32")
             noise = invert(array, window)[None].astype(dtype)
-            noise = InvertedNoise(noise, *settings, self.decoder_id)
+            noise = InvertedNoise(noise, *settings)
             yield dataclasses.replace(piece, array=array, noise=noise)
 
     # === Decoding ===
@@ -477,7 +481,6 @@ class VideoCodec:
 
     def _plan_decoding(self, timeline):
         first = timeline.first
-        self._check_model(first)
         layout = self._layout(first.chunking, first.noise)
         plan = DecodingPlan.fit(
             self.model.decoder,
@@ -496,8 +499,10 @@ class VideoCodec:
 
     def _decoded(self, timeline, sampling, plan=None):
         """Returns an iterator over the frames of a `Timeline`."""
-        plan = plan or self._plan_decoding(timeline)
         first = timeline.first
+        if plan is None:
+            self._check_model(first)
+            plan = self._plan_decoding(timeline)
         layout = self._layout(first.chunking, first.noise)
         return decoded_frames(
             timeline,
@@ -566,18 +571,16 @@ class VideoCodec:
 
     @property
     def encoder_id(self) -> str:
-        """The label of the latents that it encodes: `VideoEncoder.fingerprint()`."""
-        if self._encoder_id is None:
-            self._encoder_id = self.model.encoder.fingerprint()
-        return self._encoder_id
+        """The label of the latents that it encodes: `VideoEncoder.fingerprint()`.
+
+        Of the weights of this moment, which training may change: 5 ns for each of them.
+        """
+        return self.model.encoder.fingerprint()
 
     @property
     def decoder_id(self) -> str:
         """The label of the noise that it finds: 16 digits of the decoder's weights."""
-        if self._decoder_id is None:
-            digest = weights_digest(self.model.decoder.get_weights())
-            self._decoder_id = digest[:16]
-        return self._decoder_id
+        return weights_digest(self.model.decoder.get_weights())[:16]
 
     @property
     def layout(self) -> ChunkLayout:

@@ -32,7 +32,9 @@ class LatentDataset:
     A file lies where its video does, seen from the folder that all videos of the set
     have in common, and tells its video from others. So the videos of another set need
     other places: where they would take those of the first, or where the same videos
-    would get new ones, nothing is encoded. Several machines can share the work, each with a shard of the videos. `index.json`
+    would get new ones, nothing is encoded.
+
+    Several machines can share the work, each with a shard of the videos. `index.json`
     lists the files and holds the mean and standard deviation of every latent channel
     over all files, to normalise the input of a latent diffusion model.
 
@@ -117,13 +119,19 @@ class LatentDataset:
             OutputError: if a file cannot be written.
         """
         self.check_places()
+        encoder_id = None if self.codec is None else self.codec.encoder_id
         # Those with latents come first: if they do not fit, nothing is encoded.
         videos = sorted(self.videos, key=lambda video: not self.path(video).exists())
         for video in videos:
-            yield video, self.encode_video(video)
+            yield video, self.encode_video(video, encoder_id)
 
-    def encode_video(self, video: str) -> int:
+    def encode_video(self, video: str, encoder_id: str | None = None) -> int:
         """Encodes one video; see `encode`.
+
+        Args:
+            video: str. Its path, one of `videos`.
+            encoder_id: str or None. The codec's, if it is known: it takes a moment to
+                compute.
 
         Returns:
             The number of frames that were encoded.
@@ -133,7 +141,7 @@ class LatentDataset:
         path = self.path(video)
         if path.exists():
             self._check_video(video)
-            self._check(self.codec, path)
+            self._check(path, encoder_id or self.codec.encoder_id, self.codec.chunking)
             return 0
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -174,12 +182,12 @@ class LatentDataset:
                 f"Received: {video}, whose latents would be {path}"
             )
 
-    def _check(self, codec, path):
+    def _check(self, path, encoder_id, chunking):
         """Raises ValueError if a file of latents was not encoded as others will be."""
         latents = Latents.load(path, lazy=True)
         for name, found, wanted in (
-            ("encoder_id", latents.encoder_id, codec.encoder_id),
-            ("chunking", latents.chunking, codec.chunking),
+            ("encoder_id", latents.encoder_id, encoder_id),
+            ("chunking", latents.chunking, chunking),
             ("dtype", latents.array.dtype.name, self.dtype),
         ):
             if found != wanted:

@@ -104,13 +104,13 @@ class _Actor:
         # Paths may be relative.
         os.chdir(working_directory)
         dataset.codec = make_codec()
-        self._dataset = dataset
+        self._dataset, self._encoder_id = dataset, dataset.codec.encoder_id
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         dataset, video = self._dataset, str(batch["video"][0])
         frames, part, error = 0, "", ""
         try:
-            frames = dataset.encode_video(video)
+            frames = dataset.encode_video(video, self._encoder_id)
             if video not in dataset.skipped:
                 read = FilesPart.read(dataset.directory, [dataset.path(video)])
                 part = json.dumps(read.values)

@@ -441,3 +441,15 @@ class TestErrors:
         thin = dataclasses.replace(made, array=made.array[..., :4])
         with pytest.raises(ValueError, match="latent_channels=4"):
             codec.decode(thin)
+
+    def test_latents_name_the_weights_that_made_them(self):
+        regen = awaken(make_regen(4))
+        codec, latents = VideoCodec(regen), []
+        for _ in range(2):
+            latents.append(codec.encode(noise(5, 8, 8)))
+            assert latents[-1].encoder_id == regen.encoder.fingerprint()
+            # As `fit` and `load_weights` do.
+            weights = regen.encoder.weights[0]
+            weights.assign(weights + 1)
+        with pytest.raises(ValueError, match="encoder_id"):
+            codec.decode(latents[1])
