@@ -278,7 +278,8 @@ class VideoCodec:
             `Latents` with `noise`. With an output, they stay in the file.
 
         Raises:
-            ValueError: if the model has no noise, or as `encode`.
+            ValueError: if the model has no noise, the latents are not of this model and
+                chunking, or as `encode`.
         """
         if not self.model.is_generative:
             raise ValueError(
@@ -286,6 +287,13 @@ class VideoCodec:
                 f"Received: a codec of a {type(self.model).__name__}"
             )
         LatentsWriter.check_dtype(dtype)
+        if latents is not None:
+            self._check_model(dataclasses.replace(latents, noise=None))
+            if latents.chunking != self.chunking:
+                raise ValueError(
+                    f"The latents must have the codec's chunking, {self.chunking!r}. "
+                    f"Received: chunking={latents.chunking!r}"
+                )
         with open_frames(video, fps) as frames:
             options = num_steps, refinements, schedule
             pieces = self._inverted(frames, latents, np.dtype(dtype), options)
