@@ -406,6 +406,12 @@ class TestErrors:
         with pytest.raises(ValueError, match=message):
             codec.decode(latents, **arguments)
 
+    @pytest.mark.parametrize("last", [7, 30])
+    def test_times_after_the_end_of_a_stream(self, codec, last):
+        pieces = codec.encode_stream(noise(7, 8, 8))
+        with pytest.raises(ValueError, match="less than 7. Received: times="):
+            codec.decode(pieces, times=[0, 6.5, last])
+
     def test_what_is_not_finite(self, codec):
         latents = codec.encode(noise(7, 8, 8))
         latents.array[1, 0, 0, 3] = np.nan
