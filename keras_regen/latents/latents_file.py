@@ -195,7 +195,7 @@ def _open_output(path):
 class _StoredArray:
     """Rows of an HDF5 dataset, read when NumPy asks for them.
 
-    A slice is a `_StoredArray` again; any other index reads.
+    A slice is a `_StoredArray` again, a number reads one row, and other indices all.
 
     Args:
         dataset: `h5py.Dataset`.
@@ -213,6 +213,8 @@ class _StoredArray:
         return self._stop - self._start
 
     def __getitem__(self, index):
+        if isinstance(index, numbers.Integral):
+            return self._dataset[range(self._start, self._stop)[index]]
         if not isinstance(index, slice) or index.step not in (None, 1):
             return np.asarray(self)[index]
         start, stop, _ = index.indices(len(self))

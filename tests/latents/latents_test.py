@@ -123,7 +123,7 @@ def test_contradictions(changes, message):
 class TestFile:
     @pytest.mark.parametrize("lazy", [False, True])
     @pytest.mark.parametrize("dtype", ["float16", "float32"])
-    def test_round_trip(self, tmp_path, dtype, lazy):
+    def test_round_trip(self, tmp_path, dtype, lazy, monkeypatch):
         latents = make(preset="regen", encoder_id="0123", dtype="float32")
         latents.save(tmp_path / "z.h5", dtype)
         loaded = Latents.load(tmp_path / "z.h5", lazy)
@@ -139,6 +139,16 @@ class TestFile:
         assert_equal(loaded[3:20], whole[3:20])
         assert_equal(loaded[13:30][3:5], whole[16:18])
         np.testing.assert_array_equal(loaded.array[1, 2], stored[1, 2])
+        if lazy:
+            part = loaded.array[2:6]
+            with monkeypatch.context() as patched:
+                # One row is read, not all.
+                patched.delattr(type(part), "__array__")
+                for row in (0, np.int64(3), -4):
+                    np.testing.assert_array_equal(part[row], stored[2:6][row])
+                for row in (4, -5):
+                    with pytest.raises(IndexError):
+                        part[row]
         assert loaded.content_hash == whole.content_hash
 
     def test_numbers_of_numpy(self, tmp_path):
