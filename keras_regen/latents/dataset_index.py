@@ -75,6 +75,12 @@ class FilesPart:
         whole.files.sort(key=lambda file: pathlib.PurePath(file["latents"]))
         return whole
 
+    def fits(self, other: Self, directory: pathlib.Path) -> bool:
+        """Whether all files are still there, and of the codec of another part's."""
+        codecs = [tuple(map(part.codec.get, _CODEC[:3])) for part in (self, other)]
+        is_same = codecs[0] == codecs[1] or not (self.files and other.files)
+        return is_same and all((directory / f["latents"]).exists() for f in self.files)
+
     def _set_codec(self, codec, path):
         self.codec = self.codec or codec
         for name in _CODEC[:3]:

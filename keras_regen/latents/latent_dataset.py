@@ -259,7 +259,8 @@ class LatentDataset:
         parts = []
         for i in range(count):
             part = FilesPart.load(self._part_path(i), self._part_key(i))
-            if part is None:
+            # One of files that are gone is of an earlier run.
+            if part is None or not part.fits(own, self.directory):
                 return None
             parts.append(part)
         # Whoever sees all parts writes the same.

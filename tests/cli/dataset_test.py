@@ -109,6 +109,28 @@ def test_the_last_shard_writes_the_index(run, preset, videos, tmp_path):
     assert json.loads(index.read_text())["files"] == whole["files"]
 
 
+def test_a_part_of_an_earlier_run_is_no_part_of_this(preset, videos, tmp_path):
+    codec = VideoCodec(Regen.from_preset(preset))
+
+    def encode(shard):
+        dataset = LatentDataset(codec, videos, tmp_path, shard=(shard, 2))
+        list(dataset.encode())
+        return dataset.finish()
+
+    assert encode(0) is None
+    index = encode(1)
+    for path in tmp_path.rglob("*.h5"):
+        path.unlink()
+    # The other's part is there, but its files are not.
+    assert encode(0) is None
+    assert encode(1) == index
+    # They are, of another chunking.
+    codec.chunking = "shared"
+    for path in ("a.mp4.h5", "more/b.mp4.h5"):
+        (tmp_path / path).unlink()
+    assert encode(0) is None
+
+
 def test_files_of_other_videos_are_left_out(run, preset, videos, tmp_path, caplog):
     arguments = ("-o", "z", "--preset", preset)
     for source in (videos / "more", videos / "a.mp4"):
