@@ -40,7 +40,7 @@ class FilesPart:
 
     @classmethod
     def read(cls, directory: pathlib.Path, paths: Iterable[pathlib.Path]) -> Self:
-        """Reads all latents of some files.
+        """Reads all latents of some files. Statistics leave out padded chunks.
 
         Raises:
             ValueError: if one cannot be read, or other latents are of another codec.
@@ -48,7 +48,9 @@ class FilesPart:
         part = cls([], LatentStatistics(), {})
         for path in sorted(paths):
             latents = Latents.load(path, lazy=True)
-            for i in range(latents.num_chunks):
+            layout = ChunkLayout(latents.temporal_compression, latents.chunking)
+            # What `LatentClips` yields.
+            for i in range(layout.count_full(latents.num_chunks, latents.num_frames)):
                 part.statistics.update(np.asarray(latents.chunks(i, i + 1))[None])
             part._set_codec(_codec_of(latents), path)
             part.files.append(
@@ -252,7 +254,7 @@ def _check_file(file, num_labels):
             "Latents must be in the directory of their index. "
             f"Received: latents={reprlib.repr(file['latents'])}"
         )
-    names = ("num_chunks", "height", "width")
+    names = ("num_chunks", "num_frames", "height", "width")
     check_whole(1, 2**31, **{name: file[name] for name in names})
     check_real(1e-6, 1e6, fps=file["fps"])
     _checked_names("texts", file.get("texts", []))
