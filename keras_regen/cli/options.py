@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from keras_regen.bundled import KINDS, bundled_presets, every_bundled_preset
+from keras_regen.sizes import parse_memory
 
 MAX_SEED = 2**64 - 1
 OUTPUT_HELP = (
@@ -64,10 +65,19 @@ PrecisionOption = Annotated[
         "mixed_bfloat16 on CPUs that have products of it."
     ),
 ]
+
+
+def _check_memory(text: str | None) -> str | None:
+    if text is not None:
+        parse_memory(text)
+    return text
+
+
 MaxMemoryOption = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
+        callback=_check_memory,
         help="Memory such as 512MB, on top of the weights and the backend's own.",
     ),
 ]
