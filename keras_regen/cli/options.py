@@ -6,6 +6,7 @@ None imports Keras, so wrong options are told at once.
 import enum
 import itertools
 import os
+import pathlib
 from typing import Annotated
 
 import typer
@@ -124,6 +125,14 @@ def check_output(output, source=None, overwrite=False):
             "The file OUT exists: choose another, or replace it with --overwrite. "
             f"Received: OUT={output}"
         )
+
+
+def output_for(source, ending):
+    """Returns the path of an output here: a source's stem, also of `.`, and an ending.
+
+    The suffix belongs to the ending.
+    """
+    return pathlib.Path(pathlib.Path(os.path.abspath(source)).stem + ending)
 
 
 def free_path(path):

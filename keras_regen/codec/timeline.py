@@ -57,7 +57,7 @@ class Timeline:
 
     Raises:
         ValueError: if an argument is not as above; later, if pieces of a variable rate
-            arrive and `fps` is given, or the last piece ends before the last of `times`.
+            arrive and `fps` is given, or the last piece ends before `times` do.
     """
 
     def __init__(
