@@ -29,6 +29,7 @@ from keras_regen.cli.options import (
     check_output,
     check_preset,
     complete_preset,
+    output_for,
 )
 from keras_regen.cli.progress import ProgressBar
 from keras_regen.latents import Latents
@@ -95,7 +96,7 @@ def decode(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Decode a file of latents to a video."""
-    output = pathlib.Path(f"{latents.stem}.mp4") if output is None else output
+    output = output_for(latents, ".mp4") if output is None else output
     for source in (latents, audio_from):
         check_output(output, source, overwrite)
     VideoWriter.check(output)

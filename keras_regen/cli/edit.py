@@ -29,6 +29,7 @@ from keras_regen.cli.options import (
     ScheduleOption,
     check_output,
     check_preset,
+    output_for,
 )
 from keras_regen.cli.progress import ProgressBar, tracked
 from keras_regen.latents import SUFFIXES, Latents, LatentsWriter
@@ -42,7 +43,9 @@ SecondArgument = Annotated[
 ]
 MadePresetOption = Annotated[
     str | None,
-    typer.Option(metavar="PRESET", help="Defaults to the preset that A names."),
+    typer.Option(
+        metavar="PRESET", help="What decodes. Defaults to the preset that A names."
+    ),
 ]
 EditedOption = Annotated[
     pathlib.Path,
@@ -90,7 +93,7 @@ def invert(
     as many values as the video: the file is for edits, and larger than the video.
     """
     check_preset(preset)
-    output = pathlib.Path(f"{video.stem}.h5") if output is None else output
+    output = output_for(video, ".h5") if output is None else output
     check_output(output, video, overwrite)
     LatentsWriter.check(output)
     console = make_console()
@@ -128,10 +131,12 @@ def interpolate(
 ) -> None:
     """Make a video between two that were inverted."""
     paths, writer = [first, second], _writer_of(output)
-    (a, b), *rest = _load(paths, output, writer, preset, max_memory, overwrite)
+    (a, b), console, preset = _load(
+        paths, output, writer, preset, max_memory, overwrite
+    )
     from keras_regen.editing import interpolate as mix
 
-    _finish(mix(a, b, share), output, *rest)
+    _finish(mix(a, b, share), output, console, preset, max_memory)
 
 
 def edit(
@@ -156,14 +161,21 @@ def edit(
 
     To play it at another speed, with its details, use `decode --speed`.
     """
+    if noise is not None and random_noise:
+        raise ValueError(
+            "Give --noise or --random-noise. "
+            f"Received: noise={noise}, random_noise=True"
+        )
     paths = [content, motion or content, noise or content]
     writer = _writer_of(output)
-    latents, *rest = _load(paths, output, writer, preset, max_memory, overwrite)
+    latents, console, preset = _load(
+        paths, output, writer, preset, max_memory, overwrite
+    )
     from keras_regen.editing import combine
 
     of_content, of_motion, of_noise = latents
     edited = combine(of_content, of_motion, None if random_noise else of_noise)
-    _finish(edited, output, *rest)
+    _finish(edited, output, console, preset, max_memory)
 
 
 def compare(
@@ -181,9 +193,11 @@ def compare(
     standard deviation of 30 levels of 255.
     """
     paths = [first, second]
-    (a, b), console, codec, start = _load(
+    (a, b), console, preset = _load(
         paths, output, VideoWriter, preset, max_memory, overwrite
     )
+    codec = load_codec(preset, max_memory)
+    start = time.perf_counter()
     from keras_regen.editing import compare_stream, spread_stream
 
     count = min(len(a), len(b))
@@ -212,19 +226,24 @@ def _writer_of(output):
 
 
 def _load(paths, output, writer, preset, max_memory, overwrite):
-    """Checks arguments; returns a list of latents, a console, a codec and the time."""
+    """Checks arguments and loads Keras.
+
+    Returns:
+        List of latents; a console; and the preset that decodes them, or None if they
+        are not decoded.
+    """
     for path in paths:
         check_output(output, path, overwrite)
     writer.check(output)
     latents = [Latents.load(path, lazy=True, max_memory=max_memory) for path in paths]
-    preset = preset or latents[0].preset
-    if preset is None:
+    preset = (preset or latents[0].preset) if writer is VideoWriter else None
+    if preset is not None:
+        check_preset(preset)
+    elif writer is VideoWriter:
         raise ValueError(f"The latents name no preset: give --preset. A={paths[0]}")
-    check_preset(preset)
     console = make_console()
     load_keras(console)
-    codec = load_codec(preset, max_memory)
-    return latents, console, codec, time.perf_counter()
+    return latents, console, preset
 
 
 def _shown(latents):
@@ -235,9 +254,11 @@ def _shown(latents):
     return zip(times[:-1], np.diff(times), strict=True)
 
 
-def _finish(latents, output, console, codec, start):
-    """Writes edited latents, or the video that they decode to."""
-    if output.suffix.lower() in SUFFIXES:
+def _finish(latents, output, console, preset, max_memory):
+    """Writes edited latents, or with a preset the video that they decode to."""
+    codec = None if preset is None else load_codec(preset, max_memory)
+    start = time.perf_counter()
+    if codec is None:
         latents.save(output)
     else:
         size = latents.height, latents.width

@@ -1,5 +1,7 @@
 """What `encode --dataset` does."""
 
+import glob
+import os
 import pathlib
 import re
 import time
@@ -7,6 +9,7 @@ from typing import Any
 
 from keras_regen.cli.common import load_codec, load_keras, make_console, make_table
 from keras_regen.cli.progress import ProgressBar, tracked
+from keras_regen.latents import LatentDataset, encode_with_ray
 
 
 def encode_dataset(
@@ -42,14 +45,19 @@ def encode_dataset(
     """
     console = make_console()
     part, count = _parse_shard(shard)
+    for path in source if not only_index else ():
+        if not (os.path.exists(path) or glob.has_magic(path)):
+            raise ValueError(
+                f"There is no such folder, file or .csv. Received: dataset={path}"
+            )
+    dataset = LatentDataset(None, source, output, dtype, (part, count))
     load_keras(console)
-    from keras_regen.latents import LatentDataset, encode_with_ray
 
     def make_codec():
         return load_codec(preset, max_memory, precision, chunking=chunking)
 
-    codec = None if only_index or ray_actors else make_codec()
-    dataset = LatentDataset(codec, source, output, dtype, (part, count))
+    if not (only_index or ray_actors):
+        dataset.codec = make_codec()
     output.mkdir(parents=True, exist_ok=True)
     # One shard embeds the texts of all, so that each is embedded once.
     if text_encoder is not None and (part == 0 or only_index):

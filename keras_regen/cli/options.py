@@ -6,11 +6,13 @@ None imports Keras, so wrong options are told at once.
 import enum
 import itertools
 import os
+import pathlib
 from typing import Annotated
 
 import typer
 
 from keras_regen.bundled import KINDS, bundled_presets, every_bundled_preset
+from keras_regen.sizes import parse_memory
 
 MAX_SEED = 2**64 - 1
 OUTPUT_HELP = (
@@ -64,10 +66,19 @@ PrecisionOption = Annotated[
         "mixed_bfloat16 on CPUs that have products of it."
     ),
 ]
+
+
+def _check_memory(text: str | None) -> str | None:
+    if text is not None:
+        parse_memory(text)
+    return text
+
+
 MaxMemoryOption = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
+        callback=_check_memory,
         help="Memory such as 512MB, on top of the weights and the backend's own.",
     ),
 ]
@@ -114,6 +125,14 @@ def check_output(output, source=None, overwrite=False):
             "The file OUT exists: choose another, or replace it with --overwrite. "
             f"Received: OUT={output}"
         )
+
+
+def output_for(source, ending):
+    """Returns the path of an output here: a source's stem, also of `.`, and an ending.
+
+    The suffix belongs to the ending.
+    """
+    return pathlib.Path(pathlib.Path(os.path.abspath(source)).stem + ending)
 
 
 def free_path(path):

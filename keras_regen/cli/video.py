@@ -33,6 +33,7 @@ from keras_regen.cli.options import (
     check_output,
     check_preset,
     free_path,
+    output_for,
 )
 from keras_regen.cli.progress import ProgressBar, tracked
 from keras_regen.latents import LatentsWriter
@@ -99,7 +100,7 @@ def reconstruct(
     """
     video = bundled_clip() if video is None else video
     if output is None:
-        output = pathlib.Path(f"{video.stem}_regen.mp4")
+        output = output_for(video, "_regen.mp4")
         output = output if overwrite else free_path(output)
     check_output(output, video, overwrite)
     check_preset(preset)
@@ -245,7 +246,7 @@ def encode(
         )
     if video is None:
         raise ValueError("There must be a video or --dataset DIR. Received: neither")
-    output = pathlib.Path(f"{video.stem}.h5") if output is None else output
+    output = output_for(video, ".h5") if output is None else output
     check_output(output, video, overwrite)
     LatentsWriter.check(output)
     console = make_console()

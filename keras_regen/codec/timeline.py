@@ -57,7 +57,7 @@ class Timeline:
 
     Raises:
         ValueError: if an argument is not as above; later, if pieces of a variable rate
-            arrive and `fps` is given.
+            arrive and `fps` is given, or the last piece ends before `times` do.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Timeline:
         self.live = stop is None if live is None else live
         self.fps = fps or self.first.fps
         self._speed = speed
-        self._times_are_given = times is not None or fps is not None
+        self._fps_is_given = fps is not None
         # The times of pieces of a variable rate, until all of their frames are shown.
         self._keeps_times = keeps_times
         self._variable: collections.deque[_Seconds] = collections.deque()
@@ -132,9 +132,8 @@ class Timeline:
                     f"Pieces must follow each other: chunk {number + 1} is due. "
                     f"Received: chunk {following[0]}"
                 )
-            if following is None and self.count is None:
-                if isinstance(self.times, _EvenTimes):
-                    self.count = self._count(self.times, piece.stop)
+            if following is None:
+                self._end(piece.stop)
             if (piece.noise is None) != (self.first.noise is None):
                 raise ValueError(
                     "All pieces must have noise, or none. "
@@ -148,10 +147,22 @@ class Timeline:
             yield Chunk(number, array, noise, following is None)
             this = following
 
+    def _end(self, stop):
+        """Takes the frame after the last, which is unknown until all pieces are here.
+
+        Raises:
+            ValueError: if a listed time is not before it.
+        """
+        if isinstance(self.times, _ListedTimes):
+            start = self.first.start
+            _checked([self.times[len(self.times) - 1] - start], stop - start)
+        elif self.count is None:
+            self.count = self._count(self.times, stop)
+
     def _arrived(self, piece):
         """Keeps the times of a piece's frames, if they are needed."""
         if not piece.is_constant_rate and isinstance(self.times, _EvenTimes):
-            if self._times_are_given:
+            if self._fps_is_given:
                 raise ValueError(
                     "Pieces of a variable frame rate are decoded at their own times: "
                     "join them with `Latents.join`, or give no `fps`. "

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import fractions
 import math
+import os
 import pathlib
 from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias, overload
@@ -126,8 +127,6 @@ class VideoCodec:
         self.batch_size = batch_size
         # Raises ValueError for an invalid chunking or number of frames.
         self._layout(chunking)
-        self._encoder_id: str | None = None
-        self._decoder_id: str | None = None
 
     def __repr__(self) -> str:
         model = self.model
@@ -173,7 +172,7 @@ class VideoCodec:
         LatentsWriter.check_dtype(dtype)
         with open_frames(video, fps) as frames:
             pieces = counted(self._encoded(frames), progress, frames, len)
-            return _collected(pieces, output, dtype)
+            return _collected(pieces, output, dtype, video)
 
     @suggest_arguments
     def encode_stream(
@@ -214,7 +213,7 @@ class VideoCodec:
         """Yields the `Latents` of each chunk, and its pixels, until the next."""
         plan = plan or self._plan_encoding(frames)
         layout = self._layout(self.chunking)
-        encoder = ChunkEncoder(self.model, plan)
+        encoder, encoder_id = ChunkEncoder(self.model, plan), self.encoder_id
         frames.read_ahead(plan.chunks_at_once * plan.chunk_shape[0])
         reader = ChunkReader(frames, layout, plan.chunk_shape, plan.chunks_at_once)
         while (group := reader.read())[1]:
@@ -231,7 +230,7 @@ class VideoCodec:
                         chunking=layout.chunking,
                         dtype=frames.dtype,
                         preset=self.model.preset,
-                        encoder_id=self.encoder_id,
+                        encoder_id=encoder_id,
                         start=span.start,
                         first_chunk=span.number,
                         pixel_aspect=frames.pixel_aspect,
@@ -279,7 +278,8 @@ class VideoCodec:
             `Latents` with `noise`. With an output, they stay in the file.
 
         Raises:
-            ValueError: if the model has no noise, or as `encode`.
+            ValueError: if the model has no noise, the latents are not of this model and
+                chunking, or as `encode`.
         """
         if not self.model.is_generative:
             raise ValueError(
@@ -287,11 +287,18 @@ class VideoCodec:
                 f"Received: a codec of a {type(self.model).__name__}"
             )
         LatentsWriter.check_dtype(dtype)
+        if latents is not None:
+            self._check_model(dataclasses.replace(latents, noise=None))
+            if latents.chunking != self.chunking:
+                raise ValueError(
+                    f"The latents must have the codec's chunking, {self.chunking!r}. "
+                    f"Received: chunking={latents.chunking!r}"
+                )
         with open_frames(video, fps) as frames:
             options = num_steps, refinements, schedule
             pieces = self._inverted(frames, latents, np.dtype(dtype), options)
             pieces = counted(pieces, progress, frames, len)
-            return _collected(pieces, output, dtype)
+            return _collected(pieces, output, dtype, video)
 
     def _inverted(self, frames, latents, dtype, options):
         """Yields the `Latents` of each chunk of `Frames`, with noise."""
@@ -309,13 +316,19 @@ class VideoCodec:
             self.batch_size,
         )
         invert = ChunkInverter(self.model, plan, layout, *options)
-        settings = layout.blend_frames, PATCH * plan.tiling.size, num_steps, schedule
+        settings = (
+            layout.blend_frames,
+            PATCH * plan.tiling.size,
+            num_steps,
+            schedule,
+            self.decoder_id,
+        )
         for piece, window in windows(self._encoded_chunks(frames), layout):
             array = piece.array if latents is None else chunk_of(latents, piece)
             # What will be stored, or the noise would be that of other latents.
             array = np.asarray(array).astype(dtype).astype("float32")
             noise = invert(array, window)[None].astype(dtype)
-            noise = InvertedNoise(noise, *settings, self.decoder_id)
+            noise = InvertedNoise(noise, *settings)
             yield dataclasses.replace(piece, array=array, noise=noise)
 
     # === Decoding ===
@@ -476,7 +489,6 @@ class VideoCodec:
 
     def _plan_decoding(self, timeline):
         first = timeline.first
-        self._check_model(first)
         layout = self._layout(first.chunking, first.noise)
         plan = DecodingPlan.fit(
             self.model.decoder,
@@ -495,8 +507,10 @@ class VideoCodec:
 
     def _decoded(self, timeline, sampling, plan=None):
         """Returns an iterator over the frames of a `Timeline`."""
-        plan = plan or self._plan_decoding(timeline)
         first = timeline.first
+        if plan is None:
+            self._check_model(first)
+            plan = self._plan_decoding(timeline)
         layout = self._layout(first.chunking, first.noise)
         return decoded_frames(
             timeline,
@@ -565,18 +579,16 @@ class VideoCodec:
 
     @property
     def encoder_id(self) -> str:
-        """The label of the latents that it encodes: `VideoEncoder.fingerprint()`."""
-        if self._encoder_id is None:
-            self._encoder_id = self.model.encoder.fingerprint()
-        return self._encoder_id
+        """The label of the latents that it encodes: `VideoEncoder.fingerprint()`.
+
+        Of the weights of this moment, which training may change: 5 ns for each of them.
+        """
+        return self.model.encoder.fingerprint()
 
     @property
     def decoder_id(self) -> str:
         """The label of the noise that it finds: 16 digits of the decoder's weights."""
-        if self._decoder_id is None:
-            digest = weights_digest(self.model.decoder.get_weights())
-            self._decoder_id = digest[:16]
-        return self._decoder_id
+        return weights_digest(self.model.decoder.get_weights())[:16]
 
     @property
     def layout(self) -> ChunkLayout:
@@ -619,11 +631,12 @@ class VideoCodec:
                 )
 
 
-def _collected(pieces, output, dtype):
-    """Returns consecutive `Latents` as one: in memory, or in a file."""
+def _collected(pieces, output, dtype, video):
+    """Returns consecutive `Latents` of a video as one: in memory, or in a file."""
     if output is None:
         return Latents.join(pieces)
-    with LatentsWriter(output, dtype) as writer:
+    path = video if isinstance(video, str | os.PathLike) else None
+    with LatentsWriter(output, dtype, path) as writer:
         write_in_thread(writer.write, pieces, lag=1)
     return Latents.load(output, lazy=True)
 

@@ -1,6 +1,7 @@
 """New latents, made of those of one video and of another."""
 
 import dataclasses
+import numbers
 
 import numpy as np
 
@@ -101,7 +102,7 @@ def _made(function, first, second):
 class _Made:
     """Rows made of those of two arrays, when NumPy asks for them.
 
-    A slice is a `_Made` again; any other index makes all rows.
+    A slice is a `_Made` again, a number makes one row, and other indices all.
 
     Args:
         function: callable `(rows, first, second) -> array`, with the numbers of the
@@ -120,6 +121,9 @@ class _Made:
         return len(self._rows)
 
     def __getitem__(self, index):
+        if isinstance(index, numbers.Integral):
+            row = range(len(self))[index]
+            return np.asarray(self[row : row + 1])[0]
         if not isinstance(index, slice):
             return np.asarray(self)[index]
         arrays = (array[index] for array in self._arrays)

@@ -474,7 +474,7 @@ class VideoGenerator:
 
     def _pieces(self, stream, num_frames, height, width, fps, pixel_aspect):
         """Yields the `Latents` of each window."""
-        start = 0
+        start, encoder_id = 0, self.codec.encoder_id
         for window in stream:
             array = window[0]
             stop = min(num_frames, start + len(array) // 2 * self._chunk)
@@ -486,7 +486,7 @@ class VideoGenerator:
                 fps=fps,
                 temporal_compression=self.diffusion.temporal_compression,
                 preset=self.codec.model.preset,
-                encoder_id=self.codec.encoder_id,
+                encoder_id=encoder_id,
                 start=start,
                 first_chunk=start // self._chunk,
                 pixel_aspect=pixel_aspect,

@@ -76,6 +76,15 @@ class ChunkLayout:
         """Returns the number of chunks of a video of `num_frames` frames."""
         return -(-max(1, num_frames - (self.chunking == "shared")) // self.stride)
 
+    def count_full(self, num_chunks: int, num_frames: int) -> int:
+        """Returns how many of the chunks of a video are no padding.
+
+        All but the last, where it holds more frames than the video has. A video of one
+        chunk keeps it.
+        """
+        held = self.start(num_chunks - 1) + self.temporal_compression + 1
+        return num_chunks - (num_chunks > 1 and num_frames < held)
+
     def start(self, chunk: int) -> int:
         """Returns the first frame of a chunk."""
         return chunk * self.stride

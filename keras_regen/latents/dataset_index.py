@@ -40,7 +40,7 @@ class FilesPart:
 
     @classmethod
     def read(cls, directory: pathlib.Path, paths: Iterable[pathlib.Path]) -> Self:
-        """Reads all latents of some files.
+        """Reads all latents of some files. Statistics leave out padded chunks.
 
         Raises:
             ValueError: if one cannot be read, or other latents are of another codec.
@@ -48,7 +48,9 @@ class FilesPart:
         part = cls([], LatentStatistics(), {})
         for path in sorted(paths):
             latents = Latents.load(path, lazy=True)
-            for i in range(latents.num_chunks):
+            layout = ChunkLayout(latents.temporal_compression, latents.chunking)
+            # What `LatentClips` yields.
+            for i in range(layout.count_full(latents.num_chunks, latents.num_frames)):
                 part.statistics.update(np.asarray(latents.chunks(i, i + 1))[None])
             part._set_codec(_codec_of(latents), path)
             part.files.append(
@@ -74,6 +76,12 @@ class FilesPart:
                 whole._set_codec(part.codec, part.files[0]["latents"])
         whole.files.sort(key=lambda file: pathlib.PurePath(file["latents"]))
         return whole
+
+    def fits(self, other: Self, directory: pathlib.Path) -> bool:
+        """Whether all files are still there, and of the codec of another part's."""
+        codecs = [tuple(map(part.codec.get, _CODEC[:3])) for part in (self, other)]
+        is_same = codecs[0] == codecs[1] or not (self.files and other.files)
+        return is_same and all((directory / f["latents"]).exists() for f in self.files)
 
     def _set_codec(self, codec, path):
         self.codec = self.codec or codec
@@ -246,7 +254,7 @@ def _check_file(file, num_labels):
             "Latents must be in the directory of their index. "
             f"Received: latents={reprlib.repr(file['latents'])}"
         )
-    names = ("num_chunks", "height", "width")
+    names = ("num_chunks", "num_frames", "height", "width")
     check_whole(1, 2**31, **{name: file[name] for name in names})
     check_real(1e-6, 1e6, fps=file["fps"])
     _checked_names("texts", file.get("texts", []))

@@ -53,8 +53,10 @@ class InvertedNoise:
                 f"Received: array.shape={shape}"
             )
         check_whole(0, _MAX_WHOLE, blend_frames=self.blend_frames)
-        whole = {name: getattr(self, name) for name in ("tile_size", "num_steps")}
-        check_whole(1, _MAX_WHOLE, **whole)
+        check_whole(1, _MAX_WHOLE, tile_size=self.tile_size, num_steps=self.num_steps)
+        # JSON has no numbers of NumPy.
+        for name in ("blend_frames", "tile_size", "num_steps"):
+            object.__setattr__(self, name, int(getattr(self, name)))
         for name in ("schedule", "decoder_id"):
             if not isinstance(getattr(self, name), str):
                 raise ValueError(

@@ -23,7 +23,8 @@ class LatentClips(keras.utils.PyDataset):
     """Random windows of latents from a directory that `LatentDataset` wrote.
 
     Every window of `num_chunks` chunks of every video is equally likely, and is cropped
-    at random. Batch `i` of epoch `e` depends only on (seed, e, i).
+    at random. The last chunk of a video is left out if it is padded, unless it is the
+    only one. Batch `i` of epoch `e` depends only on (seed, e, i).
 
     Args:
         directory: path of the directory, with its `index.json`.
@@ -98,7 +99,9 @@ class LatentClips(keras.utils.PyDataset):
             np.tile(values, (num_chunks, 1))[:, None, None]
             for values in (self.mean, self.std)
         )
-        long = [file for file in index.files if file["num_chunks"] >= num_chunks]
+        k, chunking = (self.codec[x] for x in ("temporal_compression", "chunking"))
+        self._layout = ChunkLayout(k, chunking)
+        long = [file for file in index.files if self._full_chunks(file) >= num_chunks]
         sizes = [latent_size(file["height"], file["width"]) for file in long]
         smallest = tuple(np.min(sizes, axis=0).tolist()) if sizes else (1, 1)
         self.size = rows, columns = smallest if size is None else tuple(size)
@@ -113,11 +116,14 @@ class LatentClips(keras.utils.PyDataset):
                 f"Received: num_chunks={num_chunks}, size={size}, {directory}"
             )
         self.fps = float(self._files[0]["fps"])
-        windows = [file["num_chunks"] - num_chunks + 1 for file in self._files]
+        windows = [self._full_chunks(file) - num_chunks + 1 for file in self._files]
         self._ends = np.cumsum(windows)
         self.steps_per_epoch = steps_per_epoch or max(1, self._ends[-1] // batch_size)
         self.text: TextEmbeddings | None = None
         self.condition = self._find_condition(condition)
+
+    def _full_chunks(self, file):
+        return self._layout.count_full(file["num_chunks"], file["num_frames"])
 
     def _find_condition(self, condition):
         """Checks the condition, and loads texts; returns the one that is meant."""
@@ -171,9 +177,8 @@ class LatentClips(keras.utils.PyDataset):
 
     def _times(self):
         """Returns the first frame of contents, and the middle of what motion is of."""
-        k = self.codec["temporal_compression"]
-        stride = ChunkLayout(k, self.codec["chunking"]).stride
-        starts = stride * np.arange(self.num_chunks)
+        k = self._layout.temporal_compression
+        starts = self._layout.stride * np.arange(self.num_chunks)
         times = np.stack([starts, starts + (k + 1) / 2], axis=1).reshape(-1)
         return np.tile(times.astype("float32"), (self.batch_size, 1))
 

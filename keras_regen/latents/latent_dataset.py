@@ -14,9 +14,10 @@ from keras_regen.latents.dataset_index import (
     write_index,
 )
 from keras_regen.latents.latents import Latents
+from keras_regen.latents.latents_file import stored_video
 from keras_regen.text import TextEmbeddings, TextEncoder
 from keras_regen.types import StrPath
-from keras_regen.video import find_conditions, find_videos
+from keras_regen.video import find_conditions, find_videos, video_digest
 
 if TYPE_CHECKING:
     from keras_regen.codec import VideoCodec
@@ -28,6 +29,11 @@ class LatentDataset:
     """Encodes a set of videos, each to a file of latents; resumes where it stopped.
 
     Files appear when they are complete, and a video that has one is not encoded again.
+    A file lies where its video does, seen from the folder that all videos of the set
+    have in common, and tells its video from others. So the videos of another set need
+    other places: where they would take those of the first, or where the same videos
+    would get new ones, nothing is encoded.
+
     Several machines can share the work, each with a shard of the videos. `index.json`
     lists the files and holds the mean and standard deviation of every latent channel
     over all files, to normalise the input of a latent diffusion model.
@@ -107,17 +113,25 @@ class LatentDataset:
             encoded: 0 if its latents existed, or if it was skipped.
 
         Raises:
-            ValueError: if there is no codec, or the latents that exist are of another
-                encoder, chunking or dtype.
+            ValueError: if there is no codec, the latents that exist are of another
+                video, encoder, chunking or dtype, or those of a video are elsewhere in
+                the directory.
             OutputError: if a file cannot be written.
         """
+        self.check_places()
+        encoder_id = None if self.codec is None else self.codec.encoder_id
         # Those with latents come first: if they do not fit, nothing is encoded.
         videos = sorted(self.videos, key=lambda video: not self.path(video).exists())
         for video in videos:
-            yield video, self.encode_video(video)
+            yield video, self.encode_video(video, encoder_id)
 
-    def encode_video(self, video: str) -> int:
+    def encode_video(self, video: str, encoder_id: str | None = None) -> int:
         """Encodes one video; see `encode`.
+
+        Args:
+            video: str. Its path, one of `videos`.
+            encoder_id: str or None. The codec's, if it is known: it takes a moment to
+                compute.
 
         Returns:
             The number of frames that were encoded.
@@ -126,7 +140,8 @@ class LatentDataset:
             raise ValueError("To encode, give a codec. Received: codec=None")
         path = self.path(video)
         if path.exists():
-            self._check(self.codec, path)
+            self._check_video(video)
+            self._check(path, encoder_id or self.codec.encoder_id, self.codec.chunking)
             return 0
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -139,12 +154,40 @@ class LatentDataset:
             logger.warning("%s", error)
             return 0
 
-    def _check(self, codec, path):
+    def check_places(self) -> None:
+        """Raises ValueError if latents of a video are in a file of another path.
+
+        They are if the videos of an earlier set had another folder in common.
+        """
+        ours = set(map(self.path, self._every))
+        others = [path for path in self._files() if path not in ours]
+        known = {video: path for path in others if (video := stored_video(path))}
+        for video in self.videos if known else ():
+            digest = video_digest(video)
+            if digest in known and not self.path(video).exists():
+                raise ValueError(
+                    f"The latents of {video} are in the directory as {known[digest]}: "
+                    "give the folders of then, another directory, or rename the file "
+                    f"to {self.path(video)}. Received: {self.directory}"
+                )
+
+    def _check_video(self, video):
+        """Raises ValueError if the latents of a video are known to be of another."""
+        path = self.path(video)
+        digests = stored_video(path), video_digest(video)
+        if None not in digests and len(set(digests)) > 1:
+            raise ValueError(
+                "The directory holds latents of another video of this name, or of "
+                "what it was: give another directory, or delete the file. "
+                f"Received: {video}, whose latents would be {path}"
+            )
+
+    def _check(self, path, encoder_id, chunking):
         """Raises ValueError if a file of latents was not encoded as others will be."""
         latents = Latents.load(path, lazy=True)
         for name, found, wanted in (
-            ("encoder_id", latents.encoder_id, codec.encoder_id),
-            ("chunking", latents.chunking, codec.chunking),
+            ("encoder_id", latents.encoder_id, encoder_id),
+            ("chunking", latents.chunking, chunking),
             ("dtype", latents.array.dtype.name, self.dtype),
         ):
             if found != wanted:
@@ -183,9 +226,12 @@ class LatentDataset:
             The dict in the index.
 
         Raises:
-            ValueError: if there are no files, one cannot be read, or they are of
-                different codecs.
+            ValueError: if there are no files, one cannot be read, they are of
+                different codecs, or one is of another video than this set's.
         """
+        for video in self.videos:
+            if self.path(video).exists():
+                self._check_video(video)
         return self._write(FilesPart.read(self.directory, self._files()))
 
     def finish(self) -> dict[str, Any] | None:
@@ -213,7 +259,8 @@ class LatentDataset:
         parts = []
         for i in range(count):
             part = FilesPart.load(self._part_path(i), self._part_key(i))
-            if part is None:
+            # One of files that are gone is of an earlier run.
+            if part is None or not part.fits(own, self.directory):
                 return None
             parts.append(part)
         # Whoever sees all parts writes the same.

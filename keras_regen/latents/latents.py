@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import numbers
 import reprlib
 from collections.abc import Iterable
 from typing import Any, Literal, Self
@@ -122,6 +123,11 @@ class Latents:
         check_whole(1, _MAX_WHOLE, **{name: getattr(self, name) for name in whole})
         check_whole(0, _MAX_WHOLE, start=self.start, first_chunk=self.first_chunk)
         check_real(_MIN_FPS, _MAX_FPS, fps=self.fps)
+        # JSON has no numbers of NumPy. A whole rate stays whole, as the hash has it.
+        for name in (*whole, "start", "first_chunk"):
+            object.__setattr__(self, name, int(getattr(self, name)))
+        fps_type = int if isinstance(self.fps, numbers.Integral) else float
+        object.__setattr__(self, "fps", fps_type(self.fps))
         # JSON has lists.
         if not isinstance(self.pixel_aspect, tuple | list) or len(
             self.pixel_aspect
@@ -133,7 +139,7 @@ class Latents:
         width, height = self.pixel_aspect
         check_whole(1, _MAX_ASPECT, **{"pixel_aspect[0]": width})
         check_whole(1, _MAX_ASPECT, **{"pixel_aspect[1]": height})
-        object.__setattr__(self, "pixel_aspect", (width, height))
+        object.__setattr__(self, "pixel_aspect", (int(width), int(height)))
         if self.times is not None:
             object.__setattr__(self, "times", check_times(self.times, self.num_frames))
         for name in ("chunking", "dtype", "preset", "encoder_id"):

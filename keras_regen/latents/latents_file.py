@@ -20,6 +20,7 @@ from keras_regen.latents.frame_times import TimesOfPieces
 from keras_regen.latents.inverted_noise import NOISE, InvertedNoise
 from keras_regen.sizes import parse_memory
 from keras_regen.types import StrPath
+from keras_regen.video import video_digest
 
 if TYPE_CHECKING:
     from keras_regen.latents.latents import Latents
@@ -34,6 +35,7 @@ _MAX_MEMORY = "4GB"
 DAMAGE = (OSError, RuntimeError, KeyError, TypeError)
 _STORED_DTYPES = ("float16", "float32", "float64")
 _TIMES = "times"
+_VIDEO = "video"
 
 
 class LatentsWriter:
@@ -43,22 +45,28 @@ class LatentsWriter:
     `latents`, compressed without loss, and the attributes `format`, `version`, `header`
     (JSON) and `content_hash`. If the latents have noise, it also holds the dataset
     `noise`, with an attribute `header`. If the frame rate varies, it also holds the
-    dataset `times`, for which the writer keeps 8 bytes a frame.
+    dataset `times`, for which the writer keeps 8 bytes a frame. If the video is given,
+    the attribute `video` tells it from others.
 
     Args:
         path: path to write to, ending in `.h5` or `.hdf5`.
         dtype: `"float16"` or `"float32"`. How values are stored. Defaults to
             `"float16"`.
+        video: path or None. The video that the latents are of, see `stored_video`.
 
     Raises:
         ValueError: if an argument is not as above, or the file cannot be written.
     """
 
     def __init__(
-        self, path: StrPath, dtype: Literal["float16", "float32"] = "float16"
+        self,
+        path: StrPath,
+        dtype: Literal["float16", "float32"] = "float16",
+        video: StrPath | None = None,
     ) -> None:
         self.check_dtype(dtype)
         self._dtype = dtype
+        self._video = None if video is None else video_digest(video)
         self._output = _open_output(path)
         try:
             self._hdf5 = Hdf5Writer(self._output.temporary)
@@ -169,6 +177,8 @@ class LatentsWriter:
             )
         digest = self._hash.hexdigest(self._header, times)
         self._hdf5.file.attrs["content_hash"] = digest
+        if self._video is not None:
+            self._hdf5.file.attrs[_VIDEO] = self._video
 
 
 def _open_output(path):
@@ -185,7 +195,7 @@ def _open_output(path):
 class _StoredArray:
     """Rows of an HDF5 dataset, read when NumPy asks for them.
 
-    A slice is a `_StoredArray` again; any other index reads.
+    A slice is a `_StoredArray` again, a number reads one row, and other indices all.
 
     Args:
         dataset: `h5py.Dataset`.
@@ -203,6 +213,8 @@ class _StoredArray:
         return self._stop - self._start
 
     def __getitem__(self, index):
+        if isinstance(index, numbers.Integral):
+            return self._dataset[range(self._start, self._stop)[index]]
         if not isinstance(index, slice) or index.step not in (None, 1):
             return np.asarray(self)[index]
         start, stop, _ = index.indices(len(self))
@@ -257,6 +269,20 @@ def open_latents(path: StrPath) -> h5py.File:
         raise unreadable(path, reason) from error
     except ValueError as error:
         raise unreadable(path, str(error)) from error
+
+
+def stored_video(path: StrPath) -> str | None:
+    """Returns the `video_digest` of the video that a file of latents was made of.
+
+    Returns:
+        str, or None if the file does not tell, as those of earlier versions.
+
+    Raises:
+        ValueError: as for `open_latents`.
+    """
+    with open_latents(path) as file, _unreadable_where(path, "", *DAMAGE):
+        video = file.attrs.get(_VIDEO)
+    return video if isinstance(video, str) else None
 
 
 def stored_values(file: h5py.File) -> h5py.Dataset:

@@ -60,10 +60,20 @@ def encode_with_ray(
     ```
     """
     check_whole(1, 2**16, num_actors=num_actors)
+    dataset.check_places()
+    if not dataset.videos:
+        dataset.part = FilesPart.merged([])
+        return
     ray = _import_ray()
+    # Imported here, because the command line first chooses the backend.
+    import keras
+
     if not ray.is_initialized():
         ray.init(logging_level=logging.WARNING)
     has_gpus = ray.cluster_resources().get("GPU", 0) > 0
+    # Each actor makes a codec of its own.
+    shared = copy.copy(dataset)
+    shared.codec = None
     videos = ray.data.from_items(
         [{"video": video} for video in dataset.videos],
         override_num_blocks=min(len(dataset.videos), _MAX_BLOCKS),
@@ -71,9 +81,9 @@ def encode_with_ray(
     done = videos.map_batches(
         _Actor,
         fn_constructor_args=(
-            copy.copy(dataset),
+            shared,
             make_codec,
-            os.environ["KERAS_BACKEND"],
+            keras.config.backend(),
             os.getcwd(),
         ),
         batch_size=1,
@@ -103,13 +113,13 @@ class _Actor:
         # Paths may be relative.
         os.chdir(working_directory)
         dataset.codec = make_codec()
-        self._dataset = dataset
+        self._dataset, self._encoder_id = dataset, dataset.codec.encoder_id
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         dataset, video = self._dataset, str(batch["video"][0])
         frames, part, error = 0, "", ""
         try:
-            frames = dataset.encode_video(video)
+            frames = dataset.encode_video(video, self._encoder_id)
             if video not in dataset.skipped:
                 read = FilesPart.read(dataset.directory, [dataset.path(video)])
                 part = json.dumps(read.values)

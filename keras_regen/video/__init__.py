@@ -4,7 +4,12 @@ from keras_regen.video.colour import RgbConverter, h264_pixel_format, tag_bt709
 from keras_regen.video.container import is_on_its_side, turn_upright
 from keras_regen.video.frame_access import open_access
 from keras_regen.video.image_directory import find_images
-from keras_regen.video.listing import bundled_clip, find_conditions, find_videos
+from keras_regen.video.listing import (
+    bundled_clip,
+    find_conditions,
+    find_videos,
+    video_digest,
+)
 from keras_regen.video.raw_video import RAW_SUFFIX
 from keras_regen.video.sound import Sound, tell_without_sound
 from keras_regen.video.source import UnreadableError
@@ -29,4 +34,5 @@ __all__ = [
     "tag_bt709",
     "tell_without_sound",
     "turn_upright",
+    "video_digest",
 ]

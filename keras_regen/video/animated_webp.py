@@ -47,7 +47,6 @@ class AnimatedWebpSource(StillSource):
         self.fps = self.num_frames / sum(durations)
         self.timestamps = Timestamps(self.fps, _TICK)
         self._starts = np.cumsum([0.0, *durations])
-        self._has_noted = False
         try:
             self._image = PIL.Image.open(io.BytesIO(data), formats=["WEBP"])
         # Pillow's plugins raise exceptions of any type.
@@ -73,12 +72,7 @@ class AnimatedWebpSource(StillSource):
             rgba = np.asarray(self._image.convert("RGBA"))
         except Exception as error:
             raise UnreadableError(str(error) or "its data make no picture") from error
-        return composite(rgba, 255, self._note_alpha)
-
-    def _note_alpha(self):
-        if not self._has_noted:
-            self._has_noted = True
-            self.notices.append(alpha_notice("white"))
+        return composite(rgba, 255, lambda: self.note(alpha_notice("white")))
 
     def close(self) -> None:
         self._image.close()

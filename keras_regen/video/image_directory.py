@@ -54,26 +54,20 @@ class ImageSource(StillSource):
         self._images = [numbered[number] for number in sorted(numbered)]
         self.num_frames = len(self._images)
         self._max_pixels = max_pixels
-        self._has_noted = False
 
     def read(self, position: int) -> np.ndarray:
         image = self._images[position]
         try:
-            return _read_image(image, self._max_pixels, self._note_alpha)
+            return _read_image(image, self._max_pixels, self.note)
         # Pillow's plugins raise exceptions of any type.
         except Exception as error:
             raise UnreadableError(f"{image.name}: {error}") from error
-
-    def _note_alpha(self):
-        if not self._has_noted:
-            self._has_noted = True
-            self.notices.append(alpha_notice("white"))
 
     def close(self) -> None:
         """Does nothing: no file stays open."""
 
 
-def _read_image(path, max_pixels, on_transparent):
+def _read_image(path, max_pixels, note):
     check_is_file(path)
     properties = iio.improps(path, plugin="pillow", index=0)
     if properties.dtype not in ("uint8", "bool"):
@@ -84,7 +78,7 @@ def _read_image(path, max_pixels, on_transparent):
     check_size(height, width, max_pixels)
     # The first image of an animation; upright, by the orientation in its EXIF data.
     rgba = iio.imread(path, plugin="pillow", index=0, mode="RGBA", rotate=True)
-    return composite(rgba, 255, on_transparent)
+    return composite(rgba, 255, lambda: note(alpha_notice("white")))
 
 
 class ImageEncoder:

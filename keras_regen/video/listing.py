@@ -2,15 +2,18 @@
 
 import csv
 import glob
+import hashlib
 import math
 import os
 import pathlib
 from collections.abc import Sequence
 
+import numpy as np
+
 from keras_regen.atomic_output import error_reason
 from keras_regen.types import StrPath
 from keras_regen.video.animated_webp import WEBP_SUFFIX, is_animated_webp
-from keras_regen.video.image_directory import IMAGE_SUFFIXES
+from keras_regen.video.image_directory import IMAGE_SUFFIXES, find_images
 from keras_regen.video.source import UnreadableError, check_is_file
 
 ASSETS = pathlib.Path(__file__).parents[1] / "assets"
@@ -20,6 +23,9 @@ VIDEO_SUFFIXES = (
     *(".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".npy", ".nut", ".ogg", ".ogv", ".ts"),
     *(".vob", ".webm", ".wmv", ".y4m", ".yuv"),
 )
+
+# How many places of a video its digest reads, and the bytes at each.
+_SAMPLES, _SAMPLE_BYTES = 16, 2**16
 
 
 def find_videos(source: StrPath | Sequence[StrPath]) -> dict[str, float]:
@@ -81,6 +87,37 @@ def find_conditions(
                 if value and value not in values:
                     values.append(value)
     return found
+
+
+def video_digest(path: StrPath) -> str | None:
+    """Returns 16 hexadecimal digits that tell a video from others of the same name.
+
+    They depend on its size and on its bytes at some places, so that long videos take
+    no longer than short ones; where the video lies does not matter.
+
+    Args:
+        path: path of a video.
+
+    Returns:
+        str, or None if there is no such file or folder of images.
+    """
+    path = pathlib.Path(path)
+    if path.is_file():
+        size = path.stat().st_size
+        last = max(0, size - _SAMPLE_BYTES)
+        places = [(path, int(at)) for at in np.linspace(0, last, _SAMPLES)]
+    elif path.is_dir() and (images := find_images(path)):
+        size = len(images)
+        numbers = np.linspace(0, size - 1, _SAMPLES).astype(int)
+        places = [(images[i], 0) for i in numbers]
+    else:
+        return None
+    digest = hashlib.sha256(str(size).encode())
+    for file, at in places:
+        with file.open("rb") as opened:
+            opened.seek(at)
+            digest.update(opened.read(_SAMPLE_BYTES))
+    return digest.hexdigest()[:16]
 
 
 def bundled_clip(name: str = "bunny") -> pathlib.Path:

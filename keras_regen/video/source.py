@@ -80,6 +80,16 @@ class Source(abc.ABC):
     def notices(self) -> list[str]:
         return []
 
+    @functools.cached_property
+    def _noted(self):
+        return set()
+
+    def note(self, notice: str) -> None:
+        """Adds a text to `notices`, once."""
+        if notice not in self._noted:
+            self._noted.add(notice)
+            self.notices.append(notice)
+
     @abc.abstractmethod
     def __iter__(self) -> Iterator[np.ndarray]:
         pass

@@ -74,7 +74,7 @@ class VideoWriter:
         sound: Sound | None = None,
     ) -> None:
         check_fps(fps)
-        self.fps = fractions.Fraction(fps).limit_denominator(65535)
+        self.fps = fractions.Fraction(float(fps)).limit_denominator(65535)
         self.pixel_aspect = fractions.Fraction(pixel_aspect).limit_denominator(65535)
         self._sound = sound if sound and sound.streams else None
         self._output = _open_output(pathlib.Path(path))

@@ -37,8 +37,12 @@ def test_invert_and_edit(run, preset, inverted, tmp_path):
     assert run("interpolate", *inverted, "-o", "mix.npy", "--share", 0.25)[0] == 0
     expected = codec.decode(interpolate(first, second, 0.25))
     np.testing.assert_array_equal(np.load("mix.npy"), expected)
-    assert run("edit", inverted[0], "--motion", inverted[1], "-o", "e.h5")[0] == 0
-    edited = Latents.load("e.h5")
+    # Latents are mixed without the codec.
+    dataclasses.replace(first, preset=None).save("bare.h5")
+    assert run("edit", "bare.h5", "--motion", inverted[1], "-o", "e.h5")[0] == 0
+    assert_user_error(run("edit", "bare.h5", "-o", "e.npy"), "give --preset. A=bare")
+    edited = dataclasses.replace(Latents.load("e.h5"), preset=first.preset)
+    edited.save("e.h5")
     expected = combine(first, second, noise=first)
     np.testing.assert_array_equal(edited.array, expected.array)
     np.testing.assert_array_equal(edited.noise.array, first.noise.array)
@@ -70,6 +74,7 @@ def test_errors_leave_nothing(run, preset, inverted, tmp_path):
     assert run("encode", "0.npy", "-o", "plain.h5", "--preset", preset)[0] == 0
     for arguments, message in (
         (("edit", inverted[0], "--noise", "plain.h5"), "must be latents with noise"),
+        (("edit", *inverted[:1], "--noise", "0.h5", "--random-noise"), "--noise or"),
         (("interpolate", inverted[0], "none.h5"), "there is no such file"),
         (("invert", "0.npy", "--preset", "none"), "There is no such preset"),
         (("compare", *inverted), "A video is written as"),

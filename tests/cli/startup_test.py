@@ -53,6 +53,8 @@ def imported(*commands):
         (["reconstruct", "missing.mp4"], 2),
         (["encode", "missing.mp4"], 2),
         (["encode", "missing.mp4", "--preset", "missing"], 2),
+        (["encode", "--dataset", "missing", "-o", "z"], 2),
+        (["encode", "in.npy", "--max-memory", "much"], 2),
         (["decode", "missing.h5"], 2),
         (["export", "missing", "-o", "1"], 2),
         (["info", "missing.h5"], 2),
@@ -60,6 +62,7 @@ def imported(*commands):
     ],
 )
 def test_help_and_errors_come_before_keras(arguments, status):
+    np.save("in.npy", np.zeros((5, 16, 16, 3), "uint8"))
     assert imported(arguments) == (status, set())
 
 

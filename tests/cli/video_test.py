@@ -16,7 +16,7 @@ from keras_regen.metrics import psnr, ssim
 from keras_regen.video import VideoReader
 from tests.cli.conftest import FRAMES, HEIGHT, WIDTH, K, assert_user_error
 from tests.models.conftest import awaken, make_regen
-from tests.video.videos import CLIP
+from tests.video.videos import CLIP, write
 
 
 @pytest.fixture(scope="module")
@@ -178,6 +178,12 @@ class TestEncodeAndDecode:
         assert f"{FRAMES}/{FRAMES} frames" in words
         assert "latents 4 x 3 x 4 x 8" in words
         assert f"file {os.stat('in.h5').st_size:,} bytes" in words
+
+    def test_encode_the_working_directory(self, run, preset, tmp_path, monkeypatch):
+        write(tmp_path / "clip", np.zeros((5, 16, 16, 3), "uint8"))
+        monkeypatch.chdir(tmp_path / "clip")
+        assert run("encode", ".", "--preset", preset)[0] == 0
+        assert len(Latents.load("clip.h5")) == 5
 
     def test_encode_options(self, run, preset, video):
         run(

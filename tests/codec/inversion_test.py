@@ -64,6 +64,14 @@ def test_latents_of_ones_own():
     np.testing.assert_allclose(codec.decode(latents), video, atol=2e-3)
     with pytest.raises(ValueError, match="with a chunk 1. Received: Latents"):
         codec.invert(video, codec.encode(video[:9]), **COUNTS)
+    for change, message in (
+        ({"encoder_id": "0" * 16}, "encoder_id=0000"),
+        ({"temporal_compression": K - 1}, f"temporal_compression={K - 1}"),
+        ({"chunking": "shared"}, "chunking='shared'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            # Nothing is read before.
+            codec.invert("none.mp4", dataclasses.replace(own[:8], **change), **COUNTS)
 
 
 def test_frames_in_between_have_noise_in_between():

@@ -406,6 +406,12 @@ class TestErrors:
         with pytest.raises(ValueError, match=message):
             codec.decode(latents, **arguments)
 
+    @pytest.mark.parametrize("last", [7, 30])
+    def test_times_after_the_end_of_a_stream(self, codec, last):
+        pieces = codec.encode_stream(noise(7, 8, 8))
+        with pytest.raises(ValueError, match="less than 7. Received: times="):
+            codec.decode(pieces, times=[0, 6.5, last])
+
     def test_what_is_not_finite(self, codec):
         latents = codec.encode(noise(7, 8, 8))
         latents.array[1, 0, 0, 3] = np.nan
@@ -441,3 +447,15 @@ class TestErrors:
         thin = dataclasses.replace(made, array=made.array[..., :4])
         with pytest.raises(ValueError, match="latent_channels=4"):
             codec.decode(thin)
+
+    def test_latents_name_the_weights_that_made_them(self):
+        regen = awaken(make_regen(4))
+        codec, latents = VideoCodec(regen), []
+        for _ in range(2):
+            latents.append(codec.encode(noise(5, 8, 8)))
+            assert latents[-1].encoder_id == regen.encoder.fingerprint()
+            # As `fit` and `load_weights` do.
+            weights = regen.encoder.weights[0]
+            weights.assign(weights + 1)
+        with pytest.raises(ValueError, match="encoder_id"):
+            codec.decode(latents[1])

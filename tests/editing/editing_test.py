@@ -66,6 +66,11 @@ def test_videos_in_files_are_read_chunk_by_chunk(codec, videos, tmp_path, monkey
     for mix in (interpolate, lambda a, b: combine(a, b, noise=b)):
         mixed, expected = mix(first, second), mix(*videos)
         assert not reads
+        for row in (1, np.int64(-1)):
+            np.testing.assert_array_equal(mixed.array[row], expected.array[row])
+        assert max(reads) == np.prod(first.array.shape[1:])
+        with pytest.raises(IndexError):
+            mixed.array[len(mixed.array)]
         mixed.save(tmp_path / "mixed.h5", dtype="float32")
         decoded = codec.decode(mixed)
         # Of the values of the latents, two rows a chunk, and of the noise, one.

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import h5py
@@ -68,6 +69,25 @@ def test_normalized(directory):
     for frame in range(4):
         expected = (raw[:, frame] - mean[frame % 2]) / std[frame % 2]
         np.testing.assert_allclose(batch[:, frame], expected, rtol=1e-5)
+
+
+def test_padded_chunks_are_left_out(directory):
+    (whole,) = LatentClips(directory, 64, (2, 2), steps_per_epoch=1, normalize=False)[0]
+    for name in "abc":
+        latents = Latents.load(directory / f"{name}.h5")
+        padded = dataclasses.replace(latents, num_frames=latents.num_frames - 1)
+        padded.save(directory / f"{name}.h5", dtype="float32")
+    index = LatentDataset(None, [*SHAPES], directory).write_index()
+    # A video of one chunk keeps it.
+    assert index["latent_statistics"]["chunks"] == 2 + 1 + 1
+    (batch,) = LatentClips(directory, 64, (2, 2), steps_per_epoch=1, normalize=False)[0]
+    chunks = [
+        {(int(x) // 100, int(x) % 100 // 20) for x in some[:, 0, 0, 0, 0]}
+        for some in (whole, batch)
+    ]
+    assert chunks[0] - chunks[1] == {(0, 2), (2, 1)}
+    with pytest.raises(ValueError, match="No video has 3 chunks"):
+        LatentClips(directory, 1, num_chunks=3)
 
 
 @pytest.fixture

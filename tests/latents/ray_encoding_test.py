@@ -109,8 +109,8 @@ def test_an_error_of_an_actor(monkeypatch):
     calls = {}
 
     class Videos:
-        def map_batches(self, actor, **kwargs):
-            calls.update(kwargs)
+        def map_batches(self, actor, fn_constructor_args, **kwargs):
+            calls.update(kwargs, arguments=fn_constructor_args)
             return self
 
         def iter_rows(self):
@@ -119,11 +119,17 @@ def test_an_error_of_an_actor(monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2.0, "GPU": 1.0})
     monkeypatch.setattr(ray.data, "from_items", lambda *args, **kwargs: Videos())
-    dataset = LatentDataset(None, "a.mp4", "z")
+    # Keras may have been imported, and its backend chosen, otherwise.
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    dataset = LatentDataset(MeanCodec(), "a.mp4", "z")
     with pytest.raises(OutputError, match="No space is left"):
         list(encode_with_ray(dataset, None, 3))
     # Ray gives every actor a GPU, if it has one.
     assert calls["num_gpus"] == 1 and calls["compute"].max_size == 3
+    shared, _, backend, _ = calls["arguments"]
+    assert backend == "torch" and shared.codec is None and dataset.codec is not None
+    empty = LatentDataset(None, "a.mp4", "z", shard=(1, 2))
+    assert not [*encode_with_ray(empty, None, 3)] and empty.part.files == []
     with pytest.raises(ValueError, match="num_actors=0"):
         next(encode_with_ray(dataset, None, 0))
     monkeypatch.setitem(sys.modules, "ray", None)

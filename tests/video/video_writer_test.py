@@ -163,6 +163,12 @@ class TestWriter:
         with pytest.raises(ValueError, match="it is a directory"):
             VideoWriter(tmp_path / "video.mp4", 25)
 
+    @pytest.mark.parametrize("fps", [np.float32(24), np.int64(24)])
+    def test_frame_rates_of_numpy(self, tmp_path, fps):
+        write(tmp_path / "video.mp4", moving_ramp(3, 16, 16), fps)
+        with VideoReader(tmp_path / "video.mp4") as reader:
+            assert reader.fps == 24
+
     @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
     def test_frame_rate(self, tmp_path, fps):
         with pytest.raises(ValueError, match=f"Received: fps={fps}"):
