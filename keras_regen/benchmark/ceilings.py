@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from keras_regen.benchmark.timer import Timer
+from keras_regen.layers import matrix_product
 
 # Long enough that starting a call costs nothing in comparison.
 MIN_SECONDS = 0.03
@@ -26,8 +27,9 @@ def measure_ceiling(dtype: str, timer: Timer, on_gpu: bool = False) -> dict[str,
             measured. Defaults to `False`.
 
     Returns:
-        Dict of operations per second: `matmul` and `conv3d` of the backend; in float32
-        on a CPU also `numpy`, NumPy's matrix product; and `ceiling`, their maximum.
+        Dict of operations per second: `matmul` and `conv3d` of the backend, the product
+        as the layers compute it; in float32 on a CPU also `numpy`, NumPy's matrix
+        product; and `ceiling`, their maximum.
     """
     calls = GPU_CALLS if on_gpu else 1
     rates = {
@@ -57,7 +59,7 @@ def _best_rate(make, sides, dtype, timer, calls=1):
 
 def _matmul(side, dtype):
     a, b = (_tensor((side, side), dtype, seed) for seed in (0, 1))
-    return lambda: ops.matmul(a, b), 2 * side**3
+    return lambda: matrix_product(a, b), 2 * side**3
 
 
 def _numpy_matmul(side, dtype):

@@ -10,6 +10,7 @@ from keras_regen.layers.content_aware_positional_encoding import (
 from keras_regen.layers.depthwise_mixing import DepthwiseMixing
 from keras_regen.layers.dit_block import DiTBlock
 from keras_regen.layers.in_context_tokens import InContextTokens
+from keras_regen.layers.kernels import matrix_product
 from keras_regen.layers.latent_output import LatentOutput
 from keras_regen.layers.latent_transformer_block import LatentTransformerBlock
 from keras_regen.layers.modulated_siren import ModulatedSiren
@@ -50,6 +51,7 @@ __all__ = [
     "axis_windows",
     "dot_product_attention",
     "logits_held",
+    "matrix_product",
     "patchify",
     "unpatchify",
 ]

@@ -58,6 +58,25 @@ def dense(layer: keras.layers.Dense, x: Tensor, gelu: bool = False) -> Tensor:
     return ops.reshape(x, (*shape, layer.units))
 
 
+def matrix_product(a: Tensor, b: Tensor) -> Tensor:
+    """Computes the product of two matrices as `dense` does.
+
+    Args:
+        a: float tensor of shape `(N, C)`.
+        b: float tensor of shape `(C, M)`.
+
+    Returns:
+        Tensor of shape `(N, M)`.
+    """
+    if keras.backend.backend() == "torch":
+        from keras_regen.layers import onednn
+
+        dtype = keras.backend.standardize_dtype(a.dtype)
+        if a.device.type == "cpu" and onednn.is_faster(dtype):
+            return onednn.linear(a, b.T)
+    return ops.matmul(a, b)
+
+
 def layer_norm(layer: keras.layers.LayerNormalization, x: Tensor) -> Tensor:
     """Applies a `LayerNormalization` over the last axis, without scale and offset.
 

@@ -91,6 +91,7 @@ class _Linear(torch.autograd.Function):
         of_x, of_weight, of_bias = ctx.needs_input_grad
         return (
             _linear(gradient, weight.T) if of_x else None,
-            _linear(gradient.T, x.T) if of_weight else None,
+            # In the order of `weight.T`, the kernel of a layer.
+            _linear(x.T, gradient.T).T if of_weight else None,
             gradient.sum(0) if of_bias else None,
         )

@@ -12,7 +12,6 @@ from keras_regen.evaluation.embedders.embedder import (
     as_stored,
     check_frames,
 )
-from keras_regen.models import preset_name
 from keras_regen.weights_digest import weights_digest
 
 if TYPE_CHECKING:
@@ -48,6 +47,9 @@ class VideoCodecEmbedder:
         self.codec = codec
         self.num_steps = num_steps
         self.seed = seed
+        # It imports Keras, whose backend must be chosen first.
+        from keras_regen.models import preset_name
+
         model = codec.model
         own = preset_name(model.preset) if model.preset else type(model).__name__
         self.name = name or own
