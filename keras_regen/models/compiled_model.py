@@ -18,7 +18,7 @@ from keras_regen.types import Tensor
 # Graphs that a model keeps, each for other shapes. A graph holds the memory of its
 # results.
 MAX_GRAPHS = 4
-# The most of the time that goes into freeing tensors on PyTorch.
+# The most of the time of calls that goes into freeing tensors on PyTorch.
 _FREEING_SHARE = 0.03
 
 
@@ -36,8 +36,8 @@ class CompiledModel:
             ints. Defaults to none.
     """
 
-    # Of all models, in seconds.
-    _next_freeing = 0.0
+    # Of all models: seconds of calls until tensors are freed.
+    _until_freeing = 0.0
 
     def __init__(self, model: keras.Model, constants: Sequence[str] = ()) -> None:
         self._model = model
@@ -70,9 +70,10 @@ class CompiledModel:
             return keras.tree.map_structure(np.array, self._compiled(values, tensors))
         if backend == "tensorflow":
             self._forget_old_variables()
+        start = time.perf_counter()
         results = self._model.predict_on_batch(tensors)
         if backend == "torch":
-            self._free_tensors()
+            self._free_tensors(time.perf_counter() - start)
         return results
 
     def _call_with(self, values, inputs):
@@ -91,17 +92,23 @@ class CompiledModel:
             self._model.make_predict_function(force=True)
             self._variables = variables
 
-    def _free_tensors(self):
+    def _free_tensors(self, seconds):
         """Frees what `keras.tree` leaves on PyTorch: cycles that hold layers' inputs.
 
         Python itself looks for old ones after 100,000 objects more, and they may hold
         gigabytes by then.
+
+        Args:
+            seconds: float. The time of the call. Where many objects are alive, looking
+                takes a tenth of a second: a share of this, and not of the clock's time,
+                since calls may be rare.
         """
-        start = time.perf_counter()
-        if start >= self._next_freeing:
+        CompiledModel._until_freeing -= seconds
+        if CompiledModel._until_freeing <= 0:
+            start = time.perf_counter()
             gc.collect()
-            end = time.perf_counter()
-            CompiledModel._next_freeing = end + (end - start) / _FREEING_SHARE
+            took = time.perf_counter() - start
+            CompiledModel._until_freeing = took / _FREEING_SHARE
 
 
 class GraphedModel:

@@ -198,7 +198,7 @@ def test_what_cannot_be_recorded_is_called(monkeypatch):
 def test_no_tensor_is_left_in_a_cycle(monkeypatch):
     import torch
 
-    monkeypatch.setattr(CompiledModel, "_next_freeing", 0.0)
+    monkeypatch.setattr(CompiledModel, "_until_freeing", 0.0)
     gc.collect()
     gc.disable()
     try:
