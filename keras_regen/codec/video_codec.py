@@ -127,6 +127,8 @@ class VideoCodec:
         self.batch_size = batch_size
         # Raises ValueError for an invalid chunking or number of frames.
         self._layout(chunking)
+        # Set while the weights are known to stay.
+        self._encoder_id: str | None = None
 
     def __repr__(self) -> str:
         model = self.model
@@ -583,7 +585,19 @@ class VideoCodec:
 
         Of the weights of this moment, which training may change: 5 ns for each of them.
         """
-        return self.model.encoder.fingerprint()
+        return self._encoder_id or self.model.encoder.fingerprint()
+
+    @contextlib.contextmanager
+    def fixed_weights(self) -> Iterator[None]:
+        """A context in which the weights do not change, for many short videos.
+
+        `encoder_id` is computed once for it, which else every call does.
+        """
+        self._encoder_id = self.encoder_id
+        try:
+            yield
+        finally:
+            self._encoder_id = None
 
     @property
     def decoder_id(self) -> str:

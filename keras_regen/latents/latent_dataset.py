@@ -119,33 +119,32 @@ class LatentDataset:
             OutputError: if a file cannot be written.
         """
         self.check_places()
-        encoder_id = None if self.codec is None else self.codec.encoder_id
         # Those with latents come first: if they do not fit, nothing is encoded.
         videos = sorted(self.videos, key=lambda video: not self.path(video).exists())
-        for video in videos:
-            yield video, self.encode_video(video, encoder_id)
+        with self._codec.fixed_weights():
+            for video in videos:
+                yield video, self.encode_video(video)
 
-    def encode_video(self, video: str, encoder_id: str | None = None) -> int:
+    @property
+    def _codec(self):
+        if self.codec is None:
+            raise ValueError("To encode, give a codec. Received: codec=None")
+        return self.codec
+
+    def encode_video(self, video: str) -> int:
         """Encodes one video; see `encode`.
-
-        Args:
-            video: str. Its path, one of `videos`.
-            encoder_id: str or None. The codec's, if it is known: it takes a moment to
-                compute.
 
         Returns:
             The number of frames that were encoded.
         """
-        if self.codec is None:
-            raise ValueError("To encode, give a codec. Received: codec=None")
-        path = self.path(video)
+        codec, path = self._codec, self.path(video)
         if path.exists():
             self._check_video(video)
-            self._check(path, encoder_id or self.codec.encoder_id, self.codec.chunking)
+            self._check(codec, path)
             return 0
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            return len(self.codec.encode(video, path, dtype=self.dtype))
+            return len(codec.encode(video, path, dtype=self.dtype))
         except OutputError:
             # Nor could those of the next video be written.
             raise
@@ -182,12 +181,12 @@ class LatentDataset:
                 f"Received: {video}, whose latents would be {path}"
             )
 
-    def _check(self, path, encoder_id, chunking):
+    def _check(self, codec, path):
         """Raises ValueError if a file of latents was not encoded as others will be."""
         latents = Latents.load(path, lazy=True)
         for name, found, wanted in (
-            ("encoder_id", latents.encoder_id, encoder_id),
-            ("chunking", latents.chunking, chunking),
+            ("encoder_id", latents.encoder_id, codec.encoder_id),
+            ("chunking", latents.chunking, codec.chunking),
             ("dtype", latents.array.dtype.name, self.dtype),
         ):
             if found != wanted:

@@ -1,5 +1,6 @@
 """Encoding of a set of videos by actors of Ray, on one machine or a cluster."""
 
+import contextlib
 import copy
 import json
 import logging
@@ -113,13 +114,16 @@ class _Actor:
         # Paths may be relative.
         os.chdir(working_directory)
         dataset.codec = make_codec()
-        self._dataset, self._encoder_id = dataset, dataset.codec.encoder_id
+        self._dataset = dataset
+        # For as long as the process lives.
+        self._fixed = contextlib.ExitStack()
+        self._fixed.enter_context(dataset.codec.fixed_weights())
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         dataset, video = self._dataset, str(batch["video"][0])
         frames, part, error = 0, "", ""
         try:
-            frames = dataset.encode_video(video, self._encoder_id)
+            frames = dataset.encode_video(video)
             if video not in dataset.skipped:
                 read = FilesPart.read(dataset.directory, [dataset.path(video)])
                 part = json.dumps(read.values)

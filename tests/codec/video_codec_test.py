@@ -1,5 +1,6 @@
 import dataclasses
 import itertools
+from unittest import mock
 
 import hypothesis
 import hypothesis.strategies as st
@@ -459,3 +460,9 @@ class TestErrors:
             weights.assign(weights + 1)
         with pytest.raises(ValueError, match="encoder_id"):
             codec.decode(latents[1])
+        with (
+            codec.fixed_weights(),
+            mock.patch.object(type(regen.encoder), "fingerprint"),
+        ):
+            assert codec.encode(noise(5, 8, 8)).encoder_id == codec.encoder_id
+        assert codec.encoder_id == regen.encoder.fingerprint()

@@ -1,5 +1,6 @@
 """Ray starts in some seconds: with PyTorch alone, and with a codec without Keras."""
 
+import contextlib
 import json
 import logging
 import os
@@ -33,6 +34,9 @@ class MeanCodec:
     """Encodes every chunk of two frames as their means, and needs no Keras."""
 
     encoder_id = "means"
+
+    def fixed_weights(self):
+        return contextlib.nullcontext()
 
     def encode(self, video, path, dtype):
         with VideoReader(video) as reader:
