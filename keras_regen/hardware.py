@@ -1,8 +1,19 @@
 """The devices that the backend computes on."""
 
+import pathlib
 import platform
 
 import keras
+
+_CPU_INFO = pathlib.Path("/proc/cpuinfo")
+
+
+def cpu_info() -> str:
+    """Returns what the system tells about the CPU, as text: on Linux, line by line."""
+    try:
+        return _CPU_INFO.read_text()
+    except OSError:
+        return platform.processor()
 
 
 def hardware() -> str:

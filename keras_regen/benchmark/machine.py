@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import os
-import pathlib
 import platform
 from typing import Any
 
@@ -10,9 +9,8 @@ import keras
 
 import keras_regen
 from keras_regen.benchmark.timer import CPU_LIMIT, import_psutil
-from keras_regen.hardware import device, on_accelerator
+from keras_regen.hardware import cpu_info, device, on_accelerator
 
-CPU_INFO = pathlib.Path("/proc/cpuinfo")
 PACKAGES = ("keras", "numpy")
 
 
@@ -62,11 +60,7 @@ def versions(*packages: str) -> dict[str, str | None]:
 
 
 def _cpu():
-    try:
-        for line in CPU_INFO.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        # Not Linux.
-        pass
+    for line in cpu_info().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()

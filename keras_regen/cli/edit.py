@@ -2,7 +2,6 @@
 
 import contextlib
 import fractions
-import itertools
 import pathlib
 import time
 from typing import Annotated
@@ -203,7 +202,7 @@ def compare(
     count = min(len(a), len(b))
     compared, seeds = compare_stream(codec, a, b), spread_stream(codec, a[:count])
     size = a.height, 6 * a.width
-    frames = zip(compared, seeds, _shown(a), strict=False)
+    frames = zip(compared, seeds, a.shown, strict=False)
     frames = tracked(frames, "Comparing", count, console, size=size)
     with (
         VideoWriter(output, a.fps, fractions.Fraction(*a.pixel_aspect)) as writer,
@@ -244,14 +243,6 @@ def _load(paths, output, writer, preset, max_memory, overwrite):
     console = make_console()
     load_keras(console)
     return latents, console, preset
-
-
-def _shown(latents):
-    """Returns when each frame is shown, and how long; () where the rate is constant."""
-    if latents.is_constant_rate:
-        return itertools.repeat(())
-    times = latents.times - latents.times[0]
-    return zip(times[:-1], np.diff(times), strict=True)
 
 
 def _finish(latents, output, console, preset, max_memory):

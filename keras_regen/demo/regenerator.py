@@ -353,14 +353,8 @@ def _resize(frame, height, width):
 
 def _write(path, frames, latents):
     """Writes frames that are shown as those of their latents."""
-    times = latents.times
     aspect = fractions.Fraction(*latents.pixel_aspect)
     with VideoWriter(path, latents.fps, aspect) as writer:
-        for number, frame in enumerate(frames):
-            shown = (
-                ()
-                if times is None
-                else (times[number], times[number + 1] - times[number])
-            )
+        for frame, shown in zip(frames, latents.shown, strict=True):
             writer.write(frame, *shown)
     return path

@@ -1,6 +1,7 @@
 """The latents of a whole video."""
 
 import dataclasses
+import itertools
 import math
 import numbers
 import reprlib
@@ -181,6 +182,18 @@ class Latents:
         if self.times is None:
             return np.arange(self.start, self.stop + 1) / self.fps
         return self.times
+
+    @property
+    def shown(self) -> Iterable[tuple[float, ...]]:
+        """When each frame is shown, from the first on, and how long, in seconds.
+
+        As `VideoWriter.write` takes them: `()` where the rate is constant, which the
+        writer knows.
+        """
+        if self.times is None:
+            return itertools.repeat((), self.num_frames)
+        times = self.times - self.times[0]
+        return zip(times[:-1].tolist(), np.diff(times).tolist(), strict=True)
 
     def __repr__(self) -> str:
         return (

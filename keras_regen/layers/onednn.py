@@ -4,13 +4,11 @@ Imported under PyTorch alone.
 """
 
 import functools
-import pathlib
-import platform
 from typing import Any
 
 import torch
 
-_CPU_INFO = pathlib.Path("/proc/cpuinfo")
+from keras_regen.hardware import cpu_info
 
 
 def is_faster(dtype: str) -> bool:
@@ -32,13 +30,8 @@ def is_faster(dtype: str) -> bool:
 @functools.cache
 def mkl_is_slow() -> bool:
     """Returns whether MKL multiplies float32 without AVX-512, which the CPU has."""
-    if torch.backends.cpu.get_cpu_capability() != "AVX512":
-        return False
-    try:
-        return "AuthenticAMD" in _CPU_INFO.read_text()
-    except OSError:
-        # Not Linux.
-        return "AuthenticAMD" in platform.processor()
+    has_avx512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return has_avx512 and "AuthenticAMD" in cpu_info()
 
 
 def linear(

@@ -25,7 +25,7 @@ VIDEO_SUFFIXES = (
 )
 
 # How many places of a video its digest reads, and the bytes at each.
-_SAMPLES, _SAMPLE_BYTES = 16, 2**16
+_SAMPLES, _SAMPLE_BYTES = 4, 2**12
 
 
 def find_videos(source: StrPath | Sequence[StrPath]) -> dict[str, float]:
