@@ -17,8 +17,8 @@ from typing import Any, ParamSpec, TypeVar
 MAX_DEPTH = 64
 MAX_TEXT_BYTES = 2**26
 LARGEST = sys.float_info.max
-# The state of Keras's random generators is 32 bits wide.
-MAX_SEED = 2**32 - 1
+# Keras's random generators hold a seed in 32 bits, which are signed on PyTorch.
+MAX_SEED = 2**31 - 1
 # Calls of a model for one sample that nobody means to ask for.
 MAX_STEPS = 10**4
 # What is called so elsewhere.

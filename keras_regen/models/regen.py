@@ -58,7 +58,8 @@ class Regen(VideoAutoencoder):
             `"prediction"`. Defaults to `"sample"`.
         time_distribution: a `diffusion.TimeDistribution`, or `"logit_normal"` or
             `"uniform"`. Defaults to `"uniform"`, with half of the times at t = 1.
-        seed: int. Seed of the times and the noise in training. Defaults to `0`.
+        seed: int. Seed of the times and the noise in training, below `2**31`. Defaults
+            to `0`.
 
     Call arguments:
         video: tensor of shape `(B, k + 1, H, W, 3)` or `(B, 1, H, W, 3)`, float in

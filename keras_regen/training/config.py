@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from keras_regen.atomic_output import AtomicOutput, error_reason
-from keras_regen.checks import check_real, check_whole, read_small
+from keras_regen.checks import MAX_SEED, check_real, check_whole, read_small
 from keras_regen.types import StrPath
 
 LISTS = (list[str], list[int])
@@ -101,7 +101,7 @@ class RunConfig:
         1, "Devices that share a model (JAX only).", min=1, max=10**6
     )
     seed: int = option(
-        0, "Seed of weights, clips, diffusion times and noise.", min=0, max=2**32 - 1
+        0, "Seed of weights, clips, diffusion times and noise.", min=0, max=MAX_SEED
     )
 
     def __post_init__(self) -> None:

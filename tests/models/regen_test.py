@@ -460,6 +460,11 @@ class TestBadInput:
         with pytest.raises(ValueError, match="decoder of noise.*decoder=<ConvDecoder"):
             Regen(encoder, ConvAutoencoder.from_architecture("tiny", 4).decoder)
 
+    def test_seeds_that_no_generator_of_keras_holds(self, regen):
+        Regen(regen.encoder, regen.decoder, seed=2**31 - 1)
+        with pytest.raises(ValueError, match="seed=2147483648"):
+            Regen(regen.encoder, regen.decoder, seed=2**31)
+
     def test_an_architecture_is_the_callers_own(self):
         architecture("tiny")["decoder"]["depth"] = 1
         assert architecture("tiny") == ARCHITECTURES["tiny"]
