@@ -6,6 +6,7 @@ import io
 import pathlib
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import av
 import numpy as np
@@ -46,6 +47,10 @@ GIF_TRAILER = b"\x3b"
 WITHOUT_TIMESTAMPS = ("avi", "h264")
 # FFmpeg's names of decoders, and of those that also decode transparency.
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+# Before version 19, PyAV refused files whose metadata are no UTF-8, unless it was told to
+# replace them.
+IS_OLD = int(av.__version__.partition(".")[0]) < 19
+OPEN_OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if IS_OLD else {}
 # Width to height of a pixel. Beyond, a file is wrong about it.
 MAX_PIXEL_ASPECT = 100
 
@@ -284,7 +289,7 @@ def open_container(
             # For the decoders with which FFmpeg finds the sizes of frames.
             options=_decoder_options(max_pixels),
             container_options=options,
-            metadata_errors="replace",
+            **OPEN_OPTIONS,
         )
     except (av.FFmpegError, OSError) as error:
         reason = error_reason(error)
