@@ -1,7 +1,6 @@
 """The command `info`."""
 
 import inspect
-import pathlib
 from typing import Annotated
 
 import typer
@@ -26,7 +25,7 @@ def info(
 ) -> None:
     """Show a preset or latents; by default what is bundled."""
     console = make_console()
-    if preset and (pathlib.Path(preset).is_file() or preset.lower().endswith(SUFFIXES)):
+    if preset and preset.lower().endswith(SUFFIXES):
         # Latents are read without Keras, whose import takes seconds.
         tables = _latents_table(preset)
     else:

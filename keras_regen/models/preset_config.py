@@ -149,8 +149,8 @@ def _read(config, what, allowed, custom_objects):
         return custom_objects[name], dict(arguments)
     if name not in allowed:
         raise ValueError(
-            f"{what}: expected one of {', '.join(allowed) or 'no class'}; to load a "
-            "class of your own, pass it in `custom_objects`. "
+            f"{what}: expected one of {', '.join(allowed) or 'no class'}; in Python, "
+            "`from_preset` takes a class of your own in `custom_objects`. "
             f"Received: {reprlib.repr(name)}"
         )
     return keras.saving.get_registered_object(PACKAGE + name), dict(arguments)

@@ -63,11 +63,13 @@ def preset_directory(preset: StrPath) -> pathlib.Path:
     _finish_save(directory)
     for name in (CONFIG, WEIGHTS):
         if not (directory / name).is_file():
+            inside = directory / "preset"
+            hint = f": did you mean {inside}?" if (inside / CONFIG).is_file() else ""
             raise ValueError(
                 "A preset is a bundled name "
                 f"({', '.join(bundled) or 'none'}), a directory "
                 f"with {CONFIG} and {WEIGHTS}, or {hub.PREFIX}user/name. "
-                f"Received: {str(preset)!r}, which has no {name}"
+                f"Received: {str(preset)!r}, which has no {name}{hint}"
             )
     return directory
 

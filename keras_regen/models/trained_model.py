@@ -85,6 +85,11 @@ class TrainedModel(keras.Model):
 
     def _mean_loss(self, losses, sample_weight):
         """Returns the mean loss of the samples plus the losses that layers add."""
+        if self._compile_loss is not None:
+            raise ValueError(
+                "The model has its own loss: for another, override `compute_loss`. "
+                "Received: `compile` with a `loss`"
+            )
         if sample_weight is not None:
             # `(B, 1)` would be broadcast against `(B,)`.
             weight = ops.reshape(sample_weight, ops.shape(losses))

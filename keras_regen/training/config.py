@@ -56,7 +56,7 @@ class RunConfig:
     )
     steps_per_epoch: int = option(
         100,
-        "Steps between two checkpoints; samples are made at each.",
+        "Steps between two checkpoints, at most all; samples are made at each.",
         min=1,
         max=10**9,
     )
@@ -115,6 +115,8 @@ class RunConfig:
                     f"`{name}` must be one of {', '.join(map(str, allowed))}. "
                     f"Received: {name}={value}"
                 )
+        if self.steps < self.steps_per_epoch:
+            object.__setattr__(self, "steps_per_epoch", self.steps)
         if self.steps % self.steps_per_epoch:
             raise ValueError(
                 "`steps` must be a multiple of `steps_per_epoch`. Received: "
@@ -225,7 +227,8 @@ class RunConfig:
         if changed:
             raise ValueError(
                 "The run was started with other settings. Repeat those, or choose "
-                f"another output directory. Received: {'; '.join(changed)}"
+                "another output directory: with `init` a run starts from the weights "
+                f"of another. Received: {'; '.join(changed)}"
             )
 
 

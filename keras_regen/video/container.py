@@ -47,8 +47,8 @@ GIF_TRAILER = b"\x3b"
 WITHOUT_TIMESTAMPS = ("avi", "h264")
 # FFmpeg's names of decoders, and of those that also decode transparency.
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-# Before version 19, PyAV refused files whose metadata are no UTF-8, unless it was told to
-# replace them.
+# Before version 19, PyAV refuses files whose metadata are no UTF-8, unless it is told to
+# replace what is not.
 IS_OLD = int(av.__version__.partition(".")[0]) < 19
 OPEN_OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if IS_OLD else {}
 # Width to height of a pixel. Beyond, a file is wrong about it.

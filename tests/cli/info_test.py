@@ -83,4 +83,5 @@ class TestInfo:
 
     def test_unknown_preset(self, run):
         assert_user_error(run("info", "nonsense"), "Received: 'nonsense'")
+        assert_user_error(run("info", "a.keras"), "Received: 'a.keras'")
         assert_user_error(run("info", "a.h5"), "there is no such file. Received: path")

@@ -212,7 +212,7 @@ class TestClasses:
 
     def test_classes_of_the_caller(self, tmp_path):
         make_regen(diffusion_path=Halfway()).save_to_preset(tmp_path)
-        with pytest.raises(ValueError, match="pass it in `custom_objects`"):
+        with pytest.raises(ValueError, match="`from_preset` takes a class of your own"):
             Regen.from_preset(tmp_path)
         given = {"tests>Halfway": Halfway}
         loaded = Regen.from_preset(tmp_path, custom_objects=given)
@@ -282,6 +282,12 @@ class TestBadInput:
     def test_unknown_preset(self):
         with pytest.raises(ValueError, match="'nowhere', which has no config.json"):
             Regen.from_preset("nowhere")
+
+    def test_the_run_of_a_preset(self, preset, tmp_path):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run/preset").symlink_to(preset)
+        with pytest.raises(ValueError, match="no config.json: did you mean .*preset?"):
+            Regen.from_preset(tmp_path / "run")
 
     def test_another_k(self, preset):
         message = "temporal_compression=4. Received: temporal_compression=8"

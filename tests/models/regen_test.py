@@ -128,6 +128,11 @@ class TestTraining:
         whole = regen.evaluate(clips, batch_size=8, verbose=0)
         assert first == pytest.approx(whole, rel=1e-4)
 
+    def test_another_loss_is_refused(self, regen):
+        regen.compile(keras.optimizers.SGD(0.0), loss="mse")
+        with pytest.raises(ValueError, match="its own loss: .*`compute_loss`"):
+            regen.fit(moving_squares(4), verbose=0)
+
     def test_metrics_of_latents_are_refused(self, regen):
         regen.compile(keras.optimizers.SGD(0.0), metrics=[PSNR()])
         with pytest.raises(ValueError, match="score videos in a callback"):

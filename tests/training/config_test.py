@@ -86,10 +86,14 @@ def test_bad_settings(settings, message):
         TrainingConfig(**{"data": ["a"], **settings})
 
 
+def test_a_short_run_is_one_epoch():
+    assert TrainingConfig(data=["a"], steps=3).steps_per_epoch == 3
+
+
 def test_settings_that_may_change_when_resuming():
     config = TrainingConfig(data=["a"])
     dataclasses.replace(config, workers=7).check_continues(config)
-    with pytest.raises(ValueError, match=r"seed=1, not 0; |steps=200, not 10000"):
+    with pytest.raises(ValueError, match="`init`.*: steps=200, not 10000"):
         dataclasses.replace(config, steps=200).check_continues(config)
 
 
