@@ -47,7 +47,7 @@ GIF_TRAILER = b"\x3b"
 WITHOUT_TIMESTAMPS = ("avi", "h264")
 # FFmpeg's names of decoders, and of those that also decode transparency.
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-# Before version 19, PyAV refuses files whose metadata are no UTF-8, unless it is told to
+# Before version 19, PyAV refuses files whose metadata are not UTF-8, unless it may
 # replace what is not.
 IS_OLD = int(av.__version__.partition(".")[0]) < 19
 OPEN_OPTIONS: dict[str, Any] = {"metadata_errors": "replace"} if IS_OLD else {}
