@@ -12,7 +12,9 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 def environment():
     """Returns their environment, which silences TensorFlow's log of CPU features."""
-    return os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    # TensorFlow imports Keras, and Keras its backend. Triton, of PyTorch's CUDA build,
+    # ends a process that has imported TensorFlow: each registers LLVM's options.
+    return os.environ | {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 def run_python(*arguments):
