@@ -4,6 +4,7 @@ import collections
 import contextlib
 import dataclasses
 import fractions
+import itertools
 import math
 import os
 import pathlib
@@ -23,7 +24,6 @@ from keras_regen.codec.pipeline import (
     Prefetcher,
     capture_keras_scope,
     counted,
-    numbered,
     write_in_thread,
 )
 from keras_regen.codec.stitcher import decoded_frames
@@ -441,13 +441,13 @@ class VideoCodec:
         sound = _sound(audio_from, first, speed, times)
         lag = waiting_frames(first.height, first.width)
         aspect = fractions.Fraction(*first.pixel_aspect)
+        numbers = itertools.count()
         with VideoWriter(output, timeline.fps, aspect, sound) as writer:
 
-            def write(item):
-                number, frame = item
-                writer.write(frame, *timeline.shown_at(number))
+            def write(frame):
+                writer.write(frame, *timeline.shown_at(next(numbers)))
 
-            write_in_thread(write, numbered(frames), lag)
+            write_in_thread(write, frames, lag)
         return pathlib.Path(output)
 
     @suggest_arguments

@@ -1,7 +1,6 @@
 """The index of a directory of latents: what its files hold."""
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 import re
@@ -119,11 +118,6 @@ class FilesPart:
             return cls.from_values(values) if values["key"] == key else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
-
-
-def part_key(videos: Sequence[str]) -> str:
-    """Returns the key of the part of some videos."""
-    return hashlib.sha256(json.dumps(list(videos)).encode()).hexdigest()
 
 
 # === The index ===

@@ -1,5 +1,7 @@
 """The latents of a set of videos, in a directory of files."""
 
+import hashlib
+import json
 import logging
 import os
 import pathlib
@@ -7,12 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from keras_regen.atomic_output import OutputError
-from keras_regen.latents.dataset_index import (
-    TEXT,
-    FilesPart,
-    part_key,
-    write_index,
-)
+from keras_regen.latents.dataset_index import TEXT, FilesPart, write_index
 from keras_regen.latents.latents import Latents
 from keras_regen.latents.latents_file import stored_video
 from keras_regen.text import TextEmbeddings, TextEncoder
@@ -286,7 +283,8 @@ class LatentDataset:
         return self.directory / f".index-{index}-of-{self.shard[1]}.json"
 
     def _part_key(self, index):
-        return part_key(self._every[index :: self.shard[1]])
+        videos = json.dumps(self._every[index :: self.shard[1]])
+        return hashlib.sha256(videos.encode()).hexdigest()
 
     def _write(self, part):
         if not part.files:
