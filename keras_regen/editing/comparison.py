@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from keras_regen.codec import VideoCodec
-from keras_regen.editing.combination import combine, fitting
+from keras_regen.editing.combination import combine, cut_to_shorter
 from keras_regen.latents import Latents
 from keras_regen.pixels import to_uint8
 
@@ -53,7 +53,7 @@ def compare_stream(
     Raises:
         ValueError: as `compare`.
     """
-    first, second = fitting(first, second)
+    first, second = cut_to_shorter(first, second)
     pairs = {
         "first": combine(first, noise=first),
         "second": combine(second, noise=second),
