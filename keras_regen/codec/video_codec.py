@@ -306,17 +306,7 @@ class VideoCodec:
         """Yields the `Latents` of each chunk of `Frames`, with noise."""
         num_steps, _, schedule = options
         layout = self._layout(self.chunking)
-        plan = DecodingPlan.fit(
-            self.model.decoder,
-            layout,
-            frames.height,
-            frames.width,
-            layout.decoded_frames,
-            "float32",
-            self.max_memory,
-            self.tile_size and self.tile_size // PATCH,
-            self.batch_size,
-        )
+        plan = self._fit_decoding(layout, frames, layout.decoded_frames, "float32")
         invert = ChunkInverter(self.model, plan, layout, *options)
         settings = (
             layout.blend_frames,
@@ -490,22 +480,26 @@ class VideoCodec:
         return self._decoded(timeline, sampling)
 
     def _plan_decoding(self, timeline):
-        first = timeline.first
-        layout = self._layout(first.chunking, first.noise)
-        plan = DecodingPlan.fit(
+        first, noise = timeline.first, timeline.first.noise
+        layout = self._layout(first.chunking, noise)
+        max_frames = timeline.max_frames(layout)
+        plan = self._fit_decoding(layout, first, max_frames, first.dtype, noise)
+        if noise is not None:
+            check_noise(noise, plan.tiling, layout)
+        return plan
+
+    def _fit_decoding(self, layout, like, max_frames, dtype, noise=None):
+        return DecodingPlan.fit(
             self.model.decoder,
             layout,
-            first.height,
-            first.width,
-            timeline.max_frames(layout),
-            first.dtype,
+            like.height,
+            like.width,
+            max_frames,
+            dtype,
             self.max_memory,
-            tile_size_of(first.noise, self.tile_size),
+            tile_size_of(noise, self.tile_size),
             self.batch_size,
         )
-        if first.noise is not None:
-            check_noise(first.noise, plan.tiling, layout)
-        return plan
 
     def _decoded(self, timeline, sampling, plan=None):
         """Returns an iterator over the frames of a `Timeline`."""
