@@ -93,10 +93,7 @@ class ImageEncoder:
         self._count = 0
 
     def write(
-        self,
-        array: np.ndarray,
-        time: float | None = None,
-        duration: float | None = None,
+        self, array: np.ndarray, time: float | None, duration: float | None
     ) -> None:
         """Writes a uint8 frame; images keep no times."""
         # imageio prints a traceback where it cannot write a file.
