@@ -19,6 +19,10 @@ MAX_TEXT_BYTES = 2**26
 LARGEST = sys.float_info.max
 # Keras's random generators hold a seed in 32 bits, which are signed on PyTorch.
 MAX_SEED = 2**31 - 1
+# The noise canvas holds a seed in 64 bits.
+MAX_NOISE_SEED = 2**64 - 1
+# No video is longer than thirty years.
+MAX_SECONDS = 1e9
 # Calls of a model for one sample that nobody means to ask for.
 MAX_STEPS = 10**4
 # What is called so elsewhere.

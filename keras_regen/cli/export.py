@@ -116,7 +116,7 @@ def export(
     fixed = {name: value for name, value in fixed.items() if value is not None}
     check_preset(preset, kind=None)
     saved_model = format == FormatName["tf_saved_model"]
-    # Whether the steps of a SavedModel are an option, the kind of the preset says.
+    # Only generators take `num_steps` for a SavedModel, and the kind is not known yet.
     early = {k: v for k, v in options.items() if not saved_model or k != "num_steps"}
     chosen = find_format(str(format), early)
     # A backend that can write the format itself needs no second process.

@@ -12,9 +12,9 @@ from typing import Annotated
 import typer
 
 from keras_regen.bundled import KINDS, bundled_presets, every_bundled_preset
+from keras_regen.checks import MAX_NOISE_SEED
 from keras_regen.sizes import parse_memory
 
-MAX_SEED = 2**64 - 1
 OUTPUT_HELP = (
     "An .mp4, .mkv, .webm, .gif or .npy; or a new directory, without a suffix, for "
     "PNG images."
@@ -46,7 +46,7 @@ ScheduleOption = Annotated[
 ]
 StepsOption = Annotated[int, typer.Option(min=1, help="Sampling steps.")]
 SeedOption = Annotated[
-    int, typer.Option(min=0, max=MAX_SEED, help="Seed of the noise.")
+    int, typer.Option(min=0, max=MAX_NOISE_SEED, help="Seed of the noise.")
 ]
 NoiseScaleOption = Annotated[
     float, typer.Option(min=0, help="Scale of the noise; 1 is the scale in training.")
@@ -128,9 +128,9 @@ def check_output(output, source=None, overwrite=False):
 
 
 def output_for(source, ending):
-    """Returns the path of an output here: a source's stem, also of `.`, and an ending.
+    """Returns a path in the current directory: the source's stem plus `ending`.
 
-    The suffix belongs to the ending.
+    The stem of `.` is the directory's name. `ending` includes the suffix.
     """
     return pathlib.Path(pathlib.Path(os.path.abspath(source)).stem + ending)
 

@@ -42,7 +42,7 @@ from keras_regen.video import (
     VideoReader,
     VideoWriter,
     bundled_clip,
-    tell_without_sound,
+    warn_without_sound,
 )
 
 
@@ -273,7 +273,7 @@ def _sound(reader, input_fps):
     sound = reader.sound()
     if sound and input_fps:
         sound.close()
-        tell_without_sound(f"it would not be in step, since --input-fps is {input_fps}")
+        warn_without_sound(f"it would not be in step, since --input-fps is {input_fps}")
         return None
     return sound
 

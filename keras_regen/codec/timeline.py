@@ -25,7 +25,7 @@ _Seconds = collections.namedtuple("_Seconds", "start stop times")
 _MAX_CHUNKS_TO_COUNT = 1024
 LatentsLike: TypeAlias = Latents | StrPath | Iterable[Latents]
 
-# Frames per second, or times the speed, that still count in whole numbers.
+# Range of `fps` and `speed` within which frame numbers stay exact.
 _MIN_RATE, _MAX_RATE = 1e-6, 1e6
 # Times that are listed in memory, 8 bytes each.
 _MAX_LISTED = 10**8

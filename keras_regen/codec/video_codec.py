@@ -36,7 +36,7 @@ from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 from keras_regen.pixels import latent_size
 from keras_regen.sizes import parse_memory
 from keras_regen.types import StrPath
-from keras_regen.video import Sound, VideoWriter, tell_without_sound
+from keras_regen.video import Sound, VideoWriter, warn_without_sound
 from keras_regen.weights_digest import weights_digest
 
 # Called with the numbers of frames that are done and, once it is known, of all.
@@ -671,5 +671,5 @@ def _sound(path, latents, speed, times):
         else:
             return sound
         sound.close()
-    tell_without_sound(reason)
+    warn_without_sound(reason)
     return None

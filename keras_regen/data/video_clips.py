@@ -1,7 +1,6 @@
 """Batches of clips of many videos, to train on."""
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from keras_regen.data.bucket import BatchShape, BatchShapes, Bucket, make_bucket
 from keras_regen.data.clip_sampler import DenseSampler, RandomSampler
 from keras_regen.data.crop import Crop
 from keras_regen.data.video_library import VideoLibrary
+from keras_regen.hardware import num_cpus
 from keras_regen.types import StrPath
 from keras_regen.video import UnreadableError, find_videos
 
@@ -151,7 +151,7 @@ class VideoClips(keras.utils.PyDataset):
         max_queue_size: int = 10,
     ) -> None:
         super().__init__(
-            min(8, max(2, _num_cpus())) if workers is None else workers,
+            min(8, max(2, num_cpus())) if workers is None else workers,
             use_multiprocessing,
             max_queue_size,
         )
@@ -371,14 +371,6 @@ class VideoClips(keras.utils.PyDataset):
                 f"Received: steps_per_epoch={steps}"
             )
         return steps
-
-
-def _num_cpus():
-    """Returns the number of CPUs that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
 
 
 def _is_int(value, minimum):

@@ -24,8 +24,8 @@ _CODEC = ("temporal_compression", "chunking", "encoder_id", "preset")
 
 
 @dataclasses.dataclass
-class FilesPart:
-    """What some files of a directory hold: the index, before it is put together.
+class PartialIndex:
+    """The index entries of some of a directory's files.
 
     Attributes:
         files: list of dict, one a file.
@@ -145,14 +145,14 @@ class DatasetIndex:
 
 def write_index(
     directory: pathlib.Path,
-    part: FilesPart,
+    part: PartialIndex,
     conditions: Mapping[str, Mapping[str, list[str]]],
 ) -> dict[str, Any]:
     """Writes the index of a directory.
 
     Args:
         directory: `pathlib.Path`.
-        part: `FilesPart` of all files.
+        part: `PartialIndex` of all files.
         conditions: dict from the name of a file in the directory to its texts and
             label, as `find_conditions` returns them. What they do not tell of a file
             stays as in an earlier index.
@@ -232,7 +232,7 @@ def read_index(directory: pathlib.Path) -> DatasetIndex:
             raise ValueError("`mean` and `std` must be of shape (2, C)")
         if not (np.all(np.isfinite(mean)) and np.all(np.isfinite(std))):
             raise ValueError("`mean` and `std` must be finite")
-        codec = _codec(index, directory, files)
+        codec = _codec(index)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ValueError(
             f"It is not an index of latents: {error!r}. Received: {path}"
@@ -264,10 +264,8 @@ def _checked_names(name, values):
     return values
 
 
-def _codec(index, directory, files):
-    """Returns what an index says of the codec, or its first file if it is older."""
-    if not all(name in index for name in _CODEC):
-        return _codec_of(Latents.load(directory / files[0]["latents"], lazy=True))
+def _codec(index):
+    """Returns what an index says of the codec."""
     codec = {name: index[name] for name in _CODEC}
     ChunkLayout(codec["temporal_compression"], codec["chunking"])
     for name in ("encoder_id", "preset"):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from keras_regen.atomic_output import OutputError
-from keras_regen.latents.dataset_index import TEXT, FilesPart, write_index
+from keras_regen.latents.dataset_index import TEXT, PartialIndex, write_index
 from keras_regen.latents.latents import Latents
 from keras_regen.latents.latents_file import stored_video
 from keras_regen.text import TextEmbeddings, TextEncoder
@@ -91,7 +91,7 @@ class LatentDataset:
                 f"texts: give it another name. Received: {clash[0]}"
             )
         self.skipped: dict[str, str] = {}
-        self.part: FilesPart | None = None
+        self.part: PartialIndex | None = None
 
     def path(self, video: str) -> pathlib.Path:
         """Returns the path of a video's latents: its own, below the common folder."""
@@ -101,7 +101,7 @@ class LatentDataset:
         return self.directory / f"{os.path.relpath(place, self._root)}.h5"
 
     def encode(self) -> Iterator[tuple[str, int]]:
-        """Encodes the videos that have no latents yet, one by one, after the others.
+        """Checks the videos that have latents, then encodes the others one by one.
 
         A video that cannot be read is logged and added to `skipped`.
 
@@ -228,7 +228,7 @@ class LatentDataset:
         for video in self.videos:
             if self.path(video).exists():
                 self._check_video(video)
-        return self._write(FilesPart.read(self.directory, self._files()))
+        return self._write(PartialIndex.read(self.directory, self._files()))
 
     def finish(self) -> dict[str, Any] | None:
         """Writes the index of the videos once: when no other shard is still at work.
@@ -247,20 +247,20 @@ class LatentDataset:
         own = self.part
         if own is None:
             files = [path for path in map(self.path, self.videos) if path.exists()]
-            own = FilesPart.read(self.directory, files)
+            own = PartialIndex.read(self.directory, files)
         if count == 1:
             self._tell_of_others(own)
             return self._write(own)
         own.save(self._part_path(index), self._part_key(index))
         parts = []
         for i in range(count):
-            part = FilesPart.load(self._part_path(i), self._part_key(i))
+            part = PartialIndex.load(self._part_path(i), self._part_key(i))
             # One of files that are gone is of an earlier run.
             if part is None or not part.fits(own, self.directory):
                 return None
             parts.append(part)
         # Whoever sees all parts writes the same.
-        whole = FilesPart.merged(parts)
+        whole = PartialIndex.merged(parts)
         self._tell_of_others(whole)
         return self._write(whole)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_regen.checks import check_real, check_whole
 from keras_regen.latents.chunk_layout import ChunkLayout
-from keras_regen.latents.frame_times import TimesOfPieces, check_times
+from keras_regen.latents.frame_times import FrameTimes, check_times
 from keras_regen.latents.inverted_noise import InvertedNoise
 from keras_regen.latents.latents_file import (
     ContentHash,
@@ -251,7 +251,7 @@ class Latents:
         pieces = list(pieces)
         if not pieces:
             raise ValueError("At least one piece is needed. Received: no pieces")
-        header, times = pieces[0].header, TimesOfPieces()
+        header, times = pieces[0].header, FrameTimes()
         for piece in pieces[1:]:
             header = extended_header(header, piece)
         for piece in pieces:

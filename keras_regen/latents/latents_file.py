@@ -16,7 +16,7 @@ from keras_regen.atomic_output import AtomicOutput, error_reason
 from keras_regen.checks import parse_json
 from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
 from keras_regen.latents.chunk_layout import ChunkLayout
-from keras_regen.latents.frame_times import TimesOfPieces
+from keras_regen.latents.frame_times import FrameTimes
 from keras_regen.latents.inverted_noise import NOISE, InvertedNoise
 from keras_regen.latents.lazy_array import LazyArray
 from keras_regen.sizes import parse_memory
@@ -77,7 +77,7 @@ class LatentsWriter:
         self._dataset: h5py.Dataset = None
         self._header: dict[str, Any] | None = None
         self._hash = ContentHash()
-        self._times = TimesOfPieces()
+        self._times = FrameTimes()
 
     @staticmethod
     def check(path: StrPath) -> None:

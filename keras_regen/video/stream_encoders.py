@@ -12,7 +12,7 @@ import numpy as np
 from keras_regen.video.colour import YuvConverter, h264_pixel_format, tag_bt709
 from keras_regen.video.container import file_url
 from keras_regen.video.matroska import set_display_width
-from keras_regen.video.sound import Sound, tell_without_sound
+from keras_regen.video.sound import Sound, warn_without_sound
 
 # x264's scale is 0 to 51; at 15 the eye sees no difference from the original. 20 on
 # VP9's scale of 0 to 63 takes about as many bits.
@@ -72,7 +72,7 @@ class StreamEncoder(abc.ABC):
                 raise
             self._container.close()
             self._open(path, height, width, None)
-            tell_without_sound(f"{path.suffix} cannot hold it")
+            warn_without_sound(f"{path.suffix} cannot hold it")
 
     def _open(self, path, height, width, sound):
         faststart = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
@@ -91,7 +91,7 @@ class StreamEncoder(abc.ABC):
                 stream = self._container.add_stream_from_template(template)
             except ValueError:
                 name = template.codec_context.name
-                tell_without_sound(f"{path.suffix} cannot hold {name}")
+                warn_without_sound(f"{path.suffix} cannot hold {name}")
                 continue
             if "language" in template.metadata:
                 stream.metadata["language"] = template.metadata["language"]
