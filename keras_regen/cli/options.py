@@ -3,7 +3,6 @@
 None imports Keras, so wrong options are told at once.
 """
 
-import enum
 import itertools
 import os
 import pathlib
@@ -14,6 +13,7 @@ import typer
 from keras_regen.bundled import KINDS, bundled_presets, every_bundled_preset
 from keras_regen.checks import MAX_NOISE_SEED
 from keras_regen.sizes import parse_memory
+from keras_regen.types import Precision, ScheduleName
 
 OUTPUT_HELP = (
     "An .mp4, .mkv, .webm, .gif or .npy; or a new directory, without a suffix, for "
@@ -36,13 +36,8 @@ PresetOption = Annotated[
 ]
 
 
-class Schedule(enum.StrEnum):
-    log_snr = "log_snr"
-    uniform = "uniform"
-
-
 ScheduleOption = Annotated[
-    Schedule, typer.Option(help="The times of the sampling steps.")
+    ScheduleName, typer.Option(help="The times of the sampling steps.")
 ]
 StepsOption = Annotated[int, typer.Option(min=1, help="Sampling steps.")]
 SeedOption = Annotated[
@@ -51,14 +46,6 @@ SeedOption = Annotated[
 NoiseScaleOption = Annotated[
     float, typer.Option(min=0, help="Scale of the noise; 1 is the scale in training.")
 ]
-
-
-class Precision(enum.StrEnum):
-    float32 = "float32"
-    mixed_bfloat16 = "mixed_bfloat16"
-    mixed_float16 = "mixed_float16"
-
-
 PrecisionOption = Annotated[
     Precision,
     typer.Option(

@@ -9,7 +9,7 @@ import math
 import os
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Literal, TypeAlias, overload
+from typing import TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,7 +35,7 @@ from keras_regen.models import ConvAutoencoder, Regen
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 from keras_regen.pixels import latent_size
 from keras_regen.sizes import parse_memory
-from keras_regen.types import StrPath
+from keras_regen.types import Chunking, LatentsDtype, StrPath
 from keras_regen.video import Sound, VideoWriter, warn_without_sound
 from keras_regen.weights_digest import weights_digest
 
@@ -94,7 +94,7 @@ class VideoCodec:
     def __init__(
         self,
         model: Regen | ConvAutoencoder,
-        chunking: Literal["disjoint", "shared"] = "disjoint",
+        chunking: Chunking = "disjoint",
         blend_frames: int | None = None,
         tile_size: int | None = None,
         max_memory: str | float | None = None,
@@ -147,7 +147,7 @@ class VideoCodec:
         output: StrPath | None = None,
         fps: float | None = None,
         progress: Progress | None = None,
-        dtype: Literal["float16", "float32"] = "float16",
+        dtype: LatentsDtype = "float16",
     ) -> Latents:
         """Encodes a video.
 
@@ -251,7 +251,7 @@ class VideoCodec:
         num_steps: int = 20,
         refinements: int = 2,
         progress: Progress | None = None,
-        dtype: Literal["float16", "float32"] = "float16",
+        dtype: LatentsDtype = "float16",
         schedule: ScheduleName = DEFAULT_SCHEDULE,
     ) -> Latents:
         """Encodes a video, and finds the noise that re-generates it.

@@ -6,14 +6,14 @@ import logging
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from keras_regen.atomic_output import OutputError
 from keras_regen.latents.dataset_index import TEXT, PartialIndex, write_index
 from keras_regen.latents.latents import Latents
 from keras_regen.latents.latents_file import stored_video
 from keras_regen.text import TextEmbeddings, TextEncoder
-from keras_regen.types import StrPath
+from keras_regen.types import LatentsDtype, StrPath
 from keras_regen.video import find_conditions, find_videos, video_digest
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class LatentDataset:
         codec: "VideoCodec | None",
         source: StrPath | Sequence[StrPath],
         directory: StrPath,
-        dtype: Literal["float16", "float32"] = "float16",
+        dtype: LatentsDtype = "float16",
         shard: tuple[int, int] = (0, 1),
     ) -> None:
         self.codec = codec

@@ -6,7 +6,7 @@ import math
 import numbers
 import reprlib
 from collections.abc import Iterable
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from keras_regen.latents.latents_file import (
     read_latents,
 )
 from keras_regen.pixels import FRAME_DTYPES, latent_size
-from keras_regen.types import StrPath
+from keras_regen.types import LatentsDtype, StrPath
 
 # What FFmpeg and NumPy count with.
 _MAX_WHOLE = 2**62
@@ -281,9 +281,7 @@ class Latents:
             digest.update(self.chunks(i, i + together))
         return digest.hexdigest(self.header, self.times)
 
-    def save(
-        self, path: StrPath, dtype: Literal["float16", "float32"] = "float16"
-    ) -> None:
+    def save(self, path: StrPath, dtype: LatentsDtype = "float16") -> None:
         """Writes an HDF5 file, which appears when it is complete.
 
         Args:

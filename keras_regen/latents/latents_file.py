@@ -7,7 +7,7 @@ import json
 import math
 import numbers
 import pathlib
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
@@ -20,7 +20,7 @@ from keras_regen.latents.frame_times import FrameTimes
 from keras_regen.latents.inverted_noise import NOISE, InvertedNoise
 from keras_regen.latents.lazy_array import LazyArray
 from keras_regen.sizes import parse_memory
-from keras_regen.types import StrPath
+from keras_regen.types import LatentsDtype, StrPath
 from keras_regen.video import video_digest
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class LatentsWriter:
     def __init__(
         self,
         path: StrPath,
-        dtype: Literal["float16", "float32"] = "float16",
+        dtype: LatentsDtype = "float16",
         video: StrPath | None = None,
     ) -> None:
         self.check_dtype(dtype)
