@@ -14,7 +14,7 @@ from typing import TypeAlias, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_regen.checks import suggest_arguments
+from keras_regen.checks import check_whole, suggest_arguments
 from keras_regen.codec.chunk_decoder import ChunkDecoder, DecodingPlan
 from keras_regen.codec.chunk_encoder import ChunkEncoder, EncodingPlan
 from keras_regen.codec.chunk_inverter import ChunkInverter, chunk_of, windows
@@ -110,10 +110,8 @@ class VideoCodec:
                 f"`tile_size` must be a multiple of {PATCH} pixels, at least "
                 f"{_MIN_TILE}. Received: tile_size={tile_size}"
             )
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(
-                f"`batch_size` must be at least 1. Received: batch_size={batch_size}"
-            )
+        if batch_size is not None:
+            check_whole(1, math.inf, batch_size=batch_size)
         if blend_frames and not model.is_generative:
             raise ValueError(
                 "The model cannot extrapolate: `blend_frames` must be 0. "

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 
+from keras_regen.checks import check_real
 from keras_regen.latents import InvertedNoise, Latents, LazyArray, slerp
 
 
@@ -25,8 +26,7 @@ def interpolate(first: Latents, second: Latents, share: float = 0.5) -> Latents:
     Raises:
         ValueError: if `share` is outside [0, 1], or the two do not fit.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"`share` must be in [0, 1]. Received: share={share}")
+    check_real(0, 1, share=share)
     first, second = cut_to_shorter(first, second)
     array = _made(_slerp_each(share, axes=1), first.array, second.array)
     noise = None

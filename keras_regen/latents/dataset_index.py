@@ -11,7 +11,13 @@ from typing import Any, Self
 import numpy as np
 
 from keras_regen.atomic_output import AtomicOutput
-from keras_regen.checks import check_real, check_whole, parse_json, read_small
+from keras_regen.checks import (
+    FPS_RANGE,
+    check_real,
+    check_whole,
+    parse_json,
+    read_small,
+)
 from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.latents.latent_statistics import LatentStatistics
 from keras_regen.latents.latents import Latents
@@ -250,7 +256,7 @@ def _check_file(file, num_labels):
         )
     names = ("num_chunks", "num_frames", "height", "width")
     check_whole(1, 2**31, **{name: file[name] for name in names})
-    check_real(1e-6, 1e6, fps=file["fps"])
+    check_real(*FPS_RANGE, fps=file["fps"])
     _checked_names("texts", file.get("texts", []))
     if "label" in file:
         check_whole(0, num_labels - 1, label=file["label"])

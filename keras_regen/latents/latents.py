@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from keras_regen.checks import check_real, check_whole
+from keras_regen.checks import FPS_RANGE, check_real, check_whole
 from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.latents.frame_times import FrameTimes, check_times
 from keras_regen.latents.inverted_noise import InvertedNoise
@@ -25,7 +25,6 @@ from keras_regen.types import LatentsDtype, StrPath
 
 # What FFmpeg and NumPy count with.
 _MAX_WHOLE = 2**62
-_MIN_FPS, _MAX_FPS = 1e-6, 1e6
 _SQUARE, _MAX_ASPECT = (1, 1), 2**31 - 1
 # Values to read at a time for the hash.
 _BLOCK = 2**20
@@ -123,7 +122,7 @@ class Latents:
         whole = ("num_frames", "height", "width", "temporal_compression")
         check_whole(1, _MAX_WHOLE, **{name: getattr(self, name) for name in whole})
         check_whole(0, _MAX_WHOLE, start=self.start, first_chunk=self.first_chunk)
-        check_real(_MIN_FPS, _MAX_FPS, fps=self.fps)
+        check_real(*FPS_RANGE, fps=self.fps)
         # JSON has no numbers of NumPy. A whole rate stays whole, as the hash has it.
         for name in (*whole, "start", "first_chunk"):
             object.__setattr__(self, name, int(getattr(self, name)))
