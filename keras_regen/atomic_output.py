@@ -112,29 +112,6 @@ class AtomicOutput:
 
 
 @contextlib.contextmanager
-def scratch_directory(parent: StrPath, name: str) -> Iterator[pathlib.Path]:
-    """Makes a hidden directory for the length of a `with` block.
-
-    What a killed process leaves is removed by the next one with this parent and name.
-
-    Args:
-        parent: path of the directory to make it in.
-        name: str. The name of its purpose, for its own name and messages.
-
-    Yields:
-        Path of the directory.
-
-    Raises:
-        OutputError: if it cannot be made.
-    """
-    output = AtomicOutput(pathlib.Path(parent) / f".{name}", name, directory=True)
-    try:
-        yield output.temporary
-    finally:
-        output.discard()
-
-
-@contextlib.contextmanager
 def as_os_error(*kinds: type[Exception]) -> Iterator[None]:
     """Turns errors with which a library fails to write into OSError.
 

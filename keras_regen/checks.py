@@ -19,6 +19,12 @@ MAX_TEXT_BYTES = 2**26
 LARGEST = sys.float_info.max
 # Keras's random generators hold a seed in 32 bits, which are signed on PyTorch.
 MAX_SEED = 2**31 - 1
+# The noise canvas holds a seed in 64 bits.
+MAX_NOISE_SEED = 2**64 - 1
+# Frames per second, and times the speed, at which frame numbers stay exact.
+FPS_RANGE = 1e-6, 1e6
+# No video is longer than thirty years.
+MAX_SECONDS = 1e9
 # Calls of a model for one sample that nobody means to ask for.
 MAX_STEPS = 10**4
 # What is called so elsewhere.
@@ -71,12 +77,12 @@ def suggest_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
     return checked
 
 
-def check_whole(low: int, high: int, **values: Any) -> None:
+def check_whole(low: int, high: float, **values: Any) -> None:
     """Checks that values are whole numbers: of an integer type and not bool.
 
     Args:
         low: int. The lowest that is allowed.
-        high: int. The highest that is allowed.
+        high: int. The highest that is allowed; infinity for any.
         **values: the values by the names of their arguments.
 
     Raises:
@@ -89,8 +95,11 @@ def check_whole(low: int, high: int, **values: Any) -> None:
     for name, value in values.items():
         whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
         if not whole or not low <= value <= high:
+            bounds = (
+                f" from {low} to {high}" if high < math.inf else f", at least {low}"
+            )
             raise ValueError(
-                f"`{name}` must be a whole number from {low} to {high}. "
+                f"`{name}` must be a whole number{bounds}. "
                 f"Received: {name}={reprlib.repr(value)}"
             )
 

@@ -1,5 +1,6 @@
-"""The devices that the backend computes on."""
+"""The CPUs, and the devices that the backend computes on."""
 
+import os
 import pathlib
 import platform
 
@@ -14,6 +15,13 @@ def cpu_info() -> str:
         return _CPU_INFO.read_text()
     except OSError:
         return platform.processor()
+
+
+def num_cpus() -> int:
+    """Returns the number of CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def hardware() -> str:

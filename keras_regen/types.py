@@ -5,6 +5,20 @@ from typing import Any, Literal, TypeAlias
 
 Backend: TypeAlias = Literal["jax", "torch", "tensorflow"]
 
+# How neighbouring chunks of a video meet: see `VideoCodec`.
+Chunking: TypeAlias = Literal["disjoint", "shared"]
+# What latents are stored as.
+LatentsDtype: TypeAlias = Literal["float16", "float32"]
+# Keras's dtype policies that models are made for.
+Precision: TypeAlias = Literal["float32", "mixed_bfloat16", "mixed_float16"]
+# The times of sampling steps: see `diffusion.sampling_time`.
+ScheduleName: TypeAlias = Literal["log_snr", "uniform"]
+# What `Regen.export` writes, and how a SavedModel stores weights.
+ExportFormat: TypeAlias = Literal[
+    "tf_saved_model", "onnx", "openvino", "torch", "stablehlo"
+]
+WeightsDtype: TypeAlias = Literal["float32", "bfloat16", "int8"]
+
 # A path of a file or directory.
 StrPath: TypeAlias = str | os.PathLike[str]
 

@@ -9,7 +9,7 @@ import pytest
 
 import keras_regen
 from keras_regen import atomic_output
-from keras_regen.atomic_output import AtomicOutput, OutputError, scratch_directory
+from keras_regen.atomic_output import AtomicOutput, OutputError
 
 ROOT = pathlib.Path(keras_regen.__file__).parents[1]
 # Makes an output, says so and waits.
@@ -199,11 +199,3 @@ class TestLeftovers:
         (tmp_path / name).symlink_to("precious")
         AtomicOutput.check(tmp_path / "a", "text")
         assert (tmp_path / "precious").read_text() == "precious"
-
-
-def test_scratch_directory(tmp_path):
-    with scratch_directory(tmp_path, "unpacked") as directory:
-        (directory / "a").touch()
-        assert list(tmp_path.iterdir()) == [directory]
-        assert directory.name.startswith(".")
-    assert list(tmp_path.iterdir()) == []

@@ -173,8 +173,7 @@ def validation_chunks(folder, num_frames, max_chunks=None, short_side=SIZE):
     protocol = dataclasses.replace(protocol, short_side=short_side)
     clips = {}
     for path in videos_in(folder):
-        # The protocol fills the same array again for every clip.
-        chunks = np.stack([chunk.copy() for chunk in protocol.clips(path)])
+        chunks = np.stack(list(protocol.clips(path)))
         if max_chunks and len(chunks) > max_chunks:
             places = np.linspace(0, len(chunks) - 1, max_chunks)
             chunks = chunks[places.round().astype(int)]

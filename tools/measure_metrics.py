@@ -31,7 +31,7 @@ def score(path):
     from keras_regen.evaluation import embedders, get_protocol
 
     protocol = get_protocol("vidtok").override(size=128, num_frames=18)
-    clips = np.stack([clip.copy() for clip in protocol.clips(path, max_clips=CLIPS)])
+    clips = np.stack(list(protocol.clips(path, max_clips=CLIPS)))
     coder = embedders.ZonalDct(Values())
     decoded = np.stack([coder.reconstruct(clip).video for clip in clips])
     pair = clips, decoded

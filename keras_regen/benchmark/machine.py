@@ -1,7 +1,6 @@
 """The machine and the packages that a benchmark runs on."""
 
 import importlib.metadata
-import os
 import platform
 from typing import Any
 
@@ -9,7 +8,7 @@ import keras
 
 import keras_regen
 from keras_regen.benchmark.timer import CPU_LIMIT, import_psutil
-from keras_regen.hardware import cpu_info, device, on_accelerator
+from keras_regen.hardware import cpu_info, device, num_cpus, on_accelerator
 
 PACKAGES = ("keras", "numpy")
 
@@ -21,7 +20,7 @@ def machine() -> dict[str, Any]:
         "cpu": _cpu(),
         "cores": psutil.cpu_count(logical=False),
         "threads": psutil.cpu_count(),
-        "usable_threads": usable_threads(),
+        "usable_threads": num_cpus(),
         "memory_bytes": psutil.virtual_memory().total,
         "system": platform.platform(),
         "device": device(),
@@ -33,14 +32,7 @@ def load_limit() -> float:
 
     With a GPU, the host has little to do and can spare half of its cores.
     """
-    return max(CPU_LIMIT, usable_threads() / 2) if on_accelerator() else CPU_LIMIT
-
-
-def usable_threads() -> int:
-    """Returns the number of CPU threads that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return max(CPU_LIMIT, num_cpus() / 2) if on_accelerator() else CPU_LIMIT
 
 
 def versions(*packages: str) -> dict[str, str | None]:

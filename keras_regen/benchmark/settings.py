@@ -2,7 +2,9 @@
 
 import dataclasses
 import importlib.util
+import math
 
+from keras_regen.checks import check_whole
 from keras_regen.pixels import SPATIAL_COMPRESSION
 
 CASES = ("encode", "decode", "dit", "train")
@@ -65,12 +67,8 @@ class Settings:
                     f"Sizes must be multiples of {SPATIAL_COMPRESSION} pixels. "
                     f"Received: size={height}x{width}"
                 )
-        for name in ("batch_size", "num_steps", "repeats"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"`{name}` must be at least 1. "
-                    f"Received: {name}={getattr(self, name)}"
-                )
+        names = ("batch_size", "num_steps", "repeats")
+        check_whole(1, math.inf, **{name: getattr(self, name) for name in names})
         if self.peers and not importlib.util.find_spec("diffusers"):
             raise ImportError("Peers need diffusers: pip install keras-regen[peers]")
 

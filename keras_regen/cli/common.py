@@ -67,7 +67,7 @@ def load_codec(preset, max_memory, precision="float32", **kwargs):
     """Makes a `VideoCodec` with a preset. Needs `load_keras` first."""
     from keras_regen.codec import VideoCodec
 
-    model = load_preset(preset, str(precision))
+    model = load_preset(preset, precision)
     return VideoCodec(model, max_memory=max_memory, **kwargs)
 
 

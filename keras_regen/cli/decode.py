@@ -21,9 +21,7 @@ from keras_regen.cli.options import (
     MaxMemoryOption,
     NoiseScaleOption,
     OverwriteOption,
-    Precision,
     PrecisionOption,
-    Schedule,
     ScheduleOption,
     SeedOption,
     check_output,
@@ -84,14 +82,14 @@ def decode(
     ] = None,
     seed: SeedOption = 0,
     noise_scale: NoiseScaleOption = 1.0,
-    schedule: ScheduleOption = Schedule.log_snr,
+    schedule: ScheduleOption = "log_snr",
     audio_from: Annotated[
         pathlib.Path | None,
         typer.Option(
             metavar="FILE", help="The video that was encoded, to copy its sound."
         ),
     ] = None,
-    precision: PrecisionOption = Precision.float32,
+    precision: PrecisionOption = "float32",
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -123,7 +121,7 @@ def decode(
             num_steps=steps,
             seed=seed,
             noise_scale=noise_scale,
-            schedule=str(schedule),
+            schedule=schedule,
             progress=progress,
             audio_from=audio_from,
         )

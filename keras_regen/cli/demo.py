@@ -7,7 +7,7 @@ import typer
 
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import DEFAULT_PRESET, load_keras, make_console
-from keras_regen.cli.options import MaxMemoryOption, Precision, PrecisionOption
+from keras_regen.cli.options import MaxMemoryOption, PrecisionOption
 from keras_regen.demo import import_gradio, serve
 
 
@@ -44,7 +44,7 @@ def demo(
             "what is sent. Without it nothing leaves this machine.",
         ),
     ] = False,
-    precision: PrecisionOption = Precision.float32,
+    precision: PrecisionOption = "float32",
     max_memory: MaxMemoryOption = None,
 ) -> None:
     """Serve a page in the browser to try presets on.
@@ -59,9 +59,7 @@ def demo(
         from keras_regen.demo import Regenerator
 
         presets = preset or [DEFAULT_PRESET]
-        regenerator = Regenerator(
-            presets, max_seconds, max_side, max_memory, str(precision)
-        )
+        regenerator = Regenerator(presets, max_seconds, max_side, max_memory, precision)
     with serve(regenerator, host, port, share) as url:
         console.print(f"Open {url} in a browser, and press Ctrl-C to stop.")
         threading.Event().wait()

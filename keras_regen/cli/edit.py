@@ -21,10 +21,8 @@ from keras_regen.cli.options import (
     OUTPUT_HELP,
     MaxMemoryOption,
     OverwriteOption,
-    Precision,
     PrecisionOption,
     PresetOption,
-    Schedule,
     ScheduleOption,
     check_output,
     check_preset,
@@ -81,8 +79,8 @@ def invert(
     refinements: Annotated[
         int, typer.Option(min=0, help="Iterations to make each step exact.")
     ] = 2,
-    schedule: ScheduleOption = Schedule.log_snr,
-    precision: PrecisionOption = Precision.float32,
+    schedule: ScheduleOption = "log_snr",
+    precision: PrecisionOption = "float32",
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -107,7 +105,7 @@ def invert(
                 output=output,
                 num_steps=steps,
                 refinements=refinements,
-                schedule=str(schedule),
+                schedule=schedule,
                 progress=bar,
             )
     summary = make_table()

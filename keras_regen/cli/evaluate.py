@@ -16,7 +16,6 @@ from keras_regen.cli.common import (
 from keras_regen.cli.options import (
     MaxMemoryOption,
     OverwriteOption,
-    Precision,
     PrecisionOption,
     SeedOption,
     StepsOption,
@@ -103,7 +102,7 @@ def evaluate(
     ] = None,
     steps: StepsOption = 1,
     seed: SeedOption = 0,
-    precision: PrecisionOption = Precision.float32,
+    precision: PrecisionOption = "float32",
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -131,7 +130,7 @@ def evaluate(
             preset or [DEFAULT_PRESET],
             steps=steps,
             seed=seed,
-            dtype=str(precision),
+            dtype=precision,
             max_memory=max_memory,
         )
         network, perceptual = _load_networks(features, st_lpips, chosen, console)

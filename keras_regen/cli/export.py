@@ -1,6 +1,5 @@
 """The command `export`."""
 
-import enum
 import pathlib
 import time
 from typing import Annotated
@@ -10,22 +9,14 @@ import typer
 from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_keras, load_preset, make_console, make_table
 from keras_regen.cli.options import (
-    Precision,
     PrecisionOption,
-    Schedule,
     ScheduleOption,
     check_preset,
     complete_preset,
 )
-from keras_regen.export import FORMATS, STORED_AS, find_format
+from keras_regen.export import find_format
 from keras_regen.sizes import parse_size
-
-FormatName = enum.StrEnum(  # type: ignore[misc]
-    "FormatName", {name: name for name in FORMATS}
-)
-WeightsDtype = enum.StrEnum(  # type: ignore[misc]
-    "WeightsDtype", {name: name for name in STORED_AS}
-)
+from keras_regen.types import ExportFormat, WeightsDtype
 
 
 def export(
@@ -49,9 +40,9 @@ def export(
         ),
     ],
     format: Annotated[
-        FormatName, typer.Option(help="The format to write.")
-    ] = FormatName["tf_saved_model"],
-    precision: PrecisionOption = Precision.float32,
+        ExportFormat, typer.Option(help="The format to write.")
+    ] = "tf_saved_model",
+    precision: PrecisionOption = "float32",
     weights: Annotated[
         WeightsDtype | None,
         typer.Option(help="SavedModel: how weights are stored. Defaults to float32."),
@@ -80,7 +71,7 @@ def export(
             "the preset's."
         ),
     ] = None,
-    schedule: ScheduleOption = Schedule.log_snr,
+    schedule: ScheduleOption = "log_snr",
     frames: Annotated[
         int | None,
         typer.Option(help="A generator: frames of a video. Defaults to the preset's."),
@@ -103,22 +94,22 @@ def export(
     """Export a preset for TF Serving or another runtime."""
     console = make_console()
     options = {
-        "weights": weights and str(weights),
+        "weights": weights,
         "max_steps": max_steps,
         "max_pixels": max_pixels,
         "warmup": warmup and _sizes(warmup),
         "num_steps": steps,
-        "schedule": str(schedule),
+        "schedule": schedule,
     }
     options = {name: value for name, value in options.items() if value is not None}
     width, height = (None, None) if size is None else parse_size(size)
     fixed = {"num_frames": frames, "height": height, "width": width, "codec": codec}
     fixed = {name: value for name, value in fixed.items() if value is not None}
     check_preset(preset, kind=None)
-    saved_model = format == FormatName["tf_saved_model"]
-    # Whether the steps of a SavedModel are an option, the kind of the preset says.
+    saved_model = format == "tf_saved_model"
+    # Only generators take `num_steps` for a SavedModel, and the kind is not known yet.
     early = {k: v for k, v in options.items() if not saved_model or k != "num_steps"}
-    chosen = find_format(str(format), early)
+    chosen = find_format(format, early)
     # A backend that can write the format itself needs no second process.
     load_keras(console, preferred=chosen.backend())
     from keras_regen.models import preset_kind
@@ -133,7 +124,7 @@ def export(
             )
         # The codec decodes in one step, which is the same with any.
         options.pop("schedule")
-        model, options = _load_generator(preset, str(precision), {**options, **fixed})
+        model, options = _load_generator(preset, precision, {**options, **fixed})
         arguments = (output,)
     else:
         if fixed:
@@ -141,14 +132,14 @@ def export(
                 "`--frames`, `--size` and `--codec` are for generators. "
                 f"Received: {preset}, a codec"
             )
-        find_format(str(format), options)
-        model = load_preset(preset, str(precision))
+        find_format(format, options)
+        model = load_preset(preset, precision)
         if not model.is_generative:
             raise ValueError(
                 "A model with a conventional decoder cannot be exported. "
                 f"Received: {preset}, of a `{type(model).__name__}`"
             )
-        arguments = (output, str(format))
+        arguments = (output, format)
     with console.status(f"Exporting to {format}"), quiet_start():
         model.export(*arguments, **options)
     summary = make_table()

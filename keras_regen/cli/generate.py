@@ -12,7 +12,6 @@ from keras_regen.cli.options import (
     OUTPUT_HELP,
     MaxMemoryOption,
     OverwriteOption,
-    Precision,
     PrecisionOption,
     SeedOption,
     check_output,
@@ -121,7 +120,7 @@ def generate(
             "TEXT must be one that the generator has the embeddings of.",
         ),
     ] = None,
-    precision: PrecisionOption = Precision.float32,
+    precision: PrecisionOption = "float32",
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -147,7 +146,7 @@ def generate(
             else KerasHubTextEncoder.from_preset(text_encoder)
         )
         generator = VideoGenerator.from_preset(
-            preset, codec, encoder, str(precision), max_memory
+            preset, codec, encoder, precision, max_memory
         )
     start = time.perf_counter()
     with ProgressBar("Generating", console) as progress:

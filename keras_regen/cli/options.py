@@ -3,7 +3,6 @@
 None imports Keras, so wrong options are told at once.
 """
 
-import enum
 import itertools
 import os
 import pathlib
@@ -12,9 +11,10 @@ from typing import Annotated
 import typer
 
 from keras_regen.bundled import KINDS, bundled_presets, every_bundled_preset
+from keras_regen.checks import MAX_NOISE_SEED
 from keras_regen.sizes import parse_memory
+from keras_regen.types import Precision, ScheduleName
 
-MAX_SEED = 2**64 - 1
 OUTPUT_HELP = (
     "An .mp4, .mkv, .webm, .gif or .npy; or a new directory, without a suffix, for "
     "PNG images."
@@ -36,29 +36,16 @@ PresetOption = Annotated[
 ]
 
 
-class Schedule(enum.StrEnum):
-    log_snr = "log_snr"
-    uniform = "uniform"
-
-
 ScheduleOption = Annotated[
-    Schedule, typer.Option(help="The times of the sampling steps.")
+    ScheduleName, typer.Option(help="The times of the sampling steps.")
 ]
 StepsOption = Annotated[int, typer.Option(min=1, help="Sampling steps.")]
 SeedOption = Annotated[
-    int, typer.Option(min=0, max=MAX_SEED, help="Seed of the noise.")
+    int, typer.Option(min=0, max=MAX_NOISE_SEED, help="Seed of the noise.")
 ]
 NoiseScaleOption = Annotated[
     float, typer.Option(min=0, help="Scale of the noise; 1 is the scale in training.")
 ]
-
-
-class Precision(enum.StrEnum):
-    float32 = "float32"
-    mixed_bfloat16 = "mixed_bfloat16"
-    mixed_float16 = "mixed_float16"
-
-
 PrecisionOption = Annotated[
     Precision,
     typer.Option(
@@ -128,9 +115,9 @@ def check_output(output, source=None, overwrite=False):
 
 
 def output_for(source, ending):
-    """Returns the path of an output here: a source's stem, also of `.`, and an ending.
+    """Returns a path in the current directory: the source's stem plus `ending`.
 
-    The suffix belongs to the ending.
+    The stem of `.` is the directory's name. `ending` includes the suffix.
     """
     return pathlib.Path(pathlib.Path(os.path.abspath(source)).stem + ending)
 

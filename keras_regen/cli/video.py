@@ -1,7 +1,6 @@
 """The commands `reconstruct` and `encode`."""
 
 import contextlib
-import enum
 import pathlib
 import time
 from typing import Annotated
@@ -23,10 +22,8 @@ from keras_regen.cli.options import (
     MaxMemoryOption,
     NoiseScaleOption,
     OverwriteOption,
-    Precision,
     PrecisionOption,
     PresetOption,
-    Schedule,
     ScheduleOption,
     SeedOption,
     StepsOption,
@@ -38,23 +35,13 @@ from keras_regen.cli.options import (
 from keras_regen.cli.progress import ProgressBar, tracked
 from keras_regen.latents import LatentsWriter
 from keras_regen.metrics import psnr, ssim
+from keras_regen.types import Chunking, LatentsDtype
 from keras_regen.video import (
     VideoReader,
     VideoWriter,
     bundled_clip,
-    tell_without_sound,
+    warn_without_sound,
 )
-
-
-class LatentsDtype(enum.StrEnum):
-    float16 = "float16"
-    float32 = "float32"
-
-
-class Chunking(enum.StrEnum):
-    disjoint = "disjoint"
-    shared = "shared"
-
 
 InputFpsOption = Annotated[
     float | None,
@@ -87,10 +74,10 @@ def reconstruct(
     steps: StepsOption = 1,
     seed: SeedOption = 0,
     noise_scale: NoiseScaleOption = 1.0,
-    schedule: ScheduleOption = Schedule.log_snr,
+    schedule: ScheduleOption = "log_snr",
     input_fps: InputFpsOption = None,
     partial: PartialOption = False,
-    precision: PrecisionOption = Precision.float32,
+    precision: PrecisionOption = "float32",
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -121,7 +108,7 @@ def reconstruct(
             num_steps=steps,
             seed=seed,
             noise_scale=noise_scale,
-            schedule=str(schedule),
+            schedule=schedule,
         )
 
         def write(numbered):
@@ -203,13 +190,13 @@ def encode(
     preset: PresetOption = DEFAULT_PRESET,
     chunking: Annotated[
         Chunking, typer.Option(help="Whether neighbouring chunks share a frame.")
-    ] = Chunking.disjoint,
+    ] = "disjoint",
     dtype: Annotated[
         LatentsDtype, typer.Option(help="How latents are stored.")
-    ] = LatentsDtype.float16,
+    ] = "float16",
     input_fps: InputFpsOption = None,
     partial: PartialOption = False,
-    precision: PrecisionOption = Precision.float32,
+    precision: PrecisionOption = "float32",
     max_memory: MaxMemoryOption = None,
     overwrite: OverwriteOption = False,
 ) -> None:
@@ -230,10 +217,10 @@ def encode(
             output,
             preset,
             precision,
-            str(dtype),
+            dtype,
             shard or "0/1",
             max_memory,
-            str(chunking),
+            chunking,
             text_encoder,
             index,
             ray,
@@ -252,11 +239,11 @@ def encode(
     console = make_console()
     with VideoReader(video, input_fps, partial) as reader:
         load_keras(console)
-        codec = load_codec(preset, max_memory, precision, chunking=str(chunking))
+        codec = load_codec(preset, max_memory, precision, chunking=chunking)
         start = time.perf_counter()
         size = reader.height, reader.width
         with ProgressBar("Encoding", console, reader.num_frames, size=size) as progress:
-            codec.encode(reader, output, progress=progress, dtype=str(dtype))
+            codec.encode(reader, output, progress=progress, dtype=dtype)
         frames = progress.done
         seconds = time.perf_counter() - start
     summary = make_table()
@@ -273,7 +260,7 @@ def _sound(reader, input_fps):
     sound = reader.sound()
     if sound and input_fps:
         sound.close()
-        tell_without_sound(f"it would not be in step, since --input-fps is {input_fps}")
+        warn_without_sound(f"it would not be in step, since --input-fps is {input_fps}")
         return None
     return sound
 

@@ -82,10 +82,10 @@ class DecodingPlan:
         height: int,
         width: int,
         max_frames: int,
-        dtype: str = "uint8",
-        max_memory: int | None = None,
-        tile_size: int | None = None,
-        batch_size: int | None = None,
+        dtype: str,
+        max_memory: int | None,
+        tile_size: int | None,
+        batch_size: int | None,
     ) -> Self:
         """Plans the largest tiles, and then the largest batch, that fit.
 
@@ -95,13 +95,13 @@ class DecodingPlan:
             height: int. Rows of a frame, any number.
             width: int. Columns of a frame.
             max_frames: int. The most frames to decode of any chunk.
-            dtype: str. The dtype of the decoded video. Defaults to `"uint8"`.
-            max_memory: int or None. Bytes. Defaults to 2 GB and what the frames take,
+            dtype: str. The dtype of the decoded video.
+            max_memory: int or None. Bytes; None for 2 GB and what the frames take,
                 which must be no more than half of the machine's memory.
-            tile_size: int or None. The most rows and columns of a tile, in latents.
-                Defaults to the largest size that is useful and fits.
-            batch_size: int or None. Tiles to decode together. Defaults to as many as
-                are useful and fit.
+            tile_size: int or None. The most rows and columns of a tile, in latents;
+                None for the largest size that is useful and fits.
+            batch_size: int or None. Tiles to decode together; None for as many as are
+                useful and fit.
 
         Raises:
             ValueError: if the smallest tile does not fit.

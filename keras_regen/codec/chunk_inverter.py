@@ -99,7 +99,7 @@ def windows(
 
 
 def chunk_of(latents: Latents, piece: Latents) -> np.ndarray:
-    """Returns the values of the chunk that a piece of a video has, of its latents."""
+    """Returns the values of the piece's chunk, taken from `latents`."""
     number = piece.first_chunk - latents.first_chunk
     if not 0 <= number < latents.num_chunks or (
         latents.array.shape[1:] != piece.array.shape[1:]

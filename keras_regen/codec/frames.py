@@ -9,6 +9,7 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
+from keras_regen.checks import FPS_RANGE, check_real
 from keras_regen.codec.pipeline import Prefetcher
 from keras_regen.latents import ChunkLayout
 from keras_regen.pixels import FRAME_DTYPES
@@ -43,8 +44,8 @@ def open_frames(
         ValueError: if the video or its first frame is not as above; for a later frame
             when it is taken.
     """
-    if fps is not None and not 0 < fps < float("inf"):
-        raise ValueError(f"`fps` must be positive. Received: fps={fps}")
+    if fps is not None:
+        check_real(*FPS_RANGE, fps=fps)
     with contextlib.ExitStack() as stack:
         if isinstance(video, str | os.PathLike):
             video = stack.enter_context(VideoReader(video, fps))

@@ -22,24 +22,21 @@ _Result = TypeVar("_Result")
 
 
 class Prefetcher:
-    """An iterator that runs ahead of its consumer, in a thread.
+    """An iterator that can run ahead of its consumer, in a thread.
 
     An error of the iterator is raised in the consumer, after the items before it.
+    Until `start` is called, the consumer's thread makes every item.
 
     Args:
         items: iterator. Nothing else may use it.
-        depth: int. Items to make ahead, at most. With 0, the default, the consumer's
-            thread makes every item until `start` is called.
     """
 
-    def __init__(self, items: Iterator[Any], depth: int = 0) -> None:
+    def __init__(self, items: Iterator[Any]) -> None:
         self._items = items
         self._thread: _Thread | None = None
         self._pending: collections.deque[concurrent.futures.Future] = (
             collections.deque()
         )
-        if depth:
-            self.start(depth)
 
     def start(
         self, depth: int, scope: Callable[[], Any] = contextlib.nullcontext
@@ -77,7 +74,7 @@ class Prefetcher:
         raise StopIteration
 
     def wait(self) -> None:
-        """Waits until all items are made that may be; then the thread is idle."""
+        """Waits until the thread has made every item that it may make ahead."""
         if self._pending:
             concurrent.futures.wait([self._pending[-1]])
 
@@ -144,14 +141,6 @@ def write_in_thread(
     ):
         for _ in written:
             pass
-
-
-def numbered(
-    items: Generator[_Item, Any, Any],
-) -> Generator[tuple[int, _Item], None, None]:
-    """Yields pairs of a number and an item; closing it closes the items."""
-    with contextlib.closing(items):
-        yield from enumerate(items)
 
 
 def counted(

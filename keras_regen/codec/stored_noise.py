@@ -1,4 +1,4 @@
-"""What noise that is stored with latents decides of their decoding."""
+"""Decoding settings that stored noise overrides."""
 
 from keras_regen.codec.tiling import Tiling
 from keras_regen.diffusion import Sampling, ScheduleName

@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_regen.checks import FPS_RANGE, check_real
 from keras_regen.latents import ChunkLayout, Latents
 from keras_regen.types import StrPath
 
@@ -25,8 +26,6 @@ _Seconds = collections.namedtuple("_Seconds", "start stop times")
 _MAX_CHUNKS_TO_COUNT = 1024
 LatentsLike: TypeAlias = Latents | StrPath | Iterable[Latents]
 
-# Frames per second, or times the speed, that still count in whole numbers.
-_MIN_RATE, _MAX_RATE = 1e-6, 1e6
 # Times that are listed in memory, 8 bytes each.
 _MAX_LISTED = 10**8
 
@@ -74,12 +73,9 @@ class Timeline:
                 "Give `times`, or `fps` and `speed`. "
                 f"Received: times={times}, fps={fps}, speed={speed}"
             )
-        for name, value in (("fps", fps), ("speed", speed)):
-            if value is not None and not _MIN_RATE <= value <= _MAX_RATE:
-                raise ValueError(
-                    f"`{name}` must be positive, from {_MIN_RATE} to {_MAX_RATE:,.0f}. "
-                    f"Received: {name}={value}"
-                )
+        if fps is not None:
+            check_real(*FPS_RANGE, fps=fps)
+        check_real(*FPS_RANGE, speed=speed)
         if isinstance(latents, str | os.PathLike):
             latents = Latents.load(latents, lazy=True)
         if isinstance(latents, Latents):

@@ -4,16 +4,17 @@ import collections
 import contextlib
 import dataclasses
 import fractions
+import itertools
 import math
 import os
 import pathlib
 from collections.abc import Callable, Iterator
-from typing import Literal, TypeAlias, overload
+from typing import TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_regen.checks import suggest_arguments
+from keras_regen.checks import check_whole, suggest_arguments
 from keras_regen.codec.chunk_decoder import ChunkDecoder, DecodingPlan
 from keras_regen.codec.chunk_encoder import ChunkEncoder, EncodingPlan
 from keras_regen.codec.chunk_inverter import ChunkInverter, chunk_of, windows
@@ -23,7 +24,6 @@ from keras_regen.codec.pipeline import (
     Prefetcher,
     capture_keras_scope,
     counted,
-    numbered,
     write_in_thread,
 )
 from keras_regen.codec.stitcher import decoded_frames
@@ -35,8 +35,8 @@ from keras_regen.models import ConvAutoencoder, Regen
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 from keras_regen.pixels import latent_size
 from keras_regen.sizes import parse_memory
-from keras_regen.types import StrPath
-from keras_regen.video import Sound, VideoWriter, tell_without_sound
+from keras_regen.types import Chunking, LatentsDtype, StrPath
+from keras_regen.video import Sound, VideoWriter, warn_without_sound
 from keras_regen.weights_digest import weights_digest
 
 # Called with the numbers of frames that are done and, once it is known, of all.
@@ -94,7 +94,7 @@ class VideoCodec:
     def __init__(
         self,
         model: Regen | ConvAutoencoder,
-        chunking: Literal["disjoint", "shared"] = "disjoint",
+        chunking: Chunking = "disjoint",
         blend_frames: int | None = None,
         tile_size: int | None = None,
         max_memory: str | float | None = None,
@@ -110,10 +110,8 @@ class VideoCodec:
                 f"`tile_size` must be a multiple of {PATCH} pixels, at least "
                 f"{_MIN_TILE}. Received: tile_size={tile_size}"
             )
-        if batch_size is not None and batch_size < 1:
-            raise ValueError(
-                f"`batch_size` must be at least 1. Received: batch_size={batch_size}"
-            )
+        if batch_size is not None:
+            check_whole(1, math.inf, batch_size=batch_size)
         if blend_frames and not model.is_generative:
             raise ValueError(
                 "The model cannot extrapolate: `blend_frames` must be 0. "
@@ -147,7 +145,7 @@ class VideoCodec:
         output: StrPath | None = None,
         fps: float | None = None,
         progress: Progress | None = None,
-        dtype: Literal["float16", "float32"] = "float16",
+        dtype: LatentsDtype = "float16",
     ) -> Latents:
         """Encodes a video.
 
@@ -251,7 +249,7 @@ class VideoCodec:
         num_steps: int = 20,
         refinements: int = 2,
         progress: Progress | None = None,
-        dtype: Literal["float16", "float32"] = "float16",
+        dtype: LatentsDtype = "float16",
         schedule: ScheduleName = DEFAULT_SCHEDULE,
     ) -> Latents:
         """Encodes a video, and finds the noise that re-generates it.
@@ -306,17 +304,7 @@ class VideoCodec:
         """Yields the `Latents` of each chunk of `Frames`, with noise."""
         num_steps, _, schedule = options
         layout = self._layout(self.chunking)
-        plan = DecodingPlan.fit(
-            self.model.decoder,
-            layout,
-            frames.height,
-            frames.width,
-            layout.decoded_frames,
-            "float32",
-            self.max_memory,
-            self.tile_size and self.tile_size // PATCH,
-            self.batch_size,
-        )
+        plan = self._fit_decoding(layout, frames, layout.decoded_frames, "float32")
         invert = ChunkInverter(self.model, plan, layout, *options)
         settings = (
             layout.blend_frames,
@@ -441,13 +429,13 @@ class VideoCodec:
         sound = _sound(audio_from, first, speed, times)
         lag = waiting_frames(first.height, first.width)
         aspect = fractions.Fraction(*first.pixel_aspect)
+        numbers = itertools.count()
         with VideoWriter(output, timeline.fps, aspect, sound) as writer:
 
-            def write(item):
-                number, frame = item
-                writer.write(frame, *timeline.shown_at(number))
+            def write(frame):
+                writer.write(frame, *timeline.shown_at(next(numbers)))
 
-            write_in_thread(write, numbered(frames), lag)
+            write_in_thread(write, frames, lag)
         return pathlib.Path(output)
 
     @suggest_arguments
@@ -490,22 +478,26 @@ class VideoCodec:
         return self._decoded(timeline, sampling)
 
     def _plan_decoding(self, timeline):
-        first = timeline.first
-        layout = self._layout(first.chunking, first.noise)
-        plan = DecodingPlan.fit(
+        first, noise = timeline.first, timeline.first.noise
+        layout = self._layout(first.chunking, noise)
+        max_frames = timeline.max_frames(layout)
+        plan = self._fit_decoding(layout, first, max_frames, first.dtype, noise)
+        if noise is not None:
+            check_noise(noise, plan.tiling, layout)
+        return plan
+
+    def _fit_decoding(self, layout, like, max_frames, dtype, noise=None):
+        return DecodingPlan.fit(
             self.model.decoder,
             layout,
-            first.height,
-            first.width,
-            timeline.max_frames(layout),
-            first.dtype,
+            like.height,
+            like.width,
+            max_frames,
+            dtype,
             self.max_memory,
-            tile_size_of(first.noise, self.tile_size),
+            tile_size_of(noise, self.tile_size),
             self.batch_size,
         )
-        if first.noise is not None:
-            check_noise(first.noise, plan.tiling, layout)
-        return plan
 
     def _decoded(self, timeline, sampling, plan=None):
         """Returns an iterator over the frames of a `Timeline`."""
@@ -677,5 +669,5 @@ def _sound(path, latents, speed, times):
         else:
             return sound
         sound.close()
-    tell_without_sound(reason)
+    warn_without_sound(reason)
     return None

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_regen.checks import check_whole
 from keras_regen.pixels import SPATIAL_COMPRESSION
 
 
@@ -46,11 +47,7 @@ class Bucket:
                     f"`{name}` must be a positive multiple of {SPATIAL_COMPRESSION}. "
                     f"Received: {name}={value}"
                 )
-        if not _is_count(self.batch_size):
-            raise ValueError(
-                "`batch_size` must be an int, 1 or more. "
-                f"Received: batch_size={self.batch_size}"
-            )
+        check_whole(1, math.inf, batch_size=self.batch_size)
         if not 0 < self.share < math.inf:
             raise ValueError(f"`share` must be positive. Received: share={self.share}")
 

@@ -1,18 +1,19 @@
 """Batches of clips of many videos, to train on."""
 
 import math
-import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import keras
 import numpy as np
 
+from keras_regen.checks import check_real, check_whole
 from keras_regen.data.augmentation import HorizontalFlip, LayerAugmentation
 from keras_regen.data.bucket import BatchShape, BatchShapes, Bucket, make_buckets
 from keras_regen.data.clip_sampler import DenseSampler, RandomSampler
 from keras_regen.data.crop import Crop
 from keras_regen.data.video_library import VideoLibrary
+from keras_regen.hardware import num_cpus
 from keras_regen.types import StrPath
 from keras_regen.video import UnreadableError, find_videos
 
@@ -20,15 +21,6 @@ from keras_regen.video import UnreadableError, find_videos
 MAX_DRAWS = 1000
 # Keys that separate the random streams of one seed.
 ORDER, BATCH, CLIP = range(3)
-# Smallest values of int arguments.
-MINIMUMS = {
-    "num_frames": 1,
-    "margin": 0,
-    "seed": 0,
-    "replica": 0,
-    "cache_bytes": 0,
-    "steps_per_epoch": 1,
-}
 # Arguments of random sampling, with the values that dense sampling needs.
 RANDOM_ONLY = {"image_share": 0, "zoom": (1, 1), "steps_per_epoch": None}
 
@@ -151,7 +143,7 @@ class VideoClips(keras.utils.PyDataset):
         max_queue_size: int = 10,
     ) -> None:
         super().__init__(
-            min(8, max(2, _num_cpus())) if workers is None else workers,
+            min(8, max(2, num_cpus())) if workers is None else workers,
             use_multiprocessing,
             max_queue_size,
         )
@@ -304,15 +296,16 @@ class VideoClips(keras.utils.PyDataset):
                 '`sampling` must be "random" or "dense". '
                 f"Received: sampling={self.sampling!r}"
             )
-        for name, minimum in MINIMUMS.items():
-            value = getattr(self, name)
-            optional = name == "steps_per_epoch" and value is None
-            if not optional and not _is_int(value, minimum):
-                raise ValueError(
-                    f"`{name}` must be an int, {minimum} or more. "
-                    f"Received: {name}={value}"
-                )
-        if not self.strides or not all(_is_int(stride, 1) for stride in self.strides):
+        check_whole(1, math.inf, num_frames=self.num_frames)
+        if self.steps_per_epoch is not None:
+            check_whole(1, math.inf, steps_per_epoch=self.steps_per_epoch)
+        names = ("margin", "seed", "replica", "cache_bytes")
+        check_whole(0, math.inf, **{name: getattr(self, name) for name in names})
+        check_real(0, 1, image_share=self.image_share)
+        if not self.strides or not all(
+            isinstance(stride, int | np.integer) and stride >= 1
+            for stride in self.strides
+        ):
             raise ValueError(
                 "`strides` must be a tuple of ints, 1 or more. "
                 f"Received: strides={self.strides}"
@@ -321,11 +314,6 @@ class VideoClips(keras.utils.PyDataset):
             raise ValueError(
                 "`zoom` must be a pair of floats, 1 or more, the smaller first. "
                 f"Received: zoom={self.zoom}"
-            )
-        if not 0 <= self.image_share <= 1:
-            raise ValueError(
-                "`image_share` must be from 0 to 1. "
-                f"Received: image_share={self.image_share}"
             )
         if self.sampling == "dense":
             self._check_dense()
@@ -371,15 +359,3 @@ class VideoClips(keras.utils.PyDataset):
                 f"Received: steps_per_epoch={steps}"
             )
         return steps
-
-
-def _num_cpus():
-    """Returns the number of CPUs that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:
-        return os.cpu_count() or 1
-
-
-def _is_int(value, minimum):
-    return isinstance(value, (int, np.integer)) and value >= minimum

@@ -140,15 +140,11 @@ class VideoLibrary:
             return
         logger.warning("Skipping the unreadable parts of %s: %s", path, reason)
 
-    def reasons(self, count: int = 3) -> str:
+    def reasons(self) -> str:
         """Returns the first few entries of `skipped`, as text."""
-        reasons = [f"{p}: {self.skipped[p]}" for p in sorted(self.skipped)[:count]]
-        more = len(self.skipped) - count
+        reasons = [f"{p}: {self.skipped[p]}" for p in sorted(self.skipped)[:3]]
+        more = len(self.skipped) - 3
         return "; ".join(reasons) + (f"; and {more} more" if more > 0 else "")
-
-    def close(self) -> None:
-        """Closes the videos."""
-        self._pool.close()
 
     def _length(self, path, indexed):
         """Returns the number of frames of a video, or 0 if it is skipped."""

@@ -221,10 +221,10 @@ class Regenerator:
         rate = latents.fps if fps is None else fps
         check_real(1, 240, fps=rate)
         frames = len(latents)
-        most = max(1, int(_MAX_FRAMES * speed * latents.fps / rate))
+        max_frames = max(1, int(_MAX_FRAMES * speed * latents.fps / rate))
         with self._lock:
             self.codec(preset or self.presets[0]).decode(
-                latents[:most],
+                latents[:max_frames],
                 output,
                 fps=fps,
                 speed=speed,
@@ -232,8 +232,8 @@ class Regenerator:
                 seed=seed,
                 progress=self._report(progress, "Frames in between"),
             )
-        seconds = latents[:most].duration
-        shown = "" if most >= frames else f" Of the first {seconds:.1f} s."
+        seconds = latents[:max_frames].duration
+        shown = "" if max_frames >= frames else f" Of the first {seconds:.1f} s."
         return f"{speed:g} times the speed, {rate:g} frames/s.{shown}"
 
     def generator(self, preset: str) -> VideoGenerator:
@@ -314,20 +314,20 @@ class Regenerator:
             are shown, and a note.
         """
         with VideoReader(video, partial=True) as reader:
-            most = max(1, int(self.max_seconds * min(reader.fps, _MAX_FPS)))
+            max_frames = max(1, int(self.max_seconds * min(reader.fps, _MAX_FPS)))
             size = self._fit(reader.height, reader.width)
             # One frame more shows whether anything is cut off.
             frames = [
                 _resize(to_uint8(frame), *size)
-                for frame in itertools.islice(reader, most + 1)
+                for frame in itertools.islice(reader, max_frames + 1)
             ]
-            used = frames[:most]
+            used = frames[:max_frames]
             times = reader.timestamps and reader.timestamps.between(0, len(used))
             aspect = reader.pixel_aspect.as_integer_ratio()
             shown = {"pixel_aspect": aspect, "times": times}
             notes = []
-            if len(frames) > most:
-                seconds = most / reader.fps if times is None else times[-1]
+            if len(frames) > max_frames:
+                seconds = max_frames / reader.fps if times is None else times[-1]
                 notes.append(f"Only the first {seconds:.1f} s are used.")
             if size != (reader.height, reader.width):
                 old, new = f"{reader.width}x{reader.height}", f"{size[1]}x{size[0]}"

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_regen.checks import check_whole
+from keras_regen.checks import MAX_NOISE_SEED, check_whole
 from keras_regen.types import Tensor
 
 # Times in one frame that have different noise.
@@ -55,7 +55,7 @@ def canvas_words(seed: int, times: ArrayLike) -> np.ndarray:
     Raises:
         ValueError: if the seed or a time is outside its bounds.
     """
-    check_whole(0, 2**64 - 1, seed=seed)
+    check_whole(0, MAX_NOISE_SEED, seed=seed)
     times = np.asarray(times, "float64")
     if not np.all(np.abs(times) < MAX_NOISE_TIME):
         raise ValueError(

@@ -1,11 +1,11 @@
 """New latents, made of those of one video and of another."""
 
 import dataclasses
-import numbers
 
 import numpy as np
 
-from keras_regen.latents import InvertedNoise, Latents, slerp
+from keras_regen.checks import check_real
+from keras_regen.latents import InvertedNoise, Latents, LazyArray, slerp
 
 
 def interpolate(first: Latents, second: Latents, share: float = 0.5) -> Latents:
@@ -26,9 +26,8 @@ def interpolate(first: Latents, second: Latents, share: float = 0.5) -> Latents:
     Raises:
         ValueError: if `share` is outside [0, 1], or the two do not fit.
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"`share` must be in [0, 1]. Received: share={share}")
-    first, second = fitting(first, second)
+    check_real(0, 1, share=share)
+    first, second = cut_to_shorter(first, second)
     array = _made(_slerp_each(share, axes=1), first.array, second.array)
     noise = None
     if first.noise is not None and second.noise is not None:
@@ -57,7 +56,7 @@ def combine(
     Raises:
         ValueError: if they do not fit, or `noise` has none.
     """
-    content, motion = fitting(content, content if motion is None else motion)
+    content, motion = cut_to_shorter(content, content if motion is None else motion)
     array = _made(_in_turns, content.array, motion.array)
     found: InvertedNoise | None = None
     if noise is not None:
@@ -67,7 +66,7 @@ def combine(
                 f"Received: noise={noise}"
             )
         result = dataclasses.replace(content, array=array, noise=None)
-        content, noise = fitting(result, noise)
+        content, noise = cut_to_shorter(result, noise)
         array, found = content.array, noise.noise
     return dataclasses.replace(content, array=array, noise=found)
 
@@ -93,50 +92,27 @@ def _in_turns(rows, even, odd):
 
 
 def _made(function, first, second):
-    """Returns rows made of those of two arrays: later, if one of them is in a file."""
-    made = _Made(function, range(len(first)), first, second)
-    in_memory = isinstance(first, np.ndarray) and isinstance(second, np.ndarray)
-    return np.asarray(made) if in_memory else made
-
-
-class _Made:
-    """Rows made of those of two arrays, when NumPy asks for them.
-
-    A slice is a `_Made` again, a number makes one row, and other indices all.
+    """Returns rows made of those of two arrays: later, if one of them is in a file.
 
     Args:
         function: callable `(rows, first, second) -> array`, with the numbers of the
             rows and their values.
-        rows: range. The numbers of the rows.
         first: array, of which the result has the dtype.
         second: array of the same shape.
     """
 
-    def __init__(self, function, rows, first, second):
-        self._function, self._rows = function, rows
-        self._arrays = first, second
-        self.shape, self.dtype = first.shape, first.dtype
-
-    def __len__(self):
-        return len(self._rows)
-
-    def __getitem__(self, index):
-        if isinstance(index, numbers.Integral):
-            row = range(len(self))[index]
-            return np.asarray(self[row : row + 1])[0]
-        if not isinstance(index, slice):
-            return np.asarray(self)[index]
-        arrays = (array[index] for array in self._arrays)
-        return _Made(self._function, self._rows[index], *arrays)
-
-    def __array__(self, dtype=None, copy=None):
-        values = self._function(self._rows, *map(np.asarray, self._arrays))
+    def make(rows):
+        values = (np.asarray(a[rows.start : rows.stop]) for a in (first, second))
         # As they would be stored, also where more digits are asked for.
-        values = values.astype(self.dtype)
-        return values if dtype is None else values.astype(dtype)
+        return function(rows, *values).astype(first.dtype)
+
+    rows = range(len(first))
+    if isinstance(first, np.ndarray) and isinstance(second, np.ndarray):
+        return make(rows)
+    return LazyArray(make, rows, first.shape[1:], first.dtype)
 
 
-def fitting(first: Latents, second: Latents) -> tuple[Latents, Latents]:
+def cut_to_shorter(first: Latents, second: Latents) -> tuple[Latents, Latents]:
     """Cuts two `Latents` to the shorter one.
 
     Raises:

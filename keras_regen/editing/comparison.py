@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from keras_regen.codec import VideoCodec
-from keras_regen.editing.combination import combine, fitting
+from keras_regen.editing.combination import combine, cut_to_shorter
 from keras_regen.latents import Latents
 from keras_regen.pixels import to_uint8
 
@@ -53,7 +53,7 @@ def compare_stream(
     Raises:
         ValueError: as `compare`.
     """
-    first, second = fitting(first, second)
+    first, second = cut_to_shorter(first, second)
     pairs = {
         "first": combine(first, noise=first),
         "second": combine(second, noise=second),
@@ -61,7 +61,7 @@ def compare_stream(
         "second, noise of first": combine(second, noise=first),
         "first, random noise": combine(first),
     }
-    for frames in _together(codec.decode_stream(z) for z in pairs.values()):
+    for frames in _zip_streams(codec.decode_stream(z) for z in pairs.values()):
         yield dict(zip(pairs, map(to_uint8, frames), strict=True))
 
 
@@ -118,7 +118,7 @@ def spread_stream(
     if len(seeds) < 2:
         raise ValueError(f"There must be two seeds or more. Received: seeds={seeds}")
     latents = dataclasses.replace(latents, noise=None, dtype="float32")
-    for frames in _together(
+    for frames in _zip_streams(
         codec.decode_stream(
             latents, num_steps=num_steps, seed=seed, noise_scale=noise_scale
         )
@@ -128,7 +128,7 @@ def spread_stream(
         yield (127.5 * np.sqrt(variance.mean(axis=-1))).astype("float32")
 
 
-def _together(streams):
+def _zip_streams(streams):
     """Yields tuples of a frame of each stream, and closes the streams."""
     with contextlib.ExitStack() as stack:
         streams = [stack.enter_context(contextlib.closing(x)) for x in streams]

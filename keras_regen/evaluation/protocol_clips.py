@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import PIL.Image
 
+from keras_regen.checks import check_whole
 from keras_regen.pixels import to_uint8
 from keras_regen.types import StrPath
 from keras_regen.video import VideoReader
@@ -52,10 +53,8 @@ class ProtocolClips:
         fps: float | None = None,
         max_clips: int | None = None,
     ) -> None:
-        if max_clips is not None and max_clips < 1:
-            raise ValueError(
-                f"`max_clips` must be 1 or more. Received: max_clips={max_clips}"
-            )
+        if max_clips is not None:
+            check_whole(1, math.inf, max_clips=max_clips)
         self.protocol = protocol
         self.path = path
         self.max_clips = 1 if protocol.which_clips == "first" else max_clips

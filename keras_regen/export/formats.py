@@ -4,12 +4,13 @@ import dataclasses
 import importlib.util
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
-# As `diffusion.SCHEDULES`, which needs Keras.
-SCHEDULES = ("log_snr", "uniform")
+from keras_regen.types import ScheduleName, WeightsDtype
+
+SCHEDULES = get_args(ScheduleName)
 # The dtypes in which a SavedModel can store its weights.
-STORED_AS = ("float32", "bfloat16", "int8")
+STORED_AS = get_args(WeightsDtype)
 # Before, torch.export fails on the shapes of Keras.
 TORCH_EXPORT_KERAS = (3, 14)
 

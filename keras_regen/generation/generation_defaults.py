@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from keras_regen.checks import check_real, check_whole
+from keras_regen.checks import FPS_RANGE, check_real, check_whole
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +42,7 @@ class GenerationDefaults:
         check_whole(1, 2**30, **{name: getattr(self, name) for name in names})
         check_whole(2, 2**20, window_chunks=self.window_chunks)
         check_whole(1, self.window_chunks - 1, context_chunks=self.context_chunks)
-        check_real(1e-6, 1e6, fps=self.fps)
+        check_real(*FPS_RANGE, fps=self.fps)
         check_real(0, 1e6, guidance=self.guidance)
         labels = self.labels
         if labels is not None and not all(isinstance(x, str) for x in labels):

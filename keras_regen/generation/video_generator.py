@@ -25,7 +25,7 @@ from keras_regen.models import (
 )
 from keras_regen.pixels import latent_size
 from keras_regen.text import TextEmbeddings, TextEncoder
-from keras_regen.types import StrPath
+from keras_regen.types import StrPath, WeightsDtype
 from keras_regen.video import VideoWriter
 
 # Keys of a preset's metadata: the codec's preset, and what `GenerationDefaults` holds.
@@ -197,7 +197,7 @@ class VideoGenerator:
         num_steps: int | None = None,
         time_shift: float = 1.0,
         decoding_steps: int = 1,
-        weights: Literal["float32", "bfloat16", "int8"] = "float32",
+        weights: WeightsDtype = "float32",
         max_pixels: int = 2**22,
         max_tokens: int = 256,
         warmup: bool = True,

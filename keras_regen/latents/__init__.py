@@ -8,6 +8,7 @@ from keras_regen.latents.latent_dataset import LatentDataset
 from keras_regen.latents.latent_statistics import LatentStatistics
 from keras_regen.latents.latents import Latents
 from keras_regen.latents.latents_file import SUFFIXES, LatentsWriter
+from keras_regen.latents.lazy_array import LazyArray
 from keras_regen.latents.ray_encoding import encode_with_ray
 from keras_regen.lazy import lazy_exports
 
@@ -23,6 +24,7 @@ __all__ = [
     "LatentStatistics",
     "Latents",
     "LatentsWriter",
+    "LazyArray",
     "encode_with_ray",
     "noise_at",
     "slerp",

@@ -1,7 +1,6 @@
 """The index of a directory of latents: what its files hold."""
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 import re
@@ -12,7 +11,13 @@ from typing import Any, Self
 import numpy as np
 
 from keras_regen.atomic_output import AtomicOutput
-from keras_regen.checks import check_real, check_whole, parse_json, read_small
+from keras_regen.checks import (
+    FPS_RANGE,
+    check_real,
+    check_whole,
+    parse_json,
+    read_small,
+)
 from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.latents.latent_statistics import LatentStatistics
 from keras_regen.latents.latents import Latents
@@ -25,8 +30,8 @@ _CODEC = ("temporal_compression", "chunking", "encoder_id", "preset")
 
 
 @dataclasses.dataclass
-class FilesPart:
-    """What some files of a directory hold: the index, before it is put together.
+class PartialIndex:
+    """The index entries of some of a directory's files.
 
     Attributes:
         files: list of dict, one a file.
@@ -121,11 +126,6 @@ class FilesPart:
             return None
 
 
-def part_key(videos: Sequence[str]) -> str:
-    """Returns the key of the part of some videos."""
-    return hashlib.sha256(json.dumps(list(videos)).encode()).hexdigest()
-
-
 # === The index ===
 
 
@@ -151,14 +151,14 @@ class DatasetIndex:
 
 def write_index(
     directory: pathlib.Path,
-    part: FilesPart,
+    part: PartialIndex,
     conditions: Mapping[str, Mapping[str, list[str]]],
 ) -> dict[str, Any]:
     """Writes the index of a directory.
 
     Args:
         directory: `pathlib.Path`.
-        part: `FilesPart` of all files.
+        part: `PartialIndex` of all files.
         conditions: dict from the name of a file in the directory to its texts and
             label, as `find_conditions` returns them. What they do not tell of a file
             stays as in an earlier index.
@@ -238,7 +238,7 @@ def read_index(directory: pathlib.Path) -> DatasetIndex:
             raise ValueError("`mean` and `std` must be of shape (2, C)")
         if not (np.all(np.isfinite(mean)) and np.all(np.isfinite(std))):
             raise ValueError("`mean` and `std` must be finite")
-        codec = _codec(index, directory, files)
+        codec = _codec(index)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ValueError(
             f"It is not an index of latents: {error!r}. Received: {path}"
@@ -256,7 +256,7 @@ def _check_file(file, num_labels):
         )
     names = ("num_chunks", "num_frames", "height", "width")
     check_whole(1, 2**31, **{name: file[name] for name in names})
-    check_real(1e-6, 1e6, fps=file["fps"])
+    check_real(*FPS_RANGE, fps=file["fps"])
     _checked_names("texts", file.get("texts", []))
     if "label" in file:
         check_whole(0, num_labels - 1, label=file["label"])
@@ -270,10 +270,8 @@ def _checked_names(name, values):
     return values
 
 
-def _codec(index, directory, files):
-    """Returns what an index says of the codec, or its first file if it is older."""
-    if not all(name in index for name in _CODEC):
-        return _codec_of(Latents.load(directory / files[0]["latents"], lazy=True))
+def _codec(index):
+    """Returns what an index says of the codec."""
     codec = {name: index[name] for name in _CODEC}
     ChunkLayout(codec["temporal_compression"], codec["chunking"])
     for name in ("encoder_id", "preset"):

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_regen.checks import MAX_SECONDS
+
 if TYPE_CHECKING:
     from keras_regen.latents.latents import Latents
-
-# Seconds: thirty years.
-_MAX_TIME = 1e9
 
 
 def check_times(times: np.ndarray, num_frames: int) -> np.ndarray:
@@ -19,15 +18,15 @@ def check_times(times: np.ndarray, num_frames: int) -> np.ndarray:
     times = np.asarray(times)
     good = times.shape == (num_frames + 1,) and times.dtype.kind in "fiu"
     good = good and np.all(np.isfinite(times)) and np.all(np.diff(times) > 0)
-    if not good or times[0] < 0 or times[-1] > _MAX_TIME:
+    if not good or times[0] < 0 or times[-1] > MAX_SECONDS:
         raise ValueError(
             f"`times` must be {num_frames + 1} ascending numbers of seconds, from 0 to "
-            f"{_MAX_TIME:.0e}. Received: times={reprlib.repr(times)}"
+            f"{MAX_SECONDS:.0e}. Received: times={reprlib.repr(times)}"
         )
     return times.astype("float64", copy=False)
 
 
-class TimesOfPieces:
+class FrameTimes:
     """The times of latents that arrive piece by piece, 8 bytes a frame.
 
     Attributes:

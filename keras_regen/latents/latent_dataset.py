@@ -1,22 +1,19 @@
 """The latents of a set of videos, in a directory of files."""
 
+import hashlib
+import json
 import logging
 import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from keras_regen.atomic_output import OutputError
-from keras_regen.latents.dataset_index import (
-    TEXT,
-    FilesPart,
-    part_key,
-    write_index,
-)
+from keras_regen.latents.dataset_index import TEXT, PartialIndex, write_index
 from keras_regen.latents.latents import Latents
 from keras_regen.latents.latents_file import stored_video
 from keras_regen.text import TextEmbeddings, TextEncoder
-from keras_regen.types import StrPath
+from keras_regen.types import LatentsDtype, StrPath
 from keras_regen.video import find_conditions, find_videos, video_digest
 
 if TYPE_CHECKING:
@@ -67,7 +64,7 @@ class LatentDataset:
         codec: "VideoCodec | None",
         source: StrPath | Sequence[StrPath],
         directory: StrPath,
-        dtype: Literal["float16", "float32"] = "float16",
+        dtype: LatentsDtype = "float16",
         shard: tuple[int, int] = (0, 1),
     ) -> None:
         self.codec = codec
@@ -94,7 +91,7 @@ class LatentDataset:
                 f"texts: give it another name. Received: {clash[0]}"
             )
         self.skipped: dict[str, str] = {}
-        self.part: FilesPart | None = None
+        self.part: PartialIndex | None = None
 
     def path(self, video: str) -> pathlib.Path:
         """Returns the path of a video's latents: its own, below the common folder."""
@@ -104,7 +101,7 @@ class LatentDataset:
         return self.directory / f"{os.path.relpath(place, self._root)}.h5"
 
     def encode(self) -> Iterator[tuple[str, int]]:
-        """Encodes the videos that have no latents yet, one by one, after the others.
+        """Checks the videos that have latents, then encodes the others one by one.
 
         A video that cannot be read is logged and added to `skipped`.
 
@@ -231,7 +228,7 @@ class LatentDataset:
         for video in self.videos:
             if self.path(video).exists():
                 self._check_video(video)
-        return self._write(FilesPart.read(self.directory, self._files()))
+        return self._write(PartialIndex.read(self.directory, self._files()))
 
     def finish(self) -> dict[str, Any] | None:
         """Writes the index of the videos once: when no other shard is still at work.
@@ -250,20 +247,20 @@ class LatentDataset:
         own = self.part
         if own is None:
             files = [path for path in map(self.path, self.videos) if path.exists()]
-            own = FilesPart.read(self.directory, files)
+            own = PartialIndex.read(self.directory, files)
         if count == 1:
             self._tell_of_others(own)
             return self._write(own)
         own.save(self._part_path(index), self._part_key(index))
         parts = []
         for i in range(count):
-            part = FilesPart.load(self._part_path(i), self._part_key(i))
+            part = PartialIndex.load(self._part_path(i), self._part_key(i))
             # One of files that are gone is of an earlier run.
             if part is None or not part.fits(own, self.directory):
                 return None
             parts.append(part)
         # Whoever sees all parts writes the same.
-        whole = FilesPart.merged(parts)
+        whole = PartialIndex.merged(parts)
         self._tell_of_others(whole)
         return self._write(whole)
 
@@ -286,7 +283,8 @@ class LatentDataset:
         return self.directory / f".index-{index}-of-{self.shard[1]}.json"
 
     def _part_key(self, index):
-        return part_key(self._every[index :: self.shard[1]])
+        videos = json.dumps(self._every[index :: self.shard[1]])
+        return hashlib.sha256(videos.encode()).hexdigest()
 
     def _write(self, part):
         if not part.files:

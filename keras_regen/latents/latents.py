@@ -6,13 +6,13 @@ import math
 import numbers
 import reprlib
 from collections.abc import Iterable
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
-from keras_regen.checks import check_real, check_whole
+from keras_regen.checks import FPS_RANGE, check_real, check_whole
 from keras_regen.latents.chunk_layout import ChunkLayout
-from keras_regen.latents.frame_times import TimesOfPieces, check_times
+from keras_regen.latents.frame_times import FrameTimes, check_times
 from keras_regen.latents.inverted_noise import InvertedNoise
 from keras_regen.latents.latents_file import (
     ContentHash,
@@ -21,11 +21,10 @@ from keras_regen.latents.latents_file import (
     read_latents,
 )
 from keras_regen.pixels import FRAME_DTYPES, latent_size
-from keras_regen.types import StrPath
+from keras_regen.types import LatentsDtype, StrPath
 
 # What FFmpeg and NumPy count with.
 _MAX_WHOLE = 2**62
-_MIN_FPS, _MAX_FPS = 1e-6, 1e6
 _SQUARE, _MAX_ASPECT = (1, 1), 2**31 - 1
 # Values to read at a time for the hash.
 _BLOCK = 2**20
@@ -123,7 +122,7 @@ class Latents:
         whole = ("num_frames", "height", "width", "temporal_compression")
         check_whole(1, _MAX_WHOLE, **{name: getattr(self, name) for name in whole})
         check_whole(0, _MAX_WHOLE, start=self.start, first_chunk=self.first_chunk)
-        check_real(_MIN_FPS, _MAX_FPS, fps=self.fps)
+        check_real(*FPS_RANGE, fps=self.fps)
         # JSON has no numbers of NumPy. A whole rate stays whole, as the hash has it.
         for name in (*whole, "start", "first_chunk"):
             object.__setattr__(self, name, int(getattr(self, name)))
@@ -251,7 +250,7 @@ class Latents:
         pieces = list(pieces)
         if not pieces:
             raise ValueError("At least one piece is needed. Received: no pieces")
-        header, times = pieces[0].header, TimesOfPieces()
+        header, times = pieces[0].header, FrameTimes()
         for piece in pieces[1:]:
             header = extended_header(header, piece)
         for piece in pieces:
@@ -281,9 +280,7 @@ class Latents:
             digest.update(self.chunks(i, i + together))
         return digest.hexdigest(self.header, self.times)
 
-    def save(
-        self, path: StrPath, dtype: Literal["float16", "float32"] = "float16"
-    ) -> None:
+    def save(self, path: StrPath, dtype: LatentsDtype = "float16") -> None:
         """Writes an HDF5 file, which appears when it is complete.
 
         Args:

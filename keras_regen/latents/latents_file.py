@@ -7,7 +7,7 @@ import json
 import math
 import numbers
 import pathlib
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
@@ -16,10 +16,11 @@ from keras_regen.atomic_output import AtomicOutput, error_reason
 from keras_regen.checks import parse_json
 from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
 from keras_regen.latents.chunk_layout import ChunkLayout
-from keras_regen.latents.frame_times import TimesOfPieces
+from keras_regen.latents.frame_times import FrameTimes
 from keras_regen.latents.inverted_noise import NOISE, InvertedNoise
+from keras_regen.latents.lazy_array import LazyArray
 from keras_regen.sizes import parse_memory
-from keras_regen.types import StrPath
+from keras_regen.types import LatentsDtype, StrPath
 from keras_regen.video import video_digest
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class LatentsWriter:
     def __init__(
         self,
         path: StrPath,
-        dtype: Literal["float16", "float32"] = "float16",
+        dtype: LatentsDtype = "float16",
         video: StrPath | None = None,
     ) -> None:
         self.check_dtype(dtype)
@@ -76,7 +77,7 @@ class LatentsWriter:
         self._dataset: h5py.Dataset = None
         self._header: dict[str, Any] | None = None
         self._hash = ContentHash()
-        self._times = TimesOfPieces()
+        self._times = FrameTimes()
 
     @staticmethod
     def check(path: StrPath) -> None:
@@ -192,40 +193,6 @@ def _open_output(path):
     return AtomicOutput(path, "latents")
 
 
-class _StoredArray:
-    """Rows of an HDF5 dataset, read when NumPy asks for them.
-
-    A slice is a `_StoredArray` again, a number reads one row, and other indices all.
-
-    Args:
-        dataset: `h5py.Dataset`.
-        start: int. The first row.
-        stop: int. The row after the last.
-    """
-
-    def __init__(self, dataset, start, stop):
-        self._dataset = dataset
-        self._start, self._stop = start, stop
-        self.shape = (stop - start, *dataset.shape[1:])
-        self.dtype = dataset.dtype
-
-    def __len__(self):
-        return self._stop - self._start
-
-    def __getitem__(self, index):
-        if isinstance(index, numbers.Integral):
-            return self._dataset[range(self._start, self._stop)[index]]
-        if not isinstance(index, slice) or index.step not in (None, 1):
-            return np.asarray(self)[index]
-        start, stop, _ = index.indices(len(self))
-        start, stop = self._start + start, self._start + max(start, stop)
-        return _StoredArray(self._dataset, start, stop)
-
-    def __array__(self, dtype=None, copy=None):
-        values = self._dataset[self._start : self._stop]
-        return values if dtype is None else values.astype(dtype)
-
-
 def read_latents(
     cls: Any, path: StrPath, lazy: bool = False, max_memory: str | float | None = None
 ) -> Any:
@@ -316,12 +283,12 @@ def _read(cls, file, path, lazy, max_memory):
         values = stored_values(file)
         _check_memory(values, lazy, max_memory)
     with _unreadable_where(path, "its header is damaged: ", TypeError):
-        latents = cls(_whole(values), **parse_json(header))
+        latents = cls(_lazy(values), **parse_json(header))
     with _unreadable_where(path):
         times = _stored_times(file, latents.num_frames)
         latents = dataclasses.replace(latents, times=times)
     with _unreadable_where(path, "its noise is damaged: ", TypeError):
-        noise = InvertedNoise.stored_in(file, _whole)
+        noise = InvertedNoise.stored_in(file, _lazy)
         if noise is not None:
             if (need := noise.bytes_at_once(lazy)) > max_memory:
                 raise ValueError(_too_large(need, lazy, max_memory))
@@ -364,8 +331,13 @@ def _too_large(held, lazy, max_memory):
     )
 
 
-def _whole(dataset):
-    return _StoredArray(dataset, 0, len(dataset))
+def _lazy(dataset):
+    return LazyArray(
+        lambda rows: dataset[rows.start : rows.stop],
+        range(len(dataset)),
+        dataset.shape[1:],
+        dataset.dtype,
+    )
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_regen.atomic_output import OutputError
 from keras_regen.checks import check_whole
-from keras_regen.latents.dataset_index import FilesPart
+from keras_regen.latents.dataset_index import PartialIndex
 from keras_regen.latents.latent_dataset import LatentDataset
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def encode_with_ray(
     check_whole(1, 2**16, num_actors=num_actors)
     dataset.check_places()
     if not dataset.videos:
-        dataset.part = FilesPart.merged([])
+        dataset.part = PartialIndex.merged([])
         return
     ray = _import_ray()
     # Imported here, because the command line first chooses the backend.
@@ -99,10 +99,10 @@ def encode_with_ray(
             dataset.skipped[row["video"]] = row["skipped"]
             logger.warning("%s", row["skipped"])
         if row["part"]:
-            parts.append(FilesPart.from_values(json.loads(row["part"])))
+            parts.append(PartialIndex.from_values(json.loads(row["part"])))
         yield row["video"], int(row["frames"])
     parts.sort(key=lambda part: part.files[0]["latents"])
-    dataset.part = FilesPart.merged(parts)
+    dataset.part = PartialIndex.merged(parts)
 
 
 class _Actor:
@@ -125,7 +125,7 @@ class _Actor:
         try:
             frames = dataset.encode_video(video)
             if video not in dataset.skipped:
-                read = FilesPart.read(dataset.directory, [dataset.path(video)])
+                read = PartialIndex.read(dataset.directory, [dataset.path(video)])
                 part = json.dumps(read.values)
         except ValueError as problem:
             # As a value: Ray would repeat what raised, and wrap the error.

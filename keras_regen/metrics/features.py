@@ -1,6 +1,7 @@
 """Networks that embed videos, for distances between sets of videos."""
 
 import functools
+import math
 import pathlib
 from collections.abc import Callable
 from typing import Any, Self
@@ -11,6 +12,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_regen.batches import Batches
+from keras_regen.checks import check_whole
 from keras_regen.metrics.i3d import I3D, MIN_FRAMES, NUM_CLASSES, SIDE
 from keras_regen.pixels import to_unit_range
 from keras_regen.types import StrPath, Tensor
@@ -66,10 +68,7 @@ class Features:
         value_range: tuple[float, float] = (-1.0, 1.0),
         num_features: int | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(
-                f"`batch_size` must be at least 1. Received: batch_size={batch_size}"
-            )
+        check_whole(1, math.inf, batch_size=batch_size)
         self.function = function
         self.name = name
         self.size = None if size is None else tuple(size)

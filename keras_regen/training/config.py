@@ -6,14 +6,14 @@ import reprlib
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 from keras_regen.atomic_output import AtomicOutput, error_reason
 from keras_regen.checks import MAX_SEED, check_real, check_whole, read_small
-from keras_regen.types import StrPath
+from keras_regen.types import Precision, StrPath
 
 LISTS = (list[str], list[int])
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+PRECISIONS = get_args(Precision)
 
 
 def option(default: Any, text: str, **metadata: Any) -> Any:

@@ -11,7 +11,7 @@ from keras_regen.video.listing import (
     video_digest,
 )
 from keras_regen.video.raw_video import RAW_SUFFIX
-from keras_regen.video.sound import Sound, tell_without_sound
+from keras_regen.video.sound import Sound, warn_without_sound
 from keras_regen.video.source import UnreadableError
 from keras_regen.video.video_reader import DEFAULT_FPS, VideoReader
 from keras_regen.video.video_writer import VideoWriter
@@ -32,7 +32,7 @@ __all__ = [
     "is_on_its_side",
     "open_access",
     "tag_bt709",
-    "tell_without_sound",
     "turn_upright",
     "video_digest",
+    "warn_without_sound",
 ]

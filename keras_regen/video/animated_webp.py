@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import PIL.Image
 
-from keras_regen.video.colour import alpha_notice, composite
+from keras_regen.video.colour import composite
 from keras_regen.video.source import (
     StillSource,
     UnreadableError,
@@ -72,7 +72,7 @@ class AnimatedWebpSource(StillSource):
             rgba = np.asarray(self._image.convert("RGBA"))
         except Exception as error:
             raise UnreadableError(str(error) or "its data make no picture") from error
-        return composite(rgba, 255, lambda: self.note(alpha_notice("white")))
+        return composite(rgba, "white", self.note)
 
     def close(self) -> None:
         self._image.close()

@@ -111,10 +111,7 @@ class ArrayEncoder:
         np.lib.format.write_array_header_1_0(self._file, header)
 
     def write(
-        self,
-        array: np.ndarray,
-        time: float | None = None,
-        duration: float | None = None,
+        self, array: np.ndarray, time: float | None, duration: float | None
     ) -> None:
         """Appends a frame; the file keeps no times."""
         self._file.write(array.tobytes())

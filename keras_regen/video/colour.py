@@ -1,6 +1,7 @@
 """From the colours of decoded frames to RGB as an SDR screen shows it, and back."""
 
 from collections.abc import Callable
+from typing import Literal
 
 import av
 import numpy as np
@@ -43,15 +44,16 @@ class RgbConverter:
     sizes stay the same. Only one thread may use a converter at a time.
 
     Args:
-        notices: list or None. Takes a str, once, for each thing that is lost.
+        note: callable or None. Called with a str, for each thing that a frame loses.
         threads: int. Threads of the scaler, or 0 for all cores. Defaults to `0`.
     """
 
-    def __init__(self, notices: list[str] | None = None, threads: int = 0) -> None:
-        self._notices = [] if notices is None else notices
+    def __init__(
+        self, note: Callable[[str], object] | None = None, threads: int = 0
+    ) -> None:
+        self._note = note or (lambda notice: None)
         self._threads = threads
         self._reformatter = VideoReformatter()
-        self._noted: set[str] = set()
 
     def __call__(
         self, frame: av.VideoFrame, height: int | None = None, width: int | None = None
@@ -71,9 +73,8 @@ class RgbConverter:
         if not _has_alpha(frame.format):
             return self._to_array(frame, "rgb24", height, width)
         is_video = frame.format.name.startswith("yuva")
-        name, level = ("black", 0) if is_video else ("white", 255)
         rgba = self._to_array(frame, "rgba", height, width)
-        return composite(rgba, level, lambda: self._note(alpha_notice(name)))
+        return composite(rgba, "black" if is_video else "white", self._note)
 
     def _tone_mapped(self, frame, height, width):
         transfer = TRANSFERS.get(frame.color_trc)
@@ -92,26 +93,18 @@ class RgbConverter:
             threads=self._threads,
         ).to_ndarray()
 
-    def _note(self, notice):
-        if notice not in self._noted:
-            self._noted.add(notice)
-            self._notices.append(notice)
-
-
-def alpha_notice(name: str) -> str:
-    """Returns what to tell of transparent pixels that are shown in a colour."""
-    return f"its alpha is lost: transparent pixels are {name}"
-
 
 def composite(
-    rgba: np.ndarray, level: int, on_transparent: Callable[[], object]
+    rgba: np.ndarray,
+    background: Literal["black", "white"],
+    note: Callable[[str], object],
 ) -> np.ndarray:
-    """Shows a picture on a grey background.
+    """Shows a picture on a background.
 
     Args:
         rgba: uint8 array of shape `(H, W, 4)`, not premultiplied.
-        level: int. The grey, 0 to 255.
-        on_transparent: callable, called if a pixel is not opaque.
+        background: `"black"` or `"white"`.
+        note: callable, called with a str if a pixel is not opaque.
 
     Returns:
         uint8 array of shape `(H, W, 3)`.
@@ -119,7 +112,8 @@ def composite(
     rgb, alpha = rgba[..., :3], rgba[..., 3:]
     if alpha.min() == 255:
         return np.ascontiguousarray(rgb)
-    on_transparent()
+    note(f"its alpha is lost: transparent pixels are {background}")
+    level = 255 if background == "white" else 0
     share = alpha.astype("float32") / 255
     return np.rint(rgb * share + level * (1 - share)).astype("uint8")
 

@@ -108,7 +108,7 @@ class ContainerSource(Source):
         return streams[0]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        convert = RgbConverter(self.notices)
+        convert = RgbConverter(self.note)
         count, end = 0, None
         for frame in self._timed():
             with unreadable_where_ffmpeg_fails():

@@ -7,7 +7,7 @@ import imageio.v3 as iio
 import numpy as np
 
 from keras_regen.types import StrPath
-from keras_regen.video.colour import alpha_notice, composite
+from keras_regen.video.colour import composite
 from keras_regen.video.source import (
     StillSource,
     UnreadableError,
@@ -78,7 +78,7 @@ def _read_image(path, max_pixels, note):
     check_size(height, width, max_pixels)
     # The first image of an animation; upright, by the orientation in its EXIF data.
     rgba = iio.imread(path, plugin="pillow", index=0, mode="RGBA", rotate=True)
-    return composite(rgba, 255, lambda: note(alpha_notice("white")))
+    return composite(rgba, "white", note)
 
 
 class ImageEncoder:
@@ -93,10 +93,7 @@ class ImageEncoder:
         self._count = 0
 
     def write(
-        self,
-        array: np.ndarray,
-        time: float | None = None,
-        duration: float | None = None,
+        self, array: np.ndarray, time: float | None, duration: float | None
     ) -> None:
         """Writes a uint8 frame; images keep no times."""
         # imageio prints a traceback where it cannot write a file.

@@ -1,4 +1,4 @@
-"""What FFmpeg neither tells nor writes of Matroska files: MKV and WebM."""
+"""Matroska fields that FFmpeg does not report or write."""
 
 import io
 

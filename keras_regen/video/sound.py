@@ -100,6 +100,6 @@ class Sound:
         self._container.close()
 
 
-def tell_without_sound(reason: str) -> None:
+def warn_without_sound(reason: str) -> None:
     """Logs why a video is written without sound."""
     logger.warning("The video has no sound: %s", reason)

@@ -12,7 +12,7 @@ import numpy as np
 from keras_regen.video.colour import YuvConverter, h264_pixel_format, tag_bt709
 from keras_regen.video.container import file_url
 from keras_regen.video.matroska import set_display_width
-from keras_regen.video.sound import Sound, tell_without_sound
+from keras_regen.video.sound import Sound, warn_without_sound
 
 # x264's scale is 0 to 51; at 15 the eye sees no difference from the original. 20 on
 # VP9's scale of 0 to 63 takes about as many bits.
@@ -72,7 +72,7 @@ class StreamEncoder(abc.ABC):
                 raise
             self._container.close()
             self._open(path, height, width, None)
-            tell_without_sound(f"{path.suffix} cannot hold it")
+            warn_without_sound(f"{path.suffix} cannot hold it")
 
     def _open(self, path, height, width, sound):
         faststart = {"movflags": "faststart"} if path.suffix == ".mp4" else {}
@@ -91,7 +91,7 @@ class StreamEncoder(abc.ABC):
                 stream = self._container.add_stream_from_template(template)
             except ValueError:
                 name = template.codec_context.name
-                tell_without_sound(f"{path.suffix} cannot hold {name}")
+                warn_without_sound(f"{path.suffix} cannot hold {name}")
                 continue
             if "language" in template.metadata:
                 stream.metadata["language"] = template.metadata["language"]
@@ -108,14 +108,19 @@ class StreamEncoder(abc.ABC):
         context.time_base = self._tick
         context.sample_aspect_ratio = self._settings.pixel_aspect
 
-    @abc.abstractmethod
     def write(
-        self,
-        array: np.ndarray,
-        time: float | None = None,
-        duration: float | None = None,
+        self, array: np.ndarray, time: float | None, duration: float | None
     ) -> None:
         """Appends a uint8 frame; see `VideoWriter.write`."""
+        frame = self._convert(array)
+        self._stamp(frame, time, duration)
+        self._encode(frame)
+
+    def _convert(self, array):
+        return av.VideoFrame.from_ndarray(array, format="rgb24")
+
+    def _encode(self, frame):
+        self._mux(self._stream.encode(frame))
 
     def close(self, flush: bool) -> None:
         """Closes the file; `flush` first writes the frames that the codec holds."""
@@ -160,17 +165,10 @@ class _YuvEncoder(StreamEncoder):
         super()._prepare(context)
         # Players guess the colours of an untagged file by its size.
         tag_bt709(context)
-        self._convert = YuvConverter(context.pix_fmt)
+        self._to_yuv = YuvConverter(context.pix_fmt)
 
-    def write(
-        self,
-        array: np.ndarray,
-        time: float | None = None,
-        duration: float | None = None,
-    ) -> None:
-        frame = self._convert(array)
-        self._stamp(frame, time, duration)
-        self._mux(self._stream.encode(frame))
+    def _convert(self, array):
+        return self._to_yuv(array)
 
 
 class H264Encoder(_YuvEncoder):
@@ -234,27 +232,16 @@ class GifEncoder(StreamEncoder):
     def pixel_format(self, height: int, width: int) -> str:
         return "pal8"
 
-    def write(
-        self,
-        array: np.ndarray,
-        time: float | None = None,
-        duration: float | None = None,
-    ) -> None:
-        frame = av.VideoFrame.from_ndarray(array, format="rgb24")
-        self._stamp(frame, time, duration)
+    def _encode(self, frame):
         self._graph.push(frame)
-        self._drain()
+        while True:
+            try:
+                frame = self._graph.pull()
+            except (av.BlockingIOError, av.EOFError):
+                return
+            super()._encode(frame)
 
     def close(self, flush: bool) -> None:
         if flush:
-            self._graph.push(None)
-            self._drain()
+            self._encode(None)
         super().close(flush)
-
-    def _drain(self):
-        while True:
-            try:
-                frame = cast("av.VideoFrame", self._graph.pull())
-            except (av.BlockingIOError, av.EOFError):
-                return
-            self._mux(self._stream.encode(frame))

@@ -5,8 +5,7 @@ import math
 
 import numpy as np
 
-# Seconds. No video is longer than thirty years.
-_MAX_TIME = 1e9
+from keras_regen.checks import MAX_SECONDS
 
 
 class Timestamps:
@@ -37,12 +36,12 @@ class Timestamps:
     def append(self, time: float | None) -> None:
         """Adds the time of the next frame, in seconds of the file, or None."""
         if not self._starts:
-            self.origin = time if time is not None and abs(time) < _MAX_TIME else 0.0
+            self.origin = time if time is not None and abs(time) < MAX_SECONDS else 0.0
             self._starts.append(0.0)
             return
         last = self._starts[-1]
-        start = _MAX_TIME if time is None else time - self.origin
-        if not last < start < _MAX_TIME:
+        start = MAX_SECONDS if time is None else time - self.origin
+        if not last < start < MAX_SECONDS:
             start = last + self._interval
         self._compare(start, self._tolerance)
         self._starts.append(start)
@@ -51,7 +50,7 @@ class Timestamps:
         """Adds the duration of the last frame, in seconds, or None."""
         if not self._starts:
             return
-        if duration is None or not 0 < duration < _MAX_TIME:
+        if duration is None or not 0 < duration < MAX_SECONDS:
             duration = self._interval
         self._end = self._starts[-1] + duration
         # The last frame of many files is shown a little longer or shorter.

@@ -80,7 +80,7 @@ def peak_luminance(frame: av.VideoFrame) -> float:
 
 
 def side_data(frame: av.VideoFrame, kind: Type) -> bytes:
-    """Returns what FFmpeg tells beside the pixels of a frame, or no bytes."""
+    """Returns a frame's side data of one kind, or `b""`."""
     try:
         sides: Any = frame.side_data
         found = sides.get(kind)

@@ -13,7 +13,7 @@ from keras_regen.pixels import FRAME_DTYPES, to_uint8
 from keras_regen.types import StrPath
 from keras_regen.video.array_file import ArrayEncoder
 from keras_regen.video.image_directory import ImageEncoder
-from keras_regen.video.sound import Sound, tell_without_sound
+from keras_regen.video.sound import Sound, warn_without_sound
 from keras_regen.video.source import check_fps
 from keras_regen.video.stream_encoders import (
     GifEncoder,
@@ -140,7 +140,7 @@ class VideoWriter:
     def _make_encoder(self, frame, is_timed):
         path = self._output.temporary
         if self._sound and self._suffix not in SUFFIXES_WITH_SOUND:
-            tell_without_sound(f"{self._suffix or 'images'} cannot hold it")
+            warn_without_sound(f"{self._suffix or 'images'} cannot hold it")
             self._sound = None
         if not self._suffix:
             return ImageEncoder(path)

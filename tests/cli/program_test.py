@@ -40,6 +40,8 @@ class TestProgram:
         run("--version")
         record = logging.makeLogRecord({"msg": "Skipping %s", "args": ("a\n\x1b[1m",)})
         assert logging.lastResort.format(record) == r"Skipping a \x1b[1m"
+        line = warnings.formatwarning(UserWarning("a\nb"), UserWarning, "file", 1)
+        assert line == "a b\n"
 
     def test_too_little_memory_is_one_line(self, run, monkeypatch):
         def allocate():
@@ -59,9 +61,6 @@ class TestProgram:
         # Its first line is whole in the list of commands.
         (line,) = re.findall(rf"^  {command} .*", run("-h")[1], re.M)
         assert line.split(maxsplit=1)[1] in stdout
-
-        line = warnings.formatwarning(UserWarning("a\nb"), UserWarning, "file", 1)
-        assert line == "a b\n"
 
     def test_completion(self, preset):
         # What the shell's script does.

@@ -17,10 +17,16 @@ def failing(items, error):
     raise error
 
 
+def started(items, depth):
+    items = Prefetcher(items)
+    items.start(depth)
+    return items
+
+
 class TestPrefetcher:
     def test_takes_no_more_than_its_depth(self):
         taken = []
-        items = Prefetcher((taken.append(i) or i for i in range(10)), 3)
+        items = started((taken.append(i) or i for i in range(10)), 3)
         for i, item in enumerate(items):
             items.wait()
             assert item == i
@@ -29,7 +35,7 @@ class TestPrefetcher:
 
     def test_an_error_comes_where_it_was(self):
         error = RuntimeError("seven")
-        items = Prefetcher(failing(range(7), error), 3)
+        items = started(failing(range(7), error), 3)
         assert [*itertools.islice(items, 7)] == [*range(7)]
         with pytest.raises(RuntimeError) as caught:
             next(items)
@@ -37,7 +43,7 @@ class TestPrefetcher:
         assert [*items] == []
 
     def test_closed_early(self):
-        items = Prefetcher(iter(range(10)), 3)
+        items = started(iter(range(10)), 3)
         next(items)
         assert len(threads()) == 1
         items.close()
@@ -183,7 +189,8 @@ def test_threads_end_with_the_interpreter():
     script = (
         "import time\n"
         "from keras_regen.codec.pipeline import Prefetcher, map_in_thread\n"
-        "items = Prefetcher(iter(range(9)), 2)\n"
+        "items = Prefetcher(iter(range(9)))\n"
+        "items.start(2)\n"
         "results = map_in_thread(lambda i: time.sleep(0.1), items, 2)\n"
         "next(results)\n"
     )

@@ -60,7 +60,7 @@ def mean_colour():
 
 
 def clips_of(items):
-    return [clip.copy() for item in items for clip in PROTOCOL.clips(item.path)]
+    return [clip for item in items for clip in PROTOCOL.clips(item.path)]
 
 
 def test_the_report(items, tmp_path):

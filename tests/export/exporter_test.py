@@ -4,6 +4,7 @@ import importlib.util
 import pathlib
 import subprocess
 import sys
+from typing import get_args
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from keras_regen import diffusion
 from keras_regen.atomic_output import OutputError
 from keras_regen.export import FORMATS, exporter, formats
 from keras_regen.export.model_functions import ModelFunctions
+from keras_regen.types import ExportFormat
 from tests.export.conftest import K
 from tests.models.conftest import make_regen
 
@@ -235,9 +237,9 @@ def test_formats_do_not_import_keras():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_the_schedules_are_those_of_sampling():
-    # Named twice, since importing the formats must not import Keras.
+def test_names_are_those_of_the_types():
     assert set(formats.SCHEDULES) == set(diffusion.SCHEDULES)
+    assert get_args(ExportFormat) == tuple(formats.FORMATS)
 
 
 def test_a_schedule_is_part_of_the_exported_function(toy):

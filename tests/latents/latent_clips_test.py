@@ -197,14 +197,6 @@ def test_without_a_condition(conditioned, directory):
         LatentClips(conditioned, 2, (2, 2), condition="label")
 
 
-def test_an_index_that_was_written_before(directory):
-    index = json.loads((directory / "index.json").read_text())
-    old = {name: index[name] for name in ("files", "latent_statistics")}
-    (directory / "index.json").write_text(json.dumps(old))
-    clips = LatentClips(directory, 2, (2, 2))
-    assert clips.codec["temporal_compression"] == 4 and clips[0][0].shape[0] == 2
-
-
 def test_latents_of_two_codecs(directory):
     Latents(np.zeros((2, 2, 2, 8)), 3, 16, 16, 25.0, 2).save(directory / "d.h5")
     with pytest.raises(ValueError, match=r"temporal_compression=2 in .*d\.h5"):

@@ -26,7 +26,7 @@ def package(tmp_path, monkeypatch):
         module="toy_weights_package",
         file="weights.bin",
         sha256=file_digest(folder / "weights.bin"),
-        fingerprint="",
+        digest="",
     )
 
 

@@ -20,8 +20,8 @@ from tools.attack.toys import (
     compiled,
     damage,
     deep,
-    make_regen,
     pick,
+    toy_regen,
     with_wrong_value,
     wrong_value,
 )
@@ -121,7 +121,7 @@ def gadgets(toys, rng):
         (
             ("keras_regen>SavedModelFeatures", {"path": target}),
             ("keras_regen>FrechetVideoDistance", {"features": target}),
-            ("keras_regen>StLpipsDistance", {}),
+            ("keras_regen>STLPIPS", {}),
             ("Lambda", {"function": {"class_name": "__lambda__", "config": {}}}),
             ("TFSMLayer", {"filepath": target}),
             ("TorchModuleWrapper", {"module": target}),
@@ -223,7 +223,7 @@ def names_of_presets(toys, rng):
 
 def restore(path):
     """Restores a checkpoint, and returns its weights and numbers of epochs."""
-    model = compiled(make_regen())
+    model = compiled(toy_regen())
     checkpoint = Checkpoint(path)
     epochs = checkpoint.restore(model)
     if not epochs:

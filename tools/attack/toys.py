@@ -8,9 +8,10 @@ import keras
 import numpy as np
 
 from keras_regen.codec import VideoCodec
-from keras_regen.models import DiTDecoder, Regen, VideoEncoder
+from keras_regen.models import Regen
 from keras_regen.training import Checkpoint
 from keras_regen.video import VideoReader, VideoWriter
+from tests.models.conftest import awaken, make_regen
 from tests.video.media import make
 
 CLIP = pathlib.Path(__file__).parents[2] / "tests" / "clip.mp4"
@@ -43,7 +44,7 @@ class Toys:
         self.outside = arena.outside
         self.preset = self.directory / "preset"
         self.directory.mkdir()
-        self.regen = make_regen()
+        self.regen = toy_regen()
         self.regen.save_to_preset(self.preset, {"description": "a toy", "steps": 3})
         frames = self._write_videos()
         codec = VideoCodec(Regen.from_preset(self.preset))
@@ -89,26 +90,10 @@ class Toys:
         return target
 
 
-def make_regen():
+def toy_regen():
     """Makes a small model, in which every weight matters."""
     keras.utils.set_random_seed(0)
-    encoder = VideoEncoder(
-        K,
-        stem_patch_size=4,
-        widths=(8,),
-        num_blocks=(1,),
-        kernel_sizes=((1, 3, 3), (3, 1, 1)),
-        name="encoder",
-    )
-    decoder = DiTDecoder(
-        K, units=16, depth=1, num_heads=2, siren_features=8, name="decoder"
-    )
-    regen = Regen(encoder, decoder)
-    rng = np.random.default_rng(0)
-    for variable in regen.trainable_variables:
-        if not np.any(keras.ops.convert_to_numpy(variable)):
-            variable.assign(rng.normal(0, 0.2, variable.shape))
-    return regen
+    return awaken(make_regen(K, decoder={"depth": 1}))
 
 
 def compiled(regen):

@@ -27,12 +27,11 @@ class Drawing:
             f'<rect width="{width}" height="{height}" rx="8" fill="{PAPER}"/>',
         ]
 
-    def box(self, x, y, width, height, words="", fill="white", dashed=False):
+    def box(self, x, y, width, height, words="", fill="white"):
         """Draws a rectangle with words in its middle, lines separated by `\\n`."""
-        dash = ' stroke-dasharray="5 4"' if dashed else ""
         self._parts.append(
             f'<rect x="{x}" y="{y}" width="{width}" height="{height}" rx="4" '
-            f'fill="{fill}" stroke="{INK}"{dash}/>'
+            f'fill="{fill}" stroke="{INK}"/>'
         )
         if words:
             self.text(x + width / 2, y + height / 2, words)
@@ -43,13 +42,13 @@ class Drawing:
             f'<rect x="{x}" y="{y}" width="{size}" height="{size}" fill="{fill}"/>'
         )
 
-    def text(self, x, y, words, anchor="middle", size=15):
+    def text(self, x, y, words, size=15):
         """Writes lines around a point."""
         lines = words.split("\n")
         for i, line in enumerate(lines):
             height = y + (i - (len(lines) - 1) / 2) * (size + 4) + size * 0.35
             self._parts.append(
-                f'<text x="{x}" y="{height:.1f}" text-anchor="{anchor}" '
+                f'<text x="{x}" y="{height:.1f}" text-anchor="middle" '
                 f'font-size="{size}">{escape(line)}</text>'
             )
 

@@ -24,10 +24,9 @@ class VidTokEmbedder(TorchEmbedder):
         config: path of the model's YAML, in `configs/` of the repository.
         checkpoint: path of its weights, `.ckpt` or `.safetensors`.
         name: str or None. Defaults to the name of the checkpoint.
-        chunk_frames: see `TorchEmbedder`. VidTok's own evaluation uses 17 frames for
-            causal models and 16 for others.
-        torch_dtype: see `TorchEmbedder`.
-        device: see `TorchEmbedder`.
+        **kwargs: `chunk_frames`, `torch_dtype` and `device`, see `TorchEmbedder`.
+            VidTok's own evaluation uses chunks of 17 frames for causal models and of 16
+            for others.
 
     Raises:
         ImportError: if the repository is not on PYTHONPATH.
@@ -41,9 +40,7 @@ class VidTokEmbedder(TorchEmbedder):
         config: StrPath,
         checkpoint: StrPath,
         name: str | None = None,
-        chunk_frames: int | None = None,
-        torch_dtype: Any = None,
-        device: Any = None,
+        **kwargs: Any,
     ) -> None:
         omegaconf = import_peer("omegaconf", VIDTOK_REPOSITORY)
         util = import_peer("vidtok.modules.util", VIDTOK_REPOSITORY)
@@ -71,9 +68,7 @@ class VidTokEmbedder(TorchEmbedder):
             module,
             grid,
             BITS_PER_VALUE if codebook_size is None else math.log2(codebook_size),
-            chunk_frames,
-            torch_dtype,
-            device,
+            **kwargs,
         )
 
     def encode(self, video: Tensor) -> Tensor:
@@ -102,10 +97,8 @@ class OmniTokenizerEmbedder(TorchEmbedder):
     Args:
         checkpoint: path of the `.ckpt`.
         name: str or None. Defaults to the name of the checkpoint.
-        chunk_frames: see `TorchEmbedder`. The published models are trained and
-            evaluated on 17 frames.
-        torch_dtype: see `TorchEmbedder`.
-        device: see `TorchEmbedder`.
+        **kwargs: `chunk_frames`, `torch_dtype` and `device`, see `TorchEmbedder`. The
+            published models are trained and evaluated on chunks of 17 frames.
 
     Raises:
         ImportError: if the repository is not on PYTHONPATH.
@@ -118,12 +111,7 @@ class OmniTokenizerEmbedder(TorchEmbedder):
     value_limit = 0.5
 
     def __init__(
-        self,
-        checkpoint: StrPath,
-        name: str | None = None,
-        chunk_frames: int | None = None,
-        torch_dtype: Any = None,
-        device: Any = None,
+        self, checkpoint: StrPath, name: str | None = None, **kwargs: Any
     ) -> None:
         peer = import_peer("OmniTokenizer", "FoundationVision/OmniTokenizer")
         module = peer.OmniTokenizer_VQGAN.load_from_checkpoint(
@@ -143,9 +131,7 @@ class OmniTokenizerEmbedder(TorchEmbedder):
             module,
             grid,
             BITS_PER_VALUE if module.use_vae else math.log2(module.n_codes),
-            chunk_frames,
-            torch_dtype,
-            device,
+            **kwargs,
         )
 
     def encode(self, video: Tensor) -> Tensor:
@@ -173,9 +159,7 @@ class WFVAEEmbedder(TorchEmbedder):
     Args:
         path: path of a directory with `config.json` and the weights.
         name: str or None. Defaults to the name of the directory.
-        chunk_frames: see `TorchEmbedder`.
-        torch_dtype: see `TorchEmbedder`.
-        device: see `TorchEmbedder`.
+        **kwargs: `chunk_frames`, `torch_dtype` and `device`, see `TorchEmbedder`.
 
     Raises:
         ImportError: if the repository is not on PYTHONPATH.
@@ -185,14 +169,7 @@ class WFVAEEmbedder(TorchEmbedder):
         Latent Video Diffusion Model*.
     """
 
-    def __init__(
-        self,
-        path: StrPath,
-        name: str | None = None,
-        chunk_frames: int | None = None,
-        torch_dtype: Any = None,
-        device: Any = None,
-    ) -> None:
+    def __init__(self, path: StrPath, name: str | None = None, **kwargs: Any) -> None:
         models = import_peer("causalvideovae.model", "PKU-YuanGroup/WF-VAE")
         module = models.WFVAEModel.from_pretrained(str(path))
         super().__init__(
@@ -203,9 +180,7 @@ class WFVAEEmbedder(TorchEmbedder):
                 module.temporal_uptimes,
                 WF_VAE_SPATIAL_COMPRESSION,
             ),
-            chunk_frames=chunk_frames,
-            torch_dtype=torch_dtype,
-            device=device,
+            **kwargs,
         )
 
     def encode(self, video: Tensor) -> Tensor:

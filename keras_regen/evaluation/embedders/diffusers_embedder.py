@@ -76,9 +76,7 @@ class DiffusersEmbedder(TorchEmbedder):
         name: str or None. Defaults to the last part of the path or id.
         decode_timestep: float. The time for a decoder with `timestep_conditioning`
             (LTX). No noise is added to the latents. Defaults to `0.05`.
-        chunk_frames: see `TorchEmbedder`.
-        torch_dtype: see `TorchEmbedder`.
-        device: see `TorchEmbedder`.
+        **kwargs: `chunk_frames`, `torch_dtype` and `device`, see `TorchEmbedder`.
 
     Raises:
         ImportError: if diffusers is not installed.
@@ -91,25 +89,16 @@ class DiffusersEmbedder(TorchEmbedder):
         family: str | None = None,
         name: str | None = None,
         decode_timestep: float = 0.05,
-        chunk_frames: int | None = None,
-        torch_dtype: Any = None,
-        device: Any = None,
+        **kwargs: Any,
     ) -> None:
         if isinstance(model_or_path, str | pathlib.Path):
-            module = _load(str(model_or_path), family, torch_dtype)
+            module = _load(str(model_or_path), family, kwargs.get("torch_dtype"))
             name = name or pathlib.Path(model_or_path).name
         else:
             module = model_or_path
         family = type(module).__name__
         _check_family(family)
-        super().__init__(
-            name or family,
-            module,
-            FAMILIES[family](module),
-            chunk_frames=chunk_frames,
-            torch_dtype=torch_dtype,
-            device=device,
-        )
+        super().__init__(name or family, module, FAMILIES[family](module), **kwargs)
         self.decode_timestep = decode_timestep
 
     def encode(self, video: Tensor) -> Tensor:

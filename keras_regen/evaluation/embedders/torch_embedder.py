@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from keras_regen.checks import check_whole
 from keras_regen.evaluation.embedders.embedder import (
     BITS_PER_VALUE,
     Reconstruction,
     as_stored,
     check_frames,
 )
-from keras_regen.pixels import to_uint8
+from keras_regen.pixels import to_uint8, to_unit_range
 from keras_regen.types import Tensor
 from keras_regen.weights_digest import weights_digest
 
@@ -102,11 +103,8 @@ class TorchEmbedder(abc.ABC):
         device: Any = None,
     ) -> None:
         torch = import_torch()
-        if chunk_frames is not None and chunk_frames < 1:
-            raise ValueError(
-                "`chunk_frames` must be at least 1. "
-                f"Received: chunk_frames={chunk_frames}"
-            )
+        if chunk_frames is not None:
+            check_whole(1, math.inf, chunk_frames=chunk_frames)
         self.name = name
         self.grid = grid
         self.bits_per_value = bits_per_value
@@ -158,7 +156,7 @@ class TorchEmbedder(abc.ABC):
         padded = self.grid.padded_shape(*shape)
         pads = [(0, more - size) for size, more in zip(shape, padded, strict=True)]
         array = np.pad(video, [*pads, (0, 0)], mode="edge")
-        array = (array.astype("float32") / 127.5 - 1) * self.value_limit
+        array = to_unit_range(array) * self.value_limit
         tensor = torch.from_numpy(array.transpose(3, 0, 1, 2)[None])
         with torch.inference_mode():
             latents = self.encode(tensor.to(self.device, self._dtype))

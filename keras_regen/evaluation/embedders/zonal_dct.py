@@ -1,9 +1,11 @@
 """The baseline from transform coding: the best fixed zone of a 3D DCT."""
 
+import math
 from typing import Any
 
 import numpy as np
 
+from keras_regen.checks import check_whole
 from keras_regen.evaluation.embedders.embedder import (
     BITS_PER_VALUE,
     Embedder,
@@ -35,10 +37,7 @@ class ZonalDct:
     """
 
     def __init__(self, match: Embedder, num_frames: int = 9, name: str = "dct") -> None:
-        if num_frames < 1:
-            raise ValueError(
-                f"`num_frames` must be at least 1. Received: num_frames={num_frames}"
-            )
+        check_whole(1, math.inf, num_frames=num_frames)
         self.match = match
         self.num_frames = num_frames
         self.name = name
