@@ -19,7 +19,7 @@ from keras_regen.models.architectures import Architecture, architecture
 from keras_regen.models.compiled_model import CompiledModel
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.dit_decoder import Conditioning, DiTDecoder
-from keras_regen.models.inference import generate, invert
+from keras_regen.models.inference import generate, predictor
 from keras_regen.models.input_checks import (
     check_frames,
     check_latents,
@@ -391,13 +391,11 @@ class Regen(VideoAutoencoder):
             n if isinstance(n, int) else ops.max(n)
             for n in (inputs["num_steps"], inputs["refinements"])
         )
-        return invert(
-            self.decoder,
+        return diffusion.invert(
+            predictor(self.decoder, inputs["latents"], inputs["times"]),
+            inputs["video"],
             self.diffusion_path,
             self.prediction,
-            inputs["latents"],
-            inputs["times"],
-            inputs["video"],
             num_steps,
             refinements,
             inputs["schedule"],
