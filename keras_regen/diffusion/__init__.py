@@ -19,7 +19,7 @@ from keras_regen.diffusion.prediction import (
     V,
     Velocity,
 )
-from keras_regen.diffusion.sampler import Sampling, sample, sample_in_loop
+from keras_regen.diffusion.sampler import Sampling, sample
 from keras_regen.diffusion.schedule import (
     DEFAULT_SCHEDULE,
     SCHEDULES,
@@ -68,7 +68,6 @@ __all__ = [
     "invert",
     "noise_canvas",
     "sample",
-    "sample_in_loop",
     "sampling_time",
 ]
 

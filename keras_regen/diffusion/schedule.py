@@ -1,5 +1,6 @@
 """Schedules: the times at which sampling calls the model."""
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 from keras import ops
@@ -72,6 +73,25 @@ def last_time(path: Path) -> Tensor:
     """Returns the time at which invertible sampling ends, a float32 scalar."""
     # A sum, since Keras may copy a number to the device.
     return path.time_at_log_snr(ops.zeros((), "float32") + _LAST_LOG_SNR)
+
+
+def as_float(number: int | Tensor) -> Tensor:
+    """Returns an int or an int tensor as a float32 tensor."""
+    if isinstance(number, int):
+        # A sum, since Keras may copy a number to the device.
+        return ops.zeros((), "float32") + number
+    return ops.cast(number, "float32")
+
+
+def repeat(
+    count: int | Tensor, body: Callable[[int | Tensor, Tensor], Tensor], x: Tensor
+) -> Tensor:
+    """Applies `body(i, x)` for i from 0, written out or as a loop in the graph."""
+    if not isinstance(count, int):
+        return ops.fori_loop(0, count, body, x)
+    for i in range(count):
+        x = body(i, x)
+    return x
 
 
 def _uniform(done, path, first, last):

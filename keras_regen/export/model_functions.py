@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_regen.diffusion import DEFAULT_SCHEDULE, CanvasArea, draw_noise
-from keras_regen.models import Regen, finish, generate
+from keras_regen.diffusion import DEFAULT_SCHEDULE, CanvasArea, draw_noise, sample
+from keras_regen.models import Regen, finish, predictor
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.types import Tensor
 
@@ -93,13 +93,11 @@ class ModelFunctions:
 
     def _decode(self, weights, latents, times, noise, num_steps):
         with _weights(self.decoder_variables, weights):
-            video = generate(
-                self.model.decoder,
+            video = sample(
+                predictor(self.model.decoder, latents, times),
+                noise,
                 self.model.diffusion_path,
                 self.model.prediction,
-                latents,
-                times,
-                noise,
                 num_steps,
                 self.schedule,
             )

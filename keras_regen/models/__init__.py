@@ -17,7 +17,7 @@ from keras_regen.models.costs import (
 from keras_regen.models.dit_decoder import DiTDecoder
 from keras_regen.models.factory import build_model
 from keras_regen.models.functional_model import FunctionalModel
-from keras_regen.models.inference import finish, generate
+from keras_regen.models.inference import finish, predictor
 from keras_regen.models.input_checks import (
     MAX_LATENT,
     check_finite,
@@ -71,9 +71,9 @@ __all__ = [
     "encoder_bytes",
     "encoder_operations",
     "finish",
-    "generate",
     "latent_layout_map",
     "load_model",
+    "predictor",
     "preset_card",
     "preset_directory",
     "preset_kind",

@@ -19,44 +19,10 @@ from keras_regen.types import Tensor
 _AXES = (4, 3, 2, 1)
 
 
-def generate(
-    decoder: keras.Model,
-    path: diffusion.Path,
-    prediction: diffusion.Prediction,
-    latents: Tensor,
-    times: Tensor,
-    noise: Tensor,
-    num_steps: int | Tensor,
-    schedule: str = diffusion.DEFAULT_SCHEDULE,
-    invertible: bool = False,
-) -> Tensor:
-    """Samples chunks, in a form that every backend can trace.
-
-    Args:
-        decoder: a `DiTDecoder`.
-        path: a `diffusion.Path`.
-        prediction: a `diffusion.Prediction`.
-        latents: float32 tensor of shape `(B, 2, h, w, C)` or `(B, 1, h, w, C)`.
-        times: float32 tensor of shape `(B, F)`, in frames.
-        noise: float32 tensor of shape `(B, F, 8h, 8w, 3)`.
-        num_steps: sampling steps. An int writes out as many calls of the decoder; an
-            int tensor of shape `(B,)` makes a loop.
-        schedule: as for `diffusion.sample`.
-        invertible: as for `diffusion.sample`.
-
-    Returns:
-        float32 tensor of shape `(B, F, 8h, 8w, 3)`. `finish` clips it.
-    """
-    predict = predictor(decoder, latents, times)
-    written_out = isinstance(num_steps, int)
-    sample = diffusion.sample if written_out else diffusion.sample_in_loop
-    return sample(predict, noise, path, prediction, num_steps, schedule, invertible)
-
-
 def predictor(
     decoder: keras.Model, latents: Tensor, times: Tensor
 ) -> Callable[[Tensor, Tensor], Tensor]:
-    """Returns the decoder as a function of x_t and t, for `diffusion.sample`.
+    """Returns the decoder as a function of x_t and t, as `diffusion.sample` takes it.
 
     Args:
         decoder: a `DiTDecoder`.
@@ -116,7 +82,8 @@ class Inference:
         invert: Callable[[dict[str, Any]], Tensor] | None = None,
     ) -> None:
         self._encoder, self._decoder = encoder, decoder
-        self._decode, self._invert = decode, invert
+        self._decode = decode
+        self._invert: Any = invert
         # Plain Python objects: as layers of the model they would be saved with it.
         self._encoding = CompiledModel(_Program("encoding", self._encode, encoder))
         # The others are made when they are first called: few are.
@@ -147,7 +114,7 @@ class Inference:
             inputs: dict of arrays, all with a batch axis: `latents`, as `encode`
                 returns them, or `video`, as it takes it, and what `decode` needs.
             dtype: `"float32"` or `"uint8"`. Defaults to `"float32"`.
-            schedule: as for `generate`. One step is the same with any.
+            schedule: as for `diffusion.sample`. One step is the same with any.
 
         Returns:
             NumPy array of shape `(B, F, 8h, 8w, 3)`.
@@ -179,7 +146,7 @@ class Inference:
             inputs: dict of arrays, all with a batch axis: `latents` and `times` as for
                 `decode`; `video`, uint8 or float32 in [-1, 1]; and int32 `num_steps`
                 and `refinements`, each equal for all samples.
-            schedule: as for `generate`.
+            schedule: as for `diffusion.sample`.
 
         Returns:
             float32 NumPy array of the shape of `video`.

@@ -19,7 +19,7 @@ from keras_regen.models.architectures import Architecture, architecture
 from keras_regen.models.compiled_model import CompiledModel
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.dit_decoder import Conditioning, DiTDecoder
-from keras_regen.models.inference import generate, predictor
+from keras_regen.models.inference import predictor
 from keras_regen.models.input_checks import (
     check_frames,
     check_latents,
@@ -268,13 +268,11 @@ class Regen(VideoAutoencoder):
                 rows * SPATIAL_COMPRESSION,
                 columns * SPATIAL_COMPRESSION,
             )
-        return generate(
-            self.decoder,
+        return diffusion.sample(
+            predictor(self.decoder, latents, inputs["times"]),
+            noise,
             self.diffusion_path,
             self.prediction,
-            latents,
-            inputs["times"],
-            noise,
             inputs.get("num_steps", 1),
             inputs["schedule"],
             invertible="noise" in inputs,
