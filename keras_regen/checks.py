@@ -10,7 +10,10 @@ import pathlib
 import reprlib
 import sys
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Far deeper than what this package writes, and far less than Python's own limit, so
 # that functions may walk through what was read.
@@ -132,6 +135,22 @@ def check_flags(**values: Any) -> None:
                 f"`{name}` must be True or False. "
                 f"Received: {name}={reprlib.repr(value)}"
             )
+
+
+def check_finite(array: "np.ndarray", message: str) -> None:
+    """Checks that an array has no NaN or infinite values.
+
+    Raises:
+        ValueError: if it has; the error begins with `message`.
+    """
+    # Imported when called, since it takes long and help does without.
+    import numpy as np
+
+    finite = np.isfinite(array)
+    if not np.all(finite):
+        raise ValueError(
+            f"{message} Received: {np.count_nonzero(~finite)} NaN or infinite values"
+        )
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -8,7 +8,13 @@ import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
-from keras_regen.checks import MAX_SEED, MAX_STEPS, check_real, check_whole
+from keras_regen.checks import (
+    MAX_SEED,
+    MAX_STEPS,
+    check_finite,
+    check_real,
+    check_whole,
+)
 from keras_regen.generation.conditions import (
     check_labels,
     checked_conditions,
@@ -355,11 +361,9 @@ class LatentDiffusion(TrainedModel):
             if callback is not None:
                 callback(step + 1, num_steps)
         latents = (x * std + mean)[:, :, : size[0], : size[1]]
-        if not np.all(np.isfinite(latents)):
-            raise ValueError(
-                "Generated latents must be finite; half precision can overflow. "
-                "Received: NaN or infinite values"
-            )
+        check_finite(
+            latents, "Generated latents must be finite; half precision can overflow."
+        )
         if given is not None:
             latents[given.mask] = given.latents[given.mask]
         return latents

@@ -20,7 +20,6 @@ from keras_regen.models.functional_model import FunctionalModel
 from keras_regen.models.inference import finish, predictor
 from keras_regen.models.input_checks import (
     MAX_LATENT,
-    check_finite,
     check_latent_values,
 )
 from keras_regen.models.layout_map import latent_layout_map
@@ -62,7 +61,6 @@ __all__ = [
     "build_model",
     "bundled_presets",
     "change_compression",
-    "check_finite",
     "check_latent_transformer",
     "check_latent_values",
     "count_parameters",

@@ -8,8 +8,9 @@ import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
+from keras_regen.checks import check_finite
 from keras_regen.models.compiled_model import CompiledModel
-from keras_regen.models.input_checks import MAX_LATENT, check_finite
+from keras_regen.models.input_checks import MAX_LATENT
 from keras_regen.models.video_encoder import VideoEncoder
 from keras_regen.pixels import to_uint8, to_unit_range
 from keras_regen.types import Tensor

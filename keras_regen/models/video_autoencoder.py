@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_regen import diffusion
-from keras_regen.checks import suggest_arguments
+from keras_regen.checks import check_finite, suggest_arguments
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.dit_decoder import DiTDecoder
 from keras_regen.models.inference import Inference
 from keras_regen.models.input_checks import (
     check_chunk,
-    check_finite,
     check_latents,
     check_noise,
     check_targets,
