@@ -14,6 +14,7 @@ from keras_regen.layers.kernels import (
     layer_norm,
     multiply_add,
     normalize_queries_and_keys,
+    plain_norm,
 )
 from keras_regen.layers.windows import WindowGrid, windowed_attention
 from keras_regen.types import Shape, Tensor
@@ -92,9 +93,7 @@ class DiTBlock(ConfiguredLayer):
         self.modulation = layers.Dense(
             6 * units, kernel_initializer="zeros", dtype=dtype, name="modulation"
         )
-        self.attention_norm = layers.LayerNormalization(
-            epsilon=1e-6, center=False, scale=False, dtype=dtype, name="attention_norm"
-        )
+        self.attention_norm = plain_norm("attention_norm", dtype)
         self.qkv = layers.Dense(3 * units, dtype=dtype, name="qkv")
         self.query_norm = layers.RMSNormalization(
             epsilon=1e-6, dtype=dtype, name="query_norm"
@@ -105,9 +104,7 @@ class DiTBlock(ConfiguredLayer):
         self.attention_output = layers.Dense(
             units, dtype=dtype, name="attention_output"
         )
-        self.mlp_norm = layers.LayerNormalization(
-            epsilon=1e-6, center=False, scale=False, dtype=dtype, name="mlp_norm"
-        )
+        self.mlp_norm = plain_norm("mlp_norm", dtype)
         self.mixing = (
             DepthwiseMixing(mixing_size, dtype=dtype, name="mixing")
             if mixing_size
@@ -155,18 +152,11 @@ class DiTBlock(ConfiguredLayer):
         return multiply_add(h, gate_2[:, None, None, None], x)
 
     def _attend(self, x):
-        shape = ops.shape(x)
         if self.window and windows_at_once(x):
             return self._attend_in_windows(x, self.window)
         query, key, value = self._project(x)
-        if self.window:
-            x = windowed_attention(query, key, value, self.window, self.shifted)
-        else:
-            tokens = (shape[0], -1, *ops.shape(query)[-2:])
-            x = dot_product_attention(
-                *(ops.reshape(part, tokens) for part in (query, key, value))
-            )
-        return dense(self.attention_output, ops.reshape(x, shape))
+        attended = windowed_attention(query, key, value, self.window, self.shifted)
+        return dense(self.attention_output, ops.reshape(attended, ops.shape(x)))
 
     def _attend_in_windows(self, x, window):
         """Attends within all windows by one call.

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_regen.layers.alternating_dense import AlternatingDense
 from keras_regen.layers.configured_layer import ConfiguredLayer
-from keras_regen.layers.kernels import layer_norm, multiply_add
+from keras_regen.layers.kernels import layer_norm, multiply_add, plain_norm
 from keras_regen.types import Shape, Tensor
 
 
@@ -38,13 +38,7 @@ class LatentOutput(ConfiguredLayer):
         super().__init__(**kwargs)
         self.units = units
         self.channels = channels
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=1e-6,
-            center=False,
-            scale=False,
-            dtype=self.dtype_policy,
-            name="norm",
-        )
+        self.norm = plain_norm("norm", self.dtype_policy)
         self.modulation = keras.layers.Dense(
             2 * units,
             kernel_initializer="zeros",

@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.dit_block import modulate
-from keras_regen.layers.kernels import dense, layer_norm
+from keras_regen.layers.kernels import dense, layer_norm, plain_norm
 from keras_regen.layers.patches import unpatchify
 from keras_regen.types import Shape, Tensor
 
@@ -68,9 +68,7 @@ class PatchOutput(ConfiguredLayer):
         self.patch_size = patch_size
         self.overlap = overlap
         dtype = self.dtype_policy
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=1e-6, center=False, scale=False, dtype=dtype, name="norm"
-        )
+        self.norm = plain_norm("norm", dtype)
         self.modulation = keras.layers.Dense(
             2 * units, kernel_initializer="zeros", dtype=dtype, name="modulation"
         )
