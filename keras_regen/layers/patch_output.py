@@ -9,6 +9,7 @@ from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.dit_block import modulate
 from keras_regen.layers.kernels import dense, layer_norm, plain_norm
 from keras_regen.layers.patches import unpatchify
+from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.types import Shape, Tensor
 
 
@@ -21,12 +22,9 @@ class PatchOutput(ConfiguredLayer):
 
     Args:
         units: int. Width of a token, D.
-        channels: int. Channels of the video. Defaults to `3`.
-        patch_size: int. Side of a patch in pixels. Defaults to `8`.
-        overlap: int, at most half of `patch_size`. Pixels by which a patch extends over
-            each of its neighbours. Overlapping patches are added, as in a transposed
-            convolution with a kernel of `patch_size + 2 * overlap` pixels. Defaults to
-            `0`.
+        overlap: int, from 0 to 4. Pixels by which a patch of 8x8 extends over each of
+            its neighbours. Overlapping patches are added, as in a transposed
+            convolution with a kernel of `8 + 2 * overlap` pixels. Defaults to `0`.
 
     Raises:
         ValueError: if `overlap` is not as above.
@@ -36,7 +34,7 @@ class PatchOutput(ConfiguredLayer):
         conditioning: float tensor of shape `(B, D)`, the timestep embedding.
 
     Output shape:
-        `(B, F, h * patch_size, w * patch_size, channels)`, float32.
+        `(B, F, 8h, 8w, 3)`, float32.
 
     Example:
 
@@ -49,23 +47,14 @@ class PatchOutput(ConfiguredLayer):
         section 3.2.
     """
 
-    def __init__(
-        self,
-        units: int,
-        channels: int = 3,
-        patch_size: int = 8,
-        overlap: int = 0,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, units: int, overlap: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0 <= 2 * overlap <= patch_size:
+        if not 0 <= 2 * overlap <= SPATIAL_COMPRESSION:
             raise ValueError(
-                "`overlap` must be from 0 to half of `patch_size`. "
-                f"Received: overlap={overlap}, patch_size={patch_size}"
+                f"`overlap` must be from 0 to {SPATIAL_COMPRESSION // 2}. "
+                f"Received: overlap={overlap}"
             )
         self.units = units
-        self.channels = channels
-        self.patch_size = patch_size
         self.overlap = overlap
         dtype = self.dtype_policy
         self.norm = plain_norm("norm", dtype)
@@ -73,7 +62,7 @@ class PatchOutput(ConfiguredLayer):
             2 * units, kernel_initializer="zeros", dtype=dtype, name="modulation"
         )
         self.projection = keras.layers.Dense(
-            (patch_size + 2 * overlap) ** 2 * channels,
+            3 * (SPATIAL_COMPRESSION + 2 * overlap) ** 2,
             kernel_initializer="zeros",
             dtype=dtype,
             name="projection",
@@ -90,13 +79,13 @@ class PatchOutput(ConfiguredLayer):
             self.projection, modulate(layer_norm(self.norm, x), shift, scale)
         )
         patches = ops.cast(patches, "float32")
-        return unpatchify(patches, self.patch_size, self.overlap)
+        return unpatchify(patches, SPATIAL_COMPRESSION, self.overlap)
 
     def compute_output_shape(self, x_shape: Shape, conditioning_shape: Shape) -> Shape:
         batch, frames, rows, columns, _ = x_shape
-        height = None if rows is None else rows * self.patch_size
-        width = None if columns is None else columns * self.patch_size
-        return (batch, frames, height, width, self.channels)
+        height = None if rows is None else rows * SPATIAL_COMPRESSION
+        width = None if columns is None else columns * SPATIAL_COMPRESSION
+        return (batch, frames, height, width, 3)
 
     def compute_output_spec(self, x: Tensor, conditioning: Tensor) -> keras.KerasTensor:
         shape = self.compute_output_shape(x.shape, conditioning.shape)
