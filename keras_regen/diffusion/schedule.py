@@ -21,8 +21,8 @@ _MAX_LOG_SNR = 5.0
 _LAST_LOG_SNR = 0.0
 
 
-def check_schedule(schedule: str) -> str:
-    """Returns the name of a schedule.
+def check_schedule(schedule: str) -> None:
+    """Checks the name of a schedule.
 
     Raises:
         ValueError: if there is none of this name.
@@ -32,7 +32,6 @@ def check_schedule(schedule: str) -> str:
             f"`schedule` must be one of {', '.join(SCHEDULES)}. "
             f"Received: schedule={schedule!r}"
         )
-    return schedule
 
 
 def sampling_time(

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -18,6 +17,7 @@ from keras_regen.generation.sampling_step import (
     sampling_times,
     whole_patches,
 )
+from keras_regen.models import with_values
 from keras_regen.pixels import SPATIAL_COMPRESSION, latent_size
 from keras_regen.text import TextEmbeddings
 from keras_regen.types import Tensor
@@ -110,8 +110,7 @@ class GeneratorFunctions:
             "times": ops.broadcast_to(self._latent_times, (batch, len(self.frames))),
             **condition,
         }
-        pairs = zip(self.variables, weights, strict=True)
-        with keras.StatelessScope(state_mapping=list(pairs)):
+        with with_values(self.variables, weights):
             if guidance is None:
                 x = self._integrate(x, fixed)
             else:

@@ -2,7 +2,7 @@
 
 from keras_regen.bundled import bundled_presets
 from keras_regen.models.architectures import ARCHITECTURES, architecture
-from keras_regen.models.compiled_model import CompiledModel
+from keras_regen.models.compiled_model import CompiledModel, with_values
 from keras_regen.models.config_checks import check_latent_transformer
 from keras_regen.models.conv_autoencoder import ConvAutoencoder
 from keras_regen.models.conv_decoder import ConvDecoder
@@ -83,4 +83,5 @@ __all__ = [
     "training_operations",
     "transfer_weights",
     "upload_preset",
+    "with_values",
 ]

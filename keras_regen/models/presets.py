@@ -17,11 +17,11 @@ from keras_regen.models.model_card import model_card
 from keras_regen.models.weights_file import (
     DTYPES,
     count_stored,
-    file_sha256,
     load_weights,
     save_weights,
 )
 from keras_regen.types import StrPath
+from keras_regen.weights_digest import file_sha256
 
 if TYPE_CHECKING:
     from keras_regen.models.conv_autoencoder import ConvAutoencoder

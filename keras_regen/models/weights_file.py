@@ -1,7 +1,6 @@
 """Weights in HDF5 files: smaller than Keras stores them, and checked when loaded."""
 
 import contextlib
-import hashlib
 import io
 import pathlib
 import tempfile
@@ -132,12 +131,6 @@ def _datasets(file):
         lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None
     )
     return found
-
-
-def file_sha256(path: StrPath) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rewrite(source, target, convert, storage=None):

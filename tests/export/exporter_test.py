@@ -193,7 +193,7 @@ def test_the_process_gets_the_precision(tmp_path, monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", record)
     regen = make_regen(4, dtype="mixed_bfloat16")
-    exporter._export_in_process(regen, tmp_path, "jax", "stablehlo", {"a": 1})
+    exporter._export_under_backend(regen, tmp_path, "jax", "stablehlo", {"a": 1})
     [(request, environment, files)] = asked
     assert request["dtype"] == "mixed_bfloat16" and request["a"] == 1
     assert environment["KERAS_BACKEND"] == "jax"
