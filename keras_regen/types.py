@@ -4,6 +4,11 @@ import os
 from typing import Any, Literal, TypeAlias
 
 Backend: TypeAlias = Literal["jax", "torch", "tensorflow"]
+# Sizes of codecs, and of generators.
+Architecture: TypeAlias = Literal["tiny", "small", "base", "paper"]
+TransformerSize: TypeAlias = Literal["nano", "tiny", "small", "base", "paper"]
+DecoderKind: TypeAlias = Literal["dit", "in_context", "conv"]
+ScheduleName: TypeAlias = Literal["uniform", "log_snr"]
 
 # A path of a file or directory.
 StrPath: TypeAlias = str | os.PathLike[str]

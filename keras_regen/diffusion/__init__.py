@@ -23,7 +23,6 @@ from keras_regen.diffusion.sampler import Sampling, sample
 from keras_regen.diffusion.schedule import (
     DEFAULT_SCHEDULE,
     SCHEDULES,
-    ScheduleName,
     check_schedule,
     sampling_time,
 )
@@ -38,6 +37,7 @@ from keras_regen.diffusion.weighting import (
     VelocityWeighting,
     Weighting,
 )
+from keras_regen.types import ScheduleName
 
 __all__ = [
     "DEFAULT_SCHEDULE",

@@ -1,15 +1,13 @@
 """Schedules: the times at which sampling calls the model."""
 
 from collections.abc import Callable
-from typing import Literal, TypeAlias
 
 from keras import ops
 
 from keras_regen.diffusion.path import Path
 from keras_regen.diffusion.prediction import Prediction
-from keras_regen.types import Tensor
+from keras_regen.types import ScheduleName, Tensor
 
-ScheduleName: TypeAlias = Literal["uniform", "log_snr"]
 DEFAULT_SCHEDULE: ScheduleName = "log_snr"
 # Beyond this log SNR in magnitude, x_t is noise or data to within 8 %: t is 0.05 or
 # 0.95 on the cosine path.

@@ -4,10 +4,11 @@ import dataclasses
 import importlib.util
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
-# As `diffusion.SCHEDULES`, which needs Keras.
-SCHEDULES = ("log_snr", "uniform")
+from keras_regen.types import ScheduleName
+
+SCHEDULES = get_args(ScheduleName)
 # The dtypes in which a SavedModel can store its weights.
 STORED_AS = ("float32", "bfloat16", "int8")
 # Before, torch.export fails on the shapes of Keras.

@@ -1,7 +1,7 @@
 """The transformer that generates latents."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self
 
 import keras
 from keras import ops
@@ -21,8 +21,7 @@ from keras_regen.models import (
     check_latent_transformer,
     latent_layout_map,
 )
-
-TransformerSize: TypeAlias = Literal["nano", "tiny", "small", "base", "paper"]
+from keras_regen.types import TransformerSize
 
 TRANSFORMERS: dict[str, dict[str, int]] = {
     "nano": {"units": 128, "depth": 6, "num_heads": 4},

@@ -15,7 +15,7 @@ from keras_regen.checks import (
     check_whole,
     suggest_arguments,
 )
-from keras_regen.models.architectures import Architecture, architecture
+from keras_regen.models.architectures import architecture
 from keras_regen.models.compiled_model import CompiledModel
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.dit_decoder import Conditioning, DiTDecoder
@@ -32,7 +32,7 @@ from keras_regen.models.video_autoencoder import (
 )
 from keras_regen.models.video_encoder import Regularization, VideoEncoder
 from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
-from keras_regen.types import StrPath, Tensor
+from keras_regen.types import Architecture, StrPath, Tensor
 
 # Seed of the noise in `evaluate`, fixed so that it repeats.
 EVALUATION_SEED = 2503

@@ -102,7 +102,7 @@ def test_an_existing_model_is_not_replaced(regen, tmp_path):
             {"format": "stablehlo", "num_steps": 2},
             "schedule. Its `decode` takes the number.*Received: num_steps",
         ),
-        ({"schedule": "even"}, "log_snr, uniform. Received: schedule='even'"),
+        ({"schedule": "even"}, "uniform, log_snr. Received: schedule='even'"),
         *(
             ({"format": "torch", "num_steps": steps}, f"Received: num_steps={steps}")
             for steps in (0, 1.5, "2")
@@ -236,7 +236,6 @@ def test_formats_do_not_import_keras():
 
 
 def test_the_schedules_are_those_of_sampling():
-    # Named twice, since importing the formats must not import Keras.
     assert set(formats.SCHEDULES) == set(diffusion.SCHEDULES)
 
 
