@@ -37,10 +37,8 @@ class GeneratorFunctions:
     Attributes:
         options: the `GeneratorOptions`.
         codec: the `Regen` of the codec.
-        variables: list of Keras variables, those of the transformer.
+        transformer: the `LatentTransformer`.
         condition_names: tuple of str. The names of the inputs that are conditions.
-        text_channels: int or None. E.
-        num_labels: int or None.
         texts: `TextEmbeddings` of known texts, or None.
         frames: int array of shape `(2n,)`: the latent frames of a window, their times
             on the noise canvas.
@@ -57,10 +55,8 @@ class GeneratorFunctions:
         transformer = model.transformer
         self.options = options
         self.codec = generator.codec.model
-        self.variables = transformer.variables
+        self.transformer = transformer
         self.condition_names = condition_names(transformer)
-        self.text_channels = transformer.text_channels
-        self.num_labels = transformer.num_labels
         texts = generator.text_encoder
         self.texts = texts if isinstance(texts, TextEmbeddings) else None
 
@@ -94,7 +90,7 @@ class GeneratorFunctions:
         """Generates the latents of a window of chunks.
 
         Args:
-            weights: sequence of tensors, the values of `variables`.
+            weights: sequence of tensors, the values of `transformer.variables`.
             words: int32 tensor of shape `(B, 2n, 4)`, of `frames`, as
                 `diffusion.CanvasArea` has them.
             condition: dict of the inputs in `condition_names`.
@@ -110,7 +106,7 @@ class GeneratorFunctions:
             "times": ops.broadcast_to(self._latent_times, (batch, len(self.frames))),
             **condition,
         }
-        with with_values(self.variables, weights):
+        with with_values(self.transformer.variables, weights):
             if guidance is None:
                 x = self._integrate(x, fixed)
             else:
