@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Far deeper than what this package writes, and far less than Python's own limit, so
 # that functions may walk through what was read.
-MAX_DEPTH = 64
+MAX_NESTING = 64
 MAX_TEXT_BYTES = 2**26
 LARGEST = sys.float_info.max
 # Keras's random generators hold a seed in 32 bits, which are signed on PyTorch.
@@ -168,7 +168,7 @@ def parse_json(text: str | bytes) -> Any:
         raise _too_deep() from None
     # One level of nesting after the other, since recursion is what may fail.
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_NESTING + 1):
         level = [item for item in level if isinstance(item, dict | list)]
         if not level:
             return value
@@ -223,4 +223,4 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _too_deep():
-    return ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+    return ValueError(f"it is nested deeper than {MAX_NESTING} levels")

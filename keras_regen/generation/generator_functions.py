@@ -14,7 +14,7 @@ from keras_regen.generation.sampling_step import (
     canvas_columns,
     from_canvas,
     latent_times,
-    sampling_times,
+    shifted_times,
     whole_patches,
 )
 from keras_regen.models import with_values
@@ -74,7 +74,7 @@ class GeneratorFunctions:
             np.tile(np.asarray(x, "float32"), (window, 1))[:, None, None]
             for x in (model.mean, model.std)
         )
-        times = sampling_times(model.prediction, options.num_steps, options.time_shift)
+        times = shifted_times(model.prediction, options.num_steps, options.time_shift)
         self._sampling_times = times.astype("float32")
         times = latent_times(self.frames, model.temporal_compression)
         self._latent_times = times.astype("float32")

@@ -27,7 +27,7 @@ from keras_regen.generation.sampling_step import (
     canvas_columns,
     from_canvas,
     latent_times,
-    sampling_times,
+    shifted_times,
     whole_patches,
 )
 from keras_regen.models import CompiledModel, TrainedModel
@@ -344,7 +344,7 @@ class LatentDiffusion(TrainedModel):
             over = ((0, whole[i] - size[i]) for i in (0, 1))
             clean = np.pad(clean, ((0, 0), (0, 0), *over, (0, 0)), "edge")
             x = np.where(mask[..., None, None, None], (clean - mean) / std, x)
-        times = sampling_times(self.prediction, num_steps, time_shift)
+        times = shifted_times(self.prediction, num_steps, time_shift)
         places = latent_times(frames, self.temporal_compression).astype("float32")
         inputs = {"given": mask, "times": np.tile(places, (len(seeds), 1))}
         if guidance != 1.0 and condition:

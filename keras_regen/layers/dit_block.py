@@ -49,7 +49,7 @@ class DiTBlock(ConfiguredLayer):
 
     Call arguments:
         x: float tensor of shape `(B, F, h, w, units)`, the tokens.
-        conditioning: float tensor of shape `(B, units)`, the timestep embedding.
+        embedding: float tensor of shape `(B, units)`, the timestep embedding.
 
     Output shape:
         `(B, F, h, w, units)`.
@@ -115,9 +115,9 @@ class DiTBlock(ConfiguredLayer):
         )
         self.mlp_output = layers.Dense(units, dtype=dtype, name="mlp_output")
 
-    def build(self, x_shape: Shape, conditioning_shape: Shape) -> None:
+    def build(self, x_shape: Shape, embedding_shape: Shape) -> None:
         head_shape = (None, None, self.num_heads, self.units // self.num_heads)
-        self.modulation.build(conditioning_shape)
+        self.modulation.build(embedding_shape)
         self.attention_norm.build(x_shape)
         self.qkv.build(x_shape)
         self.query_norm.build(head_shape)
@@ -129,17 +129,15 @@ class DiTBlock(ConfiguredLayer):
         self.mlp_hidden.build(x_shape)
         self.mlp_output.build((*x_shape[:-1], self.mlp_ratio * self.units))
 
-    def call(self, x: Tensor, conditioning: Tensor) -> Tensor:
+    def call(self, x: Tensor, embedding: Tensor) -> Tensor:
         if self.remat:
             # A new function for each call: JAX caches the trace of a function, with
             # the weights of that moment, as long as the function lives.
-            return keras.remat(lambda *inputs: self._transform(*inputs))(
-                x, conditioning
-            )
-        return self._transform(x, conditioning)
+            return keras.remat(lambda *inputs: self._transform(*inputs))(x, embedding)
+        return self._transform(x, embedding)
 
-    def _transform(self, x, conditioning):
-        modulation = self.modulation(ops.silu(conditioning))
+    def _transform(self, x, embedding):
+        modulation = self.modulation(ops.silu(embedding))
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = ops.split(
             modulation, 6, axis=-1
         )
@@ -185,5 +183,5 @@ class DiTBlock(ConfiguredLayer):
         )
         return query, key, value
 
-    def compute_output_shape(self, x_shape: Shape, conditioning_shape: Shape) -> Shape:
+    def compute_output_shape(self, x_shape: Shape, embedding_shape: Shape) -> Shape:
         return x_shape

@@ -31,7 +31,7 @@ class PatchOutput(ConfiguredLayer):
 
     Call arguments:
         x: float tensor of shape `(B, F, h, w, D)`, the tokens.
-        conditioning: float tensor of shape `(B, D)`, the timestep embedding.
+        embedding: float tensor of shape `(B, D)`, the timestep embedding.
 
     Output shape:
         `(B, F, 8h, 8w, 3)`, float32.
@@ -68,25 +68,25 @@ class PatchOutput(ConfiguredLayer):
             name="projection",
         )
 
-    def build(self, x_shape: Shape, conditioning_shape: Shape) -> None:
+    def build(self, x_shape: Shape, embedding_shape: Shape) -> None:
         self.norm.build(x_shape)
-        self.modulation.build(conditioning_shape)
+        self.modulation.build(embedding_shape)
         self.projection.build(x_shape)
 
-    def call(self, x: Tensor, conditioning: Tensor) -> Tensor:
-        shift, scale = ops.split(self.modulation(ops.silu(conditioning)), 2, axis=-1)
+    def call(self, x: Tensor, embedding: Tensor) -> Tensor:
+        shift, scale = ops.split(self.modulation(ops.silu(embedding)), 2, axis=-1)
         patches = dense(
             self.projection, modulate(layer_norm(self.norm, x), shift, scale)
         )
         patches = ops.cast(patches, "float32")
         return unpatchify(patches, SPATIAL_COMPRESSION, self.overlap)
 
-    def compute_output_shape(self, x_shape: Shape, conditioning_shape: Shape) -> Shape:
+    def compute_output_shape(self, x_shape: Shape, embedding_shape: Shape) -> Shape:
         batch, frames, rows, columns, _ = x_shape
         height = None if rows is None else rows * SPATIAL_COMPRESSION
         width = None if columns is None else columns * SPATIAL_COMPRESSION
         return (batch, frames, height, width, 3)
 
-    def compute_output_spec(self, x: Tensor, conditioning: Tensor) -> keras.KerasTensor:
-        shape = self.compute_output_shape(x.shape, conditioning.shape)
+    def compute_output_spec(self, x: Tensor, embedding: Tensor) -> keras.KerasTensor:
+        shape = self.compute_output_shape(x.shape, embedding.shape)
         return keras.KerasTensor(shape, dtype="float32")
