@@ -24,7 +24,7 @@ LARGEST = sys.float_info.max
 MAX_SEED = 2**31 - 1
 # Calls of a model for one sample that nobody means to ask for.
 MAX_STEPS = 10**4
-# What is called so elsewhere.
+# Other names under which users know an argument.
 _OTHER_NAMES = {"k": "temporal_compression"}
 
 _P = ParamSpec("_P")
@@ -35,8 +35,8 @@ def suggest_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Makes a function tell which argument was meant by an unknown one.
 
     Args:
-        function: callable. One with `**kwargs` refuses only names that are well known
-            for another of its arguments.
+        function: callable. A function with `**kwargs` refuses only the names in
+            `_OTHER_NAMES`.
 
     Returns:
         The function, which raises TypeError for an unknown keyword argument.

@@ -78,7 +78,9 @@ class GivenFrames:
         return cls._at(latents, 2 * np.arange(num_chunks), num_chunks)
 
     def window(self, first_chunk: int, num_chunks: int) -> Self:
-        """Returns what is given in some chunks; nothing after the last that is known.
+        """Returns the given frames of these chunks.
+
+        Chunks after the last known one have none.
 
         Args:
             first_chunk: int.

@@ -327,7 +327,7 @@ class LatentDiffusion(TrainedModel):
             self.transformer, len(seeds), text=text, text_mask=text_mask, label=label
         )
         frames = 2 * first_chunk + np.arange(2 * num_chunks)
-        # What is over is cropped at the end.
+        # Rows and columns beyond `size` are cropped at the end.
         whole = whole_patches(size, self.transformer.patch_size)
         x = np.stack([self._noise(seed, frames, whole) for seed in seeds])
         mask = np.zeros(x.shape[:2], "float32")

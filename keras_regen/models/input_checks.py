@@ -197,8 +197,7 @@ def check_noise(
         times_shape: the shape of the times, `(B, F)`.
 
     Raises:
-        ValueError: if it is not float, has not a value for each pixel, or one that is
-            not finite.
+        ValueError: if its dtype or shape is wrong, or a value is not finite.
     """
     noise = np.asarray(noise)
     expected = _frames_shape(latents_shape, times_shape)

@@ -73,7 +73,7 @@ def preset_directory(preset: StrPath) -> pathlib.Path:
 
 
 def absolute_preset(preset: str | None) -> str | None:
-    """Returns the name of a preset for other directories to work in.
+    """Returns a preset's name that stays valid in another working directory.
 
     Args:
         preset: as for `preset_directory`, or None.
@@ -99,7 +99,7 @@ def preset_metadata(preset: StrPath) -> dict[str, Any]:
 
 
 def preset_name(preset: StrPath) -> str:
-    """Returns what to call a preset: the run, if it is the `preset` of a run."""
+    """Returns a preset's name: its directory's, or the run's for `RUN/preset`."""
     path = pathlib.Path(preset)
     return path.parent.name if path.name == "preset" and path.parent.name else path.name
 

@@ -40,7 +40,7 @@ def save_weights(model: keras.Model, path: StrPath, dtype: str = "float32") -> N
 
 
 class _MemoryFile(io.BytesIO):
-    """A file for Keras, which would not survive a full disk."""
+    """A file in memory: Keras crashes if it writes to a full disk."""
 
     def __str__(self):
         # Keras checks how the name ends.
