@@ -6,6 +6,7 @@ from typing import Any, Self
 import keras
 from keras import ops
 
+from keras_regen.configurable import FunctionalModel
 from keras_regen.layers import (
     AlternatingDense,
     LatentOutput,
@@ -17,7 +18,6 @@ from keras_regen.layers import (
     Unpatchify,
 )
 from keras_regen.models import (
-    FunctionalModel,
     check_latent_transformer,
     latent_layout_map,
 )

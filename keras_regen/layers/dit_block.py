@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.layers.attention import dot_product_attention, windows_at_once
-from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.depthwise_mixing import DepthwiseMixing
 from keras_regen.layers.kernels import (
     dense,

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.layers.alternating_dense import AlternatingDense
-from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.kernels import layer_norm, multiply_add, plain_norm
 from keras_regen.types import Shape, Tensor
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.layers.kernels import dense
 from keras_regen.layers.patches import patchify
 from keras_regen.pixels import SPATIAL_COMPRESSION

@@ -16,7 +16,6 @@ from keras_regen.models.costs import (
 )
 from keras_regen.models.dit_decoder import DiTDecoder
 from keras_regen.models.factory import build_model
-from keras_regen.models.functional_model import FunctionalModel
 from keras_regen.models.inference import finish, predictor
 from keras_regen.models.input_checks import (
     MAX_LATENT,
@@ -51,7 +50,6 @@ __all__ = [
     "ConvAutoencoder",
     "ConvDecoder",
     "DiTDecoder",
-    "FunctionalModel",
     "Regen",
     "TrainedModel",
     "VideoEncoder",
