@@ -20,8 +20,9 @@ from keras_regen.types import StrPath
 try:
     import fcntl
 except ImportError:
-    # Windows. Leftovers are not removed there, since none can be told to be dead, and
-    # no file is held open, which could not be renamed.
+    # Windows. Leftovers are not removed there, since nothing shows whether their
+    # process is dead; and no file is kept open, since Windows cannot rename an open
+    # file.
     fcntl = None  # type: ignore[assignment]
 
 # Another machine's locks may not be visible here. Nothing writes for a day without

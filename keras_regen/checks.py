@@ -10,11 +10,14 @@ import pathlib
 import reprlib
 import sys
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Far deeper than what this package writes, and far less than Python's own limit, so
 # that functions may walk through what was read.
-MAX_DEPTH = 64
+MAX_NESTING = 64
 MAX_TEXT_BYTES = 2**26
 LARGEST = sys.float_info.max
 # Keras's random generators hold a seed in 32 bits, which are signed on PyTorch.
@@ -27,7 +30,7 @@ FPS_RANGE = 1e-6, 1e6
 MAX_SECONDS = 1e9
 # Calls of a model for one sample that nobody means to ask for.
 MAX_STEPS = 10**4
-# What is called so elsewhere.
+# Other names under which users know an argument.
 _OTHER_NAMES = {"k": "temporal_compression"}
 
 _P = ParamSpec("_P")
@@ -38,8 +41,8 @@ def suggest_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Makes a function tell which argument was meant by an unknown one.
 
     Args:
-        function: callable. One with `**kwargs` refuses only names that are well known
-            for another of its arguments.
+        function: callable. A function with `**kwargs` refuses only the names in
+            `_OTHER_NAMES`.
 
     Returns:
         The function, which raises TypeError for an unknown keyword argument.
@@ -143,6 +146,22 @@ def check_flags(**values: Any) -> None:
             )
 
 
+def check_finite(array: "np.ndarray", message: str) -> None:
+    """Checks that an array has no NaN or infinite values.
+
+    Raises:
+        ValueError: if it has; the error begins with `message`.
+    """
+    # Imported when called, since it takes long and help does without.
+    import numpy as np
+
+    finite = np.isfinite(array)
+    if not np.all(finite):
+        raise ValueError(
+            f"{message} Received: {np.count_nonzero(~finite)} NaN or infinite values"
+        )
+
+
 def parse_json(text: str | bytes) -> Any:
     """Parses JSON that need not be trusted.
 
@@ -158,7 +177,7 @@ def parse_json(text: str | bytes) -> Any:
         raise _too_deep() from None
     # One level of nesting after the other, since recursion is what may fail.
     level = [value]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_NESTING + 1):
         level = [item for item in level if isinstance(item, dict | list)]
         if not level:
             return value
@@ -213,4 +232,4 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _too_deep():
-    return ValueError(f"it is nested deeper than {MAX_DEPTH} levels")
+    return ValueError(f"it is nested deeper than {MAX_NESTING} levels")

@@ -1,8 +1,8 @@
 """Public names of packages, imported on first use.
 
 Keras fixes its backend when it is imported, so the backend must be chosen before
-anything imports Keras. And to import it takes seconds, for which help and errors do not
-wait.
+anything imports Keras. Importing it takes seconds, so help and error messages do
+without.
 """
 
 import importlib

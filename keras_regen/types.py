@@ -4,6 +4,10 @@ import os
 from typing import Any, Literal, TypeAlias
 
 Backend: TypeAlias = Literal["jax", "torch", "tensorflow"]
+# Sizes of codecs, and of generators.
+Architecture: TypeAlias = Literal["tiny", "small", "base", "paper"]
+TransformerSize: TypeAlias = Literal["nano", "tiny", "small", "base", "paper"]
+DecoderKind: TypeAlias = Literal["dit", "in_context", "conv"]
 
 # How neighbouring chunks of a video meet: see `VideoCodec`.
 Chunking: TypeAlias = Literal["disjoint", "shared"]

@@ -1,9 +1,11 @@
-"""Digests of weights, to recognise them."""
+"""Digests of weights and files, to recognise them."""
 
 import hashlib
 from collections.abc import Iterable
 
 import numpy as np
+
+from keras_regen.types import StrPath
 
 
 def weights_digest(arrays: Iterable[np.ndarray], prefix: bytes = b"") -> str:
@@ -20,3 +22,9 @@ def weights_digest(arrays: Iterable[np.ndarray], prefix: bytes = b"") -> str:
     for array in arrays:
         digest.update(array.astype("<f4", order="C").tobytes())
     return digest.hexdigest()
+
+
+def file_sha256(path: StrPath) -> str:
+    """Returns the SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

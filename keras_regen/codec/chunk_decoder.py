@@ -270,7 +270,7 @@ class ChunkDecoder:
         times, starts = np.stack(times), group.starts[[item[0] for item in items]]
         area = self._sampling.area(times + starts[:, None], corners)
         start = np.stack(noise) if noise else area
-        return self._model.generate(
+        return self._model.decode_chunks(
             np.stack(latents),
             times,
             start,

@@ -19,11 +19,10 @@ from keras_regen.diffusion.prediction import (
     V,
     Velocity,
 )
-from keras_regen.diffusion.sampler import Sampling, sample, sample_in_loop
+from keras_regen.diffusion.sampler import Sampling, sample
 from keras_regen.diffusion.schedule import (
     DEFAULT_SCHEDULE,
     SCHEDULES,
-    ScheduleName,
     check_schedule,
     sampling_time,
 )
@@ -38,6 +37,7 @@ from keras_regen.diffusion.weighting import (
     VelocityWeighting,
     Weighting,
 )
+from keras_regen.types import ScheduleName
 
 __all__ = [
     "DEFAULT_SCHEDULE",
@@ -68,7 +68,6 @@ __all__ = [
     "invert",
     "noise_canvas",
     "sample",
-    "sample_in_loop",
     "sampling_time",
 ]
 

@@ -6,7 +6,13 @@ from keras import ops
 
 from keras_regen.diffusion.path import Path
 from keras_regen.diffusion.prediction import Prediction
-from keras_regen.diffusion.schedule import DEFAULT_SCHEDULE, last_time, sampling_time
+from keras_regen.diffusion.schedule import (
+    DEFAULT_SCHEDULE,
+    as_float,
+    last_time,
+    repeat,
+    sampling_time,
+)
 from keras_regen.types import Tensor
 
 
@@ -46,10 +52,10 @@ def invert(
         al. 2023, *Effective Real Image Editing with Accelerated Iterative Diffusion
         Inversion*, section 3.
     """
-    steps = _as_float(num_steps)
+    steps = as_float(num_steps)
 
     def undo(i, x):
-        left = steps - _as_float(i)
+        left = steps - as_float(i)
         # From s, closer to data, to t.
         s, t = (
             sampling_time(n / steps, path, prediction, schedule, invertible=True)
@@ -61,10 +67,10 @@ def invert(
         def refine(_, guess):
             return _start_of_step(predict(guess, t), x, path, prediction, t, s)
 
-        return _repeat(refinements, refine, guess)
+        return repeat(refinements, refine, guess)
 
     x = path.alpha(last_time(path)) * ops.convert_to_tensor(sample, "float32")
-    return _repeat(num_steps, undo, x)
+    return repeat(num_steps, undo, x)
 
 
 def _start_of_step(output, x_s, path, prediction, t, s):
@@ -77,20 +83,3 @@ def _start_of_step(output, x_s, path, prediction, t, s):
     determinant = a * sigma_t - b * alpha_t
     rest = determinant * x_s - (alpha_s * sigma_t - sigma_s * alpha_t) * output
     return rest / (a * sigma_s - b * alpha_s)
-
-
-def _as_float(number):
-    """Returns an int or an int tensor as a float32 tensor."""
-    if isinstance(number, int):
-        # A sum, since Keras may copy a number to the device.
-        return ops.zeros((), "float32") + number
-    return ops.cast(number, "float32")
-
-
-def _repeat(count, body, x):
-    """Applies `body(i, x)` for i from 0, written out or as a loop in the graph."""
-    if not isinstance(count, int):
-        return ops.fori_loop(0, count, body, x)
-    for i in range(count):
-        x = body(i, x)
-    return x

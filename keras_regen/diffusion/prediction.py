@@ -31,14 +31,14 @@ class Prediction(Configurable, abc.ABC):
         return a * sample + b * noise
 
     def solve(
-        self, path: Path, prediction: Tensor, x_t: Tensor, t: Tensor
+        self, path: Path, output: Tensor, x_t: Tensor, t: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Returns the sample and the noise that a prediction at (x_t, t) implies."""
+        """Returns the sample and the noise that an output at (x_t, t) implies."""
         a, b = self.coefficients(path, t)
         alpha, sigma = path.alpha(t), path.sigma(t)
         determinant = a * sigma - b * alpha
-        sample = (sigma * prediction - b * x_t) / determinant
-        noise = (a * x_t - alpha * prediction) / determinant
+        sample = (sigma * output - b * x_t) / determinant
+        noise = (a * x_t - alpha * output) / determinant
         return sample, noise
 
     def sample_gain(self, path: Path, t: Tensor) -> Tensor:

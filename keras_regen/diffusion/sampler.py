@@ -1,7 +1,6 @@
 """Deterministic sampling."""
 
 import dataclasses
-import itertools
 import numbers
 from collections.abc import Callable
 
@@ -14,8 +13,10 @@ from keras_regen.diffusion.path import Path
 from keras_regen.diffusion.prediction import Prediction
 from keras_regen.diffusion.schedule import (
     DEFAULT_SCHEDULE,
+    as_float,
     check_schedule,
     last_time,
+    repeat,
     sampling_time,
 )
 from keras_regen.types import Tensor
@@ -95,7 +96,7 @@ def sample(
     noise: Tensor,
     path: Path,
     prediction: Prediction,
-    num_steps: int = 1,
+    num_steps: int | Tensor = 1,
     schedule: str = DEFAULT_SCHEDULE,
     invertible: bool = False,
 ) -> Tensor:
@@ -106,11 +107,12 @@ def sample(
 
     Args:
         predict: callable `(x_t, t) -> prediction`, with float32 tensors: `x_t` of the
-            shape of `noise`, and `t` a scalar.
-        noise: float32 array of any shape, standard normal.
+            shape of `noise`, and `t` a scalar, or of the shape of `num_steps`.
+        noise: float32 array of shape `(B, ...)`, standard normal.
         path: a `Path`.
         prediction: a `Prediction`.
-        num_steps: int, at least 1. Calls of `predict`. Defaults to `1`.
+        num_steps: int, at least 1; or int tensor of shape `(B,)`, the steps of each
+            sample, which makes a loop in the graph. Defaults to `1`.
         schedule: `"uniform"` or `"log_snr"`; see `sampling_time`. Defaults to
             `DEFAULT_SCHEDULE`.
         invertible: bool. Whether to end half-way, where noise and data have equal
@@ -121,71 +123,35 @@ def sample(
         float32 tensor of the shape of `noise`.
 
     Raises:
-        ValueError: if `num_steps` is less than 1.
+        ValueError: if `num_steps` is an int less than 1.
 
     Reference:
         Song et al. 2021, *Denoising Diffusion Implicit Models*, equation 12, with
         eta = 0.
     """
-    if num_steps < 1:
+    is_written_out = isinstance(num_steps, int)
+    if is_written_out and num_steps < 1:
         raise ValueError(
             f"`num_steps` must be at least 1. Received: num_steps={num_steps}"
         )
-    # Sums, since Keras may copy a number to the device.
-    zero = ops.zeros((), "float32")
-    times = [
-        sampling_time(zero + step / num_steps, path, prediction, schedule, invertible)
-        for step in range(num_steps + 1)
-    ]
     x = ops.convert_to_tensor(noise)
-    for t, next_t in itertools.pairwise(times):
-        x = _step(predict(x, t), x, path, prediction, t, next_t)
-    return x / path.alpha(times[-1]) if invertible else x
+    steps = as_float(num_steps)
+    per_sample = () if is_written_out else (-1, *[1] * (len(x.shape) - 1))
 
-
-def sample_in_loop(
-    predict: Callable[[Tensor, Tensor], Tensor],
-    noise: Tensor,
-    path: Path,
-    prediction: Prediction,
-    num_steps: Tensor,
-    schedule: str = DEFAULT_SCHEDULE,
-    invertible: bool = False,
-) -> Tensor:
-    """Computes `sample` as a loop in the graph, for any number of steps.
-
-    Args:
-        predict: callable `(x_t, t) -> prediction`, with `t` a tensor of shape `(B,)`.
-        noise: float32 tensor of shape `(B, ...)`.
-        path: a `Path`.
-        prediction: a `Prediction`.
-        num_steps: int tensor of shape `(B,)`, at least 1: the steps of each sample.
-        schedule: as for `sample`.
-        invertible: as for `sample`.
-
-    Returns:
-        float32 tensor of the shape of `noise`.
-    """
-    batch = ops.shape(noise)[0]
-    per_sample = (batch, *[1] * (len(noise.shape) - 1))
-    steps = ops.cast(num_steps, "float32")
-
-    def body(i, x):
-        taken = ops.cast(i, "float32")
+    def step(i, x):
+        taken = as_float(i)
         t, next_t = (
-            sampling_time(done, path, prediction, schedule, invertible)
-            for done in (taken / steps, (taken + 1.0) / steps)
+            sampling_time(n / steps, path, prediction, schedule, invertible)
+            for n in (taken, taken + 1.0)
         )
-        output = predict(x, t)
-        is_due = ops.reshape(taken < steps, per_sample)
+        output = ops.convert_to_tensor(predict(x, t))
         t, next_t = ops.reshape(t, per_sample), ops.reshape(next_t, per_sample)
+        clean, residual = prediction.solve(path, output, x, t)
+        stepped = path.interpolate(clean, residual, next_t)
+        if is_written_out:
+            return stepped
         # Samples that have taken all their steps stay as they are.
-        return ops.where(is_due, _step(output, x, path, prediction, t, next_t), x)
+        return ops.where(ops.reshape(taken < steps, per_sample), stepped, x)
 
-    x = ops.fori_loop(0, ops.max(num_steps), body, noise)
+    x = repeat(num_steps if is_written_out else ops.max(num_steps), step, x)
     return x / path.alpha(last_time(path)) if invertible else x
-
-
-def _step(output, x, path, prediction, t, next_t):
-    clean, residual = prediction.solve(path, ops.convert_to_tensor(output), x, t)
-    return path.interpolate(clean, residual, next_t)

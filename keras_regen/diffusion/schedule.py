@@ -1,5 +1,7 @@
 """Schedules: the times at which sampling calls the model."""
 
+from collections.abc import Callable
+
 from keras import ops
 
 from keras_regen.diffusion.path import Path
@@ -17,8 +19,8 @@ _MAX_LOG_SNR = 5.0
 _LAST_LOG_SNR = 0.0
 
 
-def check_schedule(schedule: str) -> str:
-    """Returns the name of a schedule.
+def check_schedule(schedule: str) -> None:
+    """Checks the name of a schedule.
 
     Raises:
         ValueError: if there is none of this name.
@@ -28,7 +30,6 @@ def check_schedule(schedule: str) -> str:
             f"`schedule` must be one of {', '.join(SCHEDULES)}. "
             f"Received: schedule={schedule!r}"
         )
-    return schedule
 
 
 def sampling_time(
@@ -69,6 +70,25 @@ def last_time(path: Path) -> Tensor:
     """Returns the time at which invertible sampling ends, a float32 scalar."""
     # A sum, since Keras may copy a number to the device.
     return path.time_at_log_snr(ops.zeros((), "float32") + _LAST_LOG_SNR)
+
+
+def as_float(number: int | Tensor) -> Tensor:
+    """Returns an int or an int tensor as a float32 tensor."""
+    if isinstance(number, int):
+        # A sum, since Keras may copy a number to the device.
+        return ops.zeros((), "float32") + number
+    return ops.cast(number, "float32")
+
+
+def repeat(
+    count: int | Tensor, body: Callable[[int | Tensor, Tensor], Tensor], x: Tensor
+) -> Tensor:
+    """Applies `body(i, x)` for i from 0, written out or as a loop in the graph."""
+    if not isinstance(count, int):
+        return ops.fori_loop(0, count, body, x)
+    for i in range(count):
+        x = body(i, x)
+    return x
 
 
 def _uniform(done, path, first, last):

@@ -51,7 +51,7 @@ def export(
             module = importlib.import_module(f"keras_regen.export.{module}")
             getattr(module, function)(regen, output.temporary, **options)
         else:
-            _export_in_process(
+            _export_under_backend(
                 regen, output.temporary, chosen.backend(), format, options
             )
 
@@ -69,7 +69,7 @@ def save_generator(functions: Any, directory: pathlib.Path) -> None:
     )
 
 
-def _export_in_process(regen, directory, backend, format, options):
+def _export_under_backend(regen, directory, backend, format, options):
     """Makes the same call in a subprocess with another backend."""
     with tempfile.TemporaryDirectory() as preset:
         save_for_process(regen, preset, backend)

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import keras
 from keras import ops
 
-from keras_regen.diffusion import DEFAULT_SCHEDULE, CanvasArea, draw_noise
-from keras_regen.models import Regen, finish, generate
+from keras_regen.diffusion import DEFAULT_SCHEDULE, CanvasArea, draw_noise, sample
+from keras_regen.models import Regen, finish, predictor, with_values
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.types import Tensor
 
@@ -37,7 +36,7 @@ class ModelFunctions:
         Returns:
             float32 tensor of shape `(B, 2, H / 8, W / 8, C)` or `(B, 1, ...)`.
         """
-        with _weights(self.encoder_variables, weights):
+        with with_values(self.encoder_variables, weights):
             return self.model.encoder(video, training=False)
 
     def decode(
@@ -92,21 +91,13 @@ class ModelFunctions:
         return self._decode(weights, latents, times, noise, num_steps)
 
     def _decode(self, weights, latents, times, noise, num_steps):
-        with _weights(self.decoder_variables, weights):
-            video = generate(
-                self.model.decoder,
+        with with_values(self.decoder_variables, weights):
+            video = sample(
+                predictor(self.model.decoder, latents, times),
+                noise,
                 self.model.diffusion_path,
                 self.model.prediction,
-                latents,
-                times,
-                noise,
                 num_steps,
                 self.schedule,
             )
         return finish(video)
-
-
-def _weights(variables, values):
-    """Returns a scope in which variables have the given values."""
-    pairs = zip(variables, values, strict=True)
-    return keras.StatelessScope(state_mapping=list(pairs))

@@ -36,7 +36,9 @@ class ServedGenerator(tf.Module):
         super().__init__(name="generator")
         options = functions.options
         codec = ModelFunctions(functions.codec)
-        self.transformer_weights = StoredWeights(functions.variables, options.weights)
+        self.transformer_weights = StoredWeights(
+            functions.transformer.variables, options.weights
+        )
         self.decoder_weights = StoredWeights(codec.decoder_variables, options.weights)
         self.checks = RequestChecks(
             functions.codec.temporal_compression,
@@ -44,17 +46,10 @@ class ServedGenerator(tf.Module):
             options.num_steps,
             options.max_pixels,
         )
-        # As functions of plain objects: a module would save their variables as well.
-        self._sample, self._stitch = functions.sample, functions.stitch
-        self._decode_chunks = codec.decode_on_canvas
+        # Plain objects: a module's variables would be saved as well.
+        self._functions, self._codec, self._options = functions, codec, options
         self._names = functions.condition_names
-        self._text_channels = functions.text_channels
-        self._num_labels = functions.num_labels
-        self._frames = functions.frames
-        self._starts, self._chunk_times = functions.starts, functions.chunk_times
         self._max_tokens = options.max_tokens
-        self._decoding_steps = options.decoding_steps
-        self._video_shape = (options.num_frames, options.height, options.width)
         self.texts: KnownTexts | None = None
         if functions.texts is not None:
             self.texts = KnownTexts(functions.texts)
@@ -82,7 +77,7 @@ class ServedGenerator(tf.Module):
     def one_video(self) -> dict[str, tuple[Any, Sequence[int]]]:
         """Returns a value and a shape for every input: one video, to warm up with."""
         values: dict[str, tuple[Any, Sequence[int]]] = {
-            "text": (0, (1, 1, self._text_channels or 0)),
+            "text": (0, (1, 1, self._functions.transformer.text_channels or 0)),
             "text_mask": (True, (1, 1)),
             "label": (0, (1,)),
             "seed": (0, (1,)),
@@ -95,7 +90,9 @@ class ServedGenerator(tf.Module):
 
     def _spec(self, name):
         return {
-            "text": tf.TensorSpec([None, None, self._text_channels], name="text"),
+            "text": tf.TensorSpec(
+                [None, None, self._functions.transformer.text_channels], name="text"
+            ),
             "text_mask": tf.TensorSpec([None, None], tf.bool, name="text_mask"),
             "label": tf.TensorSpec([None], tf.int32, name="label"),
         }[name]
@@ -129,9 +126,9 @@ class ServedGenerator(tf.Module):
             condition = self._condition(condition)
         seed = self.checks.seed(seed, batch)
         guidance = self._guidance(guidance[0], batch) if guidance else None
-        latents = self._sample(
+        latents = self._functions.sample(
             self.transformer_weights.tensors(),
-            canvas_words(seed, tf.constant(self._frames, tf.float64), batch),
+            canvas_words(seed, tf.constant(self._functions.frames, tf.float64), batch),
             condition,
             guidance,
         )
@@ -147,18 +144,19 @@ class ServedGenerator(tf.Module):
 
     def _decode(self, latents, seed, batch):
         """Decodes all chunks as one batch, and stitches them."""
-        chunks, frames = len(self._starts), len(self._chunk_times)
+        starts, chunk_times = self._functions.starts, self._functions.chunk_times
+        chunks, frames = len(starts), len(chunk_times)
         size = latents.shape[2:]
-        times = (self._starts[:, None] + self._chunk_times).reshape(-1)
+        times = (starts[:, None] + chunk_times).reshape(-1)
         words = canvas_words(seed, tf.constant(times, tf.float64), batch)
-        decoded, finite = self._decode_chunks(
+        decoded, finite = self._codec.decode_on_canvas(
             self.decoder_weights.tensors(),
             tf.reshape(latents[:, : 2 * chunks], [-1, 2, *size]),
             tf.broadcast_to(
-                tf.constant(self._chunk_times, tf.float32), [batch * chunks, frames]
+                tf.constant(chunk_times, tf.float32), [batch * chunks, frames]
             ),
             tf.reshape(words, [-1, frames, 4]),
-            self._decoding_steps,
+            self._options.decoding_steps,
         )
         decoded = checked(
             decoded,
@@ -168,7 +166,9 @@ class ServedGenerator(tf.Module):
                 "Received: NaN or infinite values",
             ),
         )
-        return self._stitch(tf.reshape(decoded, [-1, chunks, *decoded.shape[1:]]))
+        return self._functions.stitch(
+            tf.reshape(decoded, [-1, chunks, *decoded.shape[1:]])
+        )
 
     # === Checks ===
 
@@ -178,7 +178,9 @@ class ServedGenerator(tf.Module):
             batch,
             (batch > 0, "A request needs at least one video. Received: batch=", batch),
         )
-        return self.checks.bounded(batch, batch, self._video_shape)
+        options = self._options
+        shape = options.num_frames, options.height, options.width
+        return self.checks.bounded(batch, batch, shape)
 
     def _condition(self, source):
         """Returns the condition of a batch, once it is checked."""
@@ -192,7 +194,7 @@ class ServedGenerator(tf.Module):
             tf.ensure_shape(text, [None] * 3),
             tf.ensure_shape(mask, [None] * 2),
         )
-        shape, channels = tf.shape(text), self._text_channels
+        shape, channels = tf.shape(text), self._functions.transformer.text_channels
         text = checked(
             text,
             (
@@ -218,7 +220,7 @@ class ServedGenerator(tf.Module):
         }
 
     def _label(self, label):
-        count = self._num_labels
+        count = self._functions.transformer.num_labels
         return checked(
             tf.ensure_shape(label, [None]),
             (

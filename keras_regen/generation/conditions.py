@@ -6,6 +6,7 @@ from typing import Any, cast
 import numpy as np
 from keras import ops
 
+from keras_regen.checks import check_finite
 from keras_regen.generation.latent_transformer import LatentTransformer
 from keras_regen.types import Tensor
 
@@ -108,7 +109,6 @@ def checked_conditions(
                 f"(B, L). Received: text.shape={text.shape}, "
                 f"text_mask.shape={mask.shape}"
             )
-        if not np.all(np.isfinite(text)):
-            raise ValueError("`text` must be finite. Received: NaN or infinite values")
+        check_finite(text, "`text` must be finite.")
         values = {"text": text.astype("float32"), "text_mask": mask.astype(bool)}
     return values

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 from keras import ops
 
@@ -15,9 +14,10 @@ from keras_regen.generation.sampling_step import (
     canvas_columns,
     from_canvas,
     latent_times,
-    sampling_times,
+    shifted_times,
     whole_patches,
 )
+from keras_regen.models import with_values
 from keras_regen.pixels import SPATIAL_COMPRESSION, latent_size
 from keras_regen.text import TextEmbeddings
 from keras_regen.types import Tensor
@@ -37,10 +37,8 @@ class GeneratorFunctions:
     Attributes:
         options: the `GeneratorOptions`.
         codec: the `Regen` of the codec.
-        variables: list of Keras variables, those of the transformer.
+        transformer: the `LatentTransformer`.
         condition_names: tuple of str. The names of the inputs that are conditions.
-        text_channels: int or None. E.
-        num_labels: int or None.
         texts: `TextEmbeddings` of known texts, or None.
         frames: int array of shape `(2n,)`: the latent frames of a window, their times
             on the noise canvas.
@@ -57,10 +55,8 @@ class GeneratorFunctions:
         transformer = model.transformer
         self.options = options
         self.codec = generator.codec.model
-        self.variables = transformer.variables
+        self.transformer = transformer
         self.condition_names = condition_names(transformer)
-        self.text_channels = transformer.text_channels
-        self.num_labels = transformer.num_labels
         texts = generator.text_encoder
         self.texts = texts if isinstance(texts, TextEmbeddings) else None
 
@@ -78,7 +74,7 @@ class GeneratorFunctions:
             np.tile(np.asarray(x, "float32"), (window, 1))[:, None, None]
             for x in (model.mean, model.std)
         )
-        times = sampling_times(model.prediction, options.num_steps, options.time_shift)
+        times = shifted_times(model.prediction, options.num_steps, options.time_shift)
         self._sampling_times = times.astype("float32")
         times = latent_times(self.frames, model.temporal_compression)
         self._latent_times = times.astype("float32")
@@ -94,7 +90,7 @@ class GeneratorFunctions:
         """Generates the latents of a window of chunks.
 
         Args:
-            weights: sequence of tensors, the values of `variables`.
+            weights: sequence of tensors, the values of `transformer.variables`.
             words: int32 tensor of shape `(B, 2n, 4)`, of `frames`, as
                 `diffusion.CanvasArea` has them.
             condition: dict of the inputs in `condition_names`.
@@ -110,8 +106,7 @@ class GeneratorFunctions:
             "times": ops.broadcast_to(self._latent_times, (batch, len(self.frames))),
             **condition,
         }
-        pairs = zip(self.variables, weights, strict=True)
-        with keras.StatelessScope(state_mapping=list(pairs)):
+        with with_values(self.transformer.variables, weights):
             if guidance is None:
                 x = self._integrate(x, fixed)
             else:

@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 from keras import ops
 
+from keras_regen.checks import check_finite
 from keras_regen.types import Tensor
 
 
@@ -44,10 +45,7 @@ class GivenFrames:
                 f"(B, 2n). Received: latents.shape={latents.shape}, "
                 f"mask.shape={mask.shape}, mask.dtype={mask.dtype}"
             )
-        if not np.all(np.isfinite(latents[mask])):
-            raise ValueError(
-                "Given latents must be finite. Received: NaN or infinite values"
-            )
+        check_finite(latents[mask], "Given latents must be finite.")
 
     @classmethod
     def first(cls, latents: np.ndarray, num_chunks: int) -> Self:
@@ -80,7 +78,9 @@ class GivenFrames:
         return cls._at(latents, 2 * np.arange(num_chunks), num_chunks)
 
     def window(self, first_chunk: int, num_chunks: int) -> Self:
-        """Returns what is given in some chunks; nothing after the last that is known.
+        """Returns the given frames of these chunks.
+
+        Chunks after the last known one have none.
 
         Args:
             first_chunk: int.

@@ -8,7 +8,13 @@ import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
-from keras_regen.checks import MAX_SEED, MAX_STEPS, check_real, check_whole
+from keras_regen.checks import (
+    MAX_SEED,
+    MAX_STEPS,
+    check_finite,
+    check_real,
+    check_whole,
+)
 from keras_regen.generation.conditions import (
     check_labels,
     checked_conditions,
@@ -21,7 +27,7 @@ from keras_regen.generation.sampling_step import (
     canvas_columns,
     from_canvas,
     latent_times,
-    sampling_times,
+    shifted_times,
     whole_patches,
 )
 from keras_regen.models import CompiledModel, TrainedModel
@@ -321,7 +327,7 @@ class LatentDiffusion(TrainedModel):
             self.transformer, len(seeds), text=text, text_mask=text_mask, label=label
         )
         frames = 2 * first_chunk + np.arange(2 * num_chunks)
-        # What is over is cropped at the end.
+        # Rows and columns beyond `size` are cropped at the end.
         whole = whole_patches(size, self.transformer.patch_size)
         x = np.stack([self._noise(seed, frames, whole) for seed in seeds])
         mask = np.zeros(x.shape[:2], "float32")
@@ -338,7 +344,7 @@ class LatentDiffusion(TrainedModel):
             over = ((0, whole[i] - size[i]) for i in (0, 1))
             clean = np.pad(clean, ((0, 0), (0, 0), *over, (0, 0)), "edge")
             x = np.where(mask[..., None, None, None], (clean - mean) / std, x)
-        times = sampling_times(self.prediction, num_steps, time_shift)
+        times = shifted_times(self.prediction, num_steps, time_shift)
         places = latent_times(frames, self.temporal_compression).astype("float32")
         inputs = {"given": mask, "times": np.tile(places, (len(seeds), 1))}
         if guidance != 1.0 and condition:
@@ -355,11 +361,9 @@ class LatentDiffusion(TrainedModel):
             if callback is not None:
                 callback(step + 1, num_steps)
         latents = (x * std + mean)[:, :, : size[0], : size[1]]
-        if not np.all(np.isfinite(latents)):
-            raise ValueError(
-                "Generated latents must be finite; half precision can overflow. "
-                "Received: NaN or infinite values"
-            )
+        check_finite(
+            latents, "Generated latents must be finite; half precision can overflow."
+        )
         if given is not None:
             latents[given.mask] = given.latents[given.mask]
         return latents

@@ -1,11 +1,12 @@
 """The transformer that generates latents."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Self
 
 import keras
 from keras import ops
 
+from keras_regen.configurable import FunctionalModel
 from keras_regen.layers import (
     AlternatingDense,
     LatentOutput,
@@ -17,12 +18,10 @@ from keras_regen.layers import (
     Unpatchify,
 )
 from keras_regen.models import (
-    FunctionalModel,
     check_latent_transformer,
     latent_layout_map,
 )
-
-TransformerSize: TypeAlias = Literal["nano", "tiny", "small", "base", "paper"]
+from keras_regen.types import TransformerSize
 
 TRANSFORMERS: dict[str, dict[str, int]] = {
     "nano": {"units": 128, "depth": 6, "num_heads": 4},

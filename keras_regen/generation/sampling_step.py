@@ -99,7 +99,7 @@ def whole_patches(size: tuple[int, int], patch_size: int) -> tuple[int, int]:
     return rows, columns
 
 
-def sampling_times(
+def shifted_times(
     prediction: diffusion.Prediction, num_steps: int, time_shift: float
 ) -> np.ndarray:
     """Returns the diffusion times before, between and after the steps."""

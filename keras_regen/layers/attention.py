@@ -31,8 +31,8 @@ def attention_form(
     Returns:
         `"fused"`: a kernel that never holds the logits; `"heads"`: a loop over heads
         and blocks of queries; `"blocks"`: a loop over blocks of queries, all heads
-        together; `"cache"`: a loop over as many samples, or heads, and queries as have
-        `CACHED_LOGITS`.
+        together; `"cache"`: a loop over so few samples, or heads, and queries that
+        there are at most `CACHED_LOGITS` logits.
     """
     backend = keras.backend.backend()
     if backend == "torch":

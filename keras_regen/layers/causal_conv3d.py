@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.layers.kernels import causal_conv3d
 from keras_regen.types import Shape, Tensor
 
@@ -21,7 +21,6 @@ class CausalConv3D(ConfiguredLayer):
         filters: int. Number of output channels.
         kernel_size: tuple of 3 ints `(time, height, width)`.
         strides: tuple of 3 ints `(time, height, width)`. Defaults to `(1, 1, 1)`.
-        kernel_initializer: Initializer of the kernel. Defaults to `"glorot_uniform"`.
 
     Input shape:
         `(B, T, H, W, C)`.
@@ -46,14 +45,12 @@ class CausalConv3D(ConfiguredLayer):
         filters: int,
         kernel_size: Sequence[int],
         strides: Sequence[int] = (1, 1, 1),
-        kernel_initializer: str | keras.initializers.Initializer = "glorot_uniform",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = tuple(kernel_size)
         self.strides = tuple(strides)
-        self.kernel_initializer = keras.initializers.get(kernel_initializer)
         if len(self.kernel_size) != 3 or len(self.strides) != 3:
             raise ValueError(
                 "`kernel_size` and `strides` must be tuples of 3 ints (time, height, "
@@ -64,7 +61,7 @@ class CausalConv3D(ConfiguredLayer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(*self.kernel_size, input_shape[-1], self.filters),
-            initializer=self.kernel_initializer,
+            initializer="glorot_uniform",
         )
         self.bias = self.add_weight(
             name="bias", shape=(self.filters,), initializer="zeros"
@@ -80,7 +77,3 @@ class CausalConv3D(ConfiguredLayer):
             for size, stride in zip(input_shape[1:4], self.strides, strict=True)
         ]
         return (input_shape[0], *sizes, self.filters)
-
-    def get_config(self) -> dict[str, Any]:
-        initializer = keras.initializers.serialize(self.kernel_initializer)
-        return {**super().get_config(), "kernel_initializer": initializer}

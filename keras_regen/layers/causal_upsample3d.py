@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.layers.causal_conv3d import CausalConv3D
-from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.patches import unpatchify
 from keras_regen.types import Shape, Tensor
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.layers.kernels import dense
 from keras_regen.layers.modulated_siren import ModulatedSiren
 from keras_regen.types import Shape, Tensor
@@ -25,7 +25,6 @@ class ContentAwarePositionalEncoding(ConfiguredLayer):
         units: int. Width of the transformer, D.
         temporal_compression: int. Frames after the first in one chunk, k.
         siren_features: int. Width of the SIREN. Defaults to `128`.
-        siren_depth: int. Sine layers of the SIREN. Defaults to `3`.
 
     Call arguments:
         latents: float tensor of shape `(B, 2, h, w, C)`, content then motion; or
@@ -51,17 +50,14 @@ class ContentAwarePositionalEncoding(ConfiguredLayer):
         units: int,
         temporal_compression: int,
         siren_features: int = 128,
-        siren_depth: int = 3,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.units = units
         self.temporal_compression = temporal_compression
         self.siren_features = siren_features
-        self.siren_depth = siren_depth
         self.siren = ModulatedSiren(
             siren_features,
-            siren_depth,
             # The published 30, but no higher than k + 1 frames can determine.
             first_omega=min(30.0, math.pi * temporal_compression / 2),
             hidden_omega=1.0,

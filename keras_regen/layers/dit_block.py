@@ -6,14 +6,15 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.layers.attention import dot_product_attention, windows_at_once
-from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.layers.depthwise_mixing import DepthwiseMixing
 from keras_regen.layers.kernels import (
     dense,
     layer_norm,
     multiply_add,
     normalize_queries_and_keys,
+    plain_norm,
 )
 from keras_regen.layers.windows import WindowGrid, windowed_attention
 from keras_regen.types import Shape, Tensor
@@ -48,7 +49,7 @@ class DiTBlock(ConfiguredLayer):
 
     Call arguments:
         x: float tensor of shape `(B, F, h, w, units)`, the tokens.
-        conditioning: float tensor of shape `(B, units)`, the timestep embedding.
+        embedding: float tensor of shape `(B, units)`, the timestep embedding.
 
     Output shape:
         `(B, F, h, w, units)`.
@@ -92,9 +93,7 @@ class DiTBlock(ConfiguredLayer):
         self.modulation = layers.Dense(
             6 * units, kernel_initializer="zeros", dtype=dtype, name="modulation"
         )
-        self.attention_norm = layers.LayerNormalization(
-            epsilon=1e-6, center=False, scale=False, dtype=dtype, name="attention_norm"
-        )
+        self.attention_norm = plain_norm("attention_norm", dtype)
         self.qkv = layers.Dense(3 * units, dtype=dtype, name="qkv")
         self.query_norm = layers.RMSNormalization(
             epsilon=1e-6, dtype=dtype, name="query_norm"
@@ -105,9 +104,7 @@ class DiTBlock(ConfiguredLayer):
         self.attention_output = layers.Dense(
             units, dtype=dtype, name="attention_output"
         )
-        self.mlp_norm = layers.LayerNormalization(
-            epsilon=1e-6, center=False, scale=False, dtype=dtype, name="mlp_norm"
-        )
+        self.mlp_norm = plain_norm("mlp_norm", dtype)
         self.mixing = (
             DepthwiseMixing(mixing_size, dtype=dtype, name="mixing")
             if mixing_size
@@ -118,9 +115,9 @@ class DiTBlock(ConfiguredLayer):
         )
         self.mlp_output = layers.Dense(units, dtype=dtype, name="mlp_output")
 
-    def build(self, x_shape: Shape, conditioning_shape: Shape) -> None:
+    def build(self, x_shape: Shape, embedding_shape: Shape) -> None:
         head_shape = (None, None, self.num_heads, self.units // self.num_heads)
-        self.modulation.build(conditioning_shape)
+        self.modulation.build(embedding_shape)
         self.attention_norm.build(x_shape)
         self.qkv.build(x_shape)
         self.query_norm.build(head_shape)
@@ -132,17 +129,15 @@ class DiTBlock(ConfiguredLayer):
         self.mlp_hidden.build(x_shape)
         self.mlp_output.build((*x_shape[:-1], self.mlp_ratio * self.units))
 
-    def call(self, x: Tensor, conditioning: Tensor) -> Tensor:
+    def call(self, x: Tensor, embedding: Tensor) -> Tensor:
         if self.remat:
             # A new function for each call: JAX caches the trace of a function, with
             # the weights of that moment, as long as the function lives.
-            return keras.remat(lambda *inputs: self._transform(*inputs))(
-                x, conditioning
-            )
-        return self._transform(x, conditioning)
+            return keras.remat(lambda *inputs: self._transform(*inputs))(x, embedding)
+        return self._transform(x, embedding)
 
-    def _transform(self, x, conditioning):
-        modulation = self.modulation(ops.silu(conditioning))
+    def _transform(self, x, embedding):
+        modulation = self.modulation(ops.silu(embedding))
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = ops.split(
             modulation, 6, axis=-1
         )
@@ -155,18 +150,11 @@ class DiTBlock(ConfiguredLayer):
         return multiply_add(h, gate_2[:, None, None, None], x)
 
     def _attend(self, x):
-        shape = ops.shape(x)
         if self.window and windows_at_once(x):
             return self._attend_in_windows(x, self.window)
         query, key, value = self._project(x)
-        if self.window:
-            x = windowed_attention(query, key, value, self.window, self.shifted)
-        else:
-            tokens = (shape[0], -1, *ops.shape(query)[-2:])
-            x = dot_product_attention(
-                *(ops.reshape(part, tokens) for part in (query, key, value))
-            )
-        return dense(self.attention_output, ops.reshape(x, shape))
+        attended = windowed_attention(query, key, value, self.window, self.shifted)
+        return dense(self.attention_output, ops.reshape(attended, ops.shape(x)))
 
     def _attend_in_windows(self, x, window):
         """Attends within all windows by one call.
@@ -195,5 +183,5 @@ class DiTBlock(ConfiguredLayer):
         )
         return query, key, value
 
-    def compute_output_shape(self, x_shape: Shape, conditioning_shape: Shape) -> Shape:
+    def compute_output_shape(self, x_shape: Shape, embedding_shape: Shape) -> Shape:
         return x_shape

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.types import Shape, Tensor
 
 

@@ -5,6 +5,7 @@ times of each implementation.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -75,6 +76,13 @@ def matrix_product(a: Tensor, b: Tensor) -> Tensor:
         if a.device.type == "cpu" and onednn.is_faster(dtype):
             return onednn.linear(a, b.T)
     return ops.matmul(a, b)
+
+
+def plain_norm(name: str, dtype: Any) -> keras.layers.LayerNormalization:
+    """Returns a `LayerNormalization` without scale and offset, for `layer_norm`."""
+    return keras.layers.LayerNormalization(
+        epsilon=1e-6, center=False, scale=False, dtype=dtype, name=name
+    )
 
 
 def layer_norm(layer: keras.layers.LayerNormalization, x: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.layers.alternating_dense import AlternatingDense
-from keras_regen.layers.configured_layer import ConfiguredLayer
-from keras_regen.layers.kernels import layer_norm, multiply_add
+from keras_regen.layers.kernels import layer_norm, multiply_add, plain_norm
 from keras_regen.types import Shape, Tensor
 
 
@@ -21,7 +21,7 @@ class LatentOutput(ConfiguredLayer):
 
     Call arguments:
         x: float tensor of shape `(B, 2n, h, w, D)`, the tokens.
-        conditioning: float tensor of shape `(B, 2n, D)`, the embeddings of the
+        embedding: float tensor of shape `(B, 2n, D)`, the embeddings of the
             diffusion times.
 
     Output shape:
@@ -38,13 +38,7 @@ class LatentOutput(ConfiguredLayer):
         super().__init__(**kwargs)
         self.units = units
         self.channels = channels
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=1e-6,
-            center=False,
-            scale=False,
-            dtype=self.dtype_policy,
-            name="norm",
-        )
+        self.norm = plain_norm("norm", self.dtype_policy)
         self.modulation = keras.layers.Dense(
             2 * units,
             kernel_initializer="zeros",
@@ -58,22 +52,22 @@ class LatentOutput(ConfiguredLayer):
             name="projection",
         )
 
-    def build(self, x_shape: Shape, conditioning_shape: Shape) -> None:
-        self.modulation.build(conditioning_shape)
+    def build(self, x_shape: Shape, embedding_shape: Shape) -> None:
+        self.modulation.build(embedding_shape)
         self.norm.build(x_shape)
         self.projection.build(x_shape)
 
-    def call(self, x: Tensor, conditioning: Tensor) -> Tensor:
+    def call(self, x: Tensor, embedding: Tensor) -> Tensor:
         shift, scale = (
             part[:, :, None, None]
-            for part in ops.split(self.modulation(ops.silu(conditioning)), 2, axis=-1)
+            for part in ops.split(self.modulation(ops.silu(embedding)), 2, axis=-1)
         )
         x = multiply_add(layer_norm(self.norm, x), 1.0 + scale, shift)
         return ops.cast(self.projection(x), "float32")
 
-    def compute_output_shape(self, x_shape: Shape, conditioning_shape: Shape) -> Shape:
+    def compute_output_shape(self, x_shape: Shape, embedding_shape: Shape) -> Shape:
         return (*x_shape[:-1], self.channels)
 
-    def compute_output_spec(self, x: Any, conditioning: Any) -> keras.KerasTensor:
-        shape = self.compute_output_shape(x.shape, conditioning.shape)
+    def compute_output_spec(self, x: Any, embedding: Any) -> keras.KerasTensor:
+        shape = self.compute_output_shape(x.shape, embedding.shape)
         return keras.KerasTensor(shape, "float32")

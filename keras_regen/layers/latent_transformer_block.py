@@ -6,13 +6,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regen.layers.attention import dot_product_attention
-from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.layers.kernels import (
     dense,
     layer_norm,
     multiply_add,
     normalize_queries_and_keys,
+    plain_norm,
 )
 from keras_regen.layers.rotary_positions import rotate
 from keras_regen.layers.windows import windowed_attention
@@ -89,27 +89,18 @@ class LatentTransformerBlock(ConfiguredLayer):
                 width, dtype=self.dtype_policy, name=name, **kwargs
             )
 
-        def norm(name):
-            return keras.layers.LayerNormalization(
-                epsilon=1e-6,
-                center=False,
-                scale=False,
-                dtype=self.dtype_policy,
-                name=name,
-            )
-
         def head_norm(name):
             return keras.layers.RMSNormalization(
                 epsilon=1e-6, dtype=self.dtype_policy, name=name
             )
 
-        self.attention_norm = norm("attention_norm")
+        self.attention_norm = plain_norm("attention_norm", self.dtype_policy)
         self.qkv = dense_layer("qkv", 3 * units)
         self.query_norm = head_norm("query_norm")
         self.key_norm = head_norm("key_norm")
         self.attention_output = dense_layer("attention_output", units)
         if has_text:
-            self.text_norm = norm("text_norm")
+            self.text_norm = plain_norm("text_norm", self.dtype_policy)
             self.text_query = dense_layer("text_query", units)
             self.text_key_value = dense_layer("text_key_value", 2 * units)
             self.text_query_norm = head_norm("text_query_norm")
@@ -118,7 +109,7 @@ class LatentTransformerBlock(ConfiguredLayer):
             self.text_output = dense_layer(
                 "text_output", units, kernel_initializer="zeros"
             )
-        self.mlp_norm = norm("mlp_norm")
+        self.mlp_norm = plain_norm("mlp_norm", self.dtype_policy)
         self.mlp_hidden = dense_layer("mlp_hidden", mlp_ratio * units)
         self.mlp_output = dense_layer("mlp_output", units)
 
@@ -188,13 +179,7 @@ class LatentTransformerBlock(ConfiguredLayer):
             self.query_norm, self.key_norm, query, key, merge_scales=False
         )
         query, key = rotate(query, angles), rotate(key, angles)
-        if self.window:
-            attended = windowed_attention(query, key, value, self.window, self.shifted)
-        else:
-            tokens = (ops.shape(x)[0], -1, *ops.shape(query)[-2:])
-            attended = dot_product_attention(
-                *(ops.reshape(part, tokens) for part in (query, key, value))
-            )
+        attended = windowed_attention(query, key, value, self.window, self.shifted)
         return dense(self.attention_output, ops.reshape(attended, ops.shape(x)))
 
     def _attend_to_text(self, x, text, mask):

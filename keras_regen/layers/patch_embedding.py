@@ -4,25 +4,25 @@ from typing import Any
 
 import keras
 
-from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.layers.kernels import dense
 from keras_regen.layers.patches import patchify
+from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.types import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
 class PatchEmbedding(ConfiguredLayer):
-    """Cuts every frame into patches and projects each to one token.
+    """Cuts every frame into patches of 8x8 pixels and projects each to one token.
 
     Args:
         units: int. Width of a token.
-        patch_size: int. Side of a patch in pixels. Defaults to `8`.
 
     Input shape:
-        `(B, F, H, W, C)`, H and W multiples of `patch_size`.
+        `(B, F, H, W, C)`, H and W multiples of 8.
 
     Output shape:
-        `(B, F, H / patch_size, W / patch_size, units)`.
+        `(B, F, H / 8, W / 8, units)`.
 
     Example:
 
@@ -33,22 +33,21 @@ class PatchEmbedding(ConfiguredLayer):
         Dosovitskiy et al. 2021, *An Image is Worth 16x16 Words*, section 3.1.
     """
 
-    def __init__(self, units: int, patch_size: int = 8, **kwargs: Any) -> None:
+    def __init__(self, units: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.units = units
-        self.patch_size = patch_size
         self.projection = keras.layers.Dense(
             units, dtype=self.dtype_policy, name="projection"
         )
 
     def build(self, input_shape: Shape) -> None:
-        self.projection.build((None, self.patch_size**2 * input_shape[-1]))
+        self.projection.build((None, SPATIAL_COMPRESSION**2 * input_shape[-1]))
 
     def call(self, video: Tensor) -> Tensor:
-        return dense(self.projection, patchify(video, self.patch_size))
+        return dense(self.projection, patchify(video, SPATIAL_COMPRESSION))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, frames, height, width, _ = input_shape
-        rows = None if height is None else height // self.patch_size
-        columns = None if width is None else width // self.patch_size
+        rows = None if height is None else height // SPATIAL_COMPRESSION
+        columns = None if width is None else width // SPATIAL_COMPRESSION
         return (batch, frames, rows, columns, self.units)

@@ -5,10 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.layers.dit_block import modulate
-from keras_regen.layers.kernels import dense, layer_norm
+from keras_regen.layers.kernels import dense, layer_norm, plain_norm
 from keras_regen.layers.patches import unpatchify
+from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.types import Shape, Tensor
 
 
@@ -21,22 +22,19 @@ class PatchOutput(ConfiguredLayer):
 
     Args:
         units: int. Width of a token, D.
-        channels: int. Channels of the video. Defaults to `3`.
-        patch_size: int. Side of a patch in pixels. Defaults to `8`.
-        overlap: int, at most half of `patch_size`. Pixels by which a patch extends over
-            each of its neighbours. Overlapping patches are added, as in a transposed
-            convolution with a kernel of `patch_size + 2 * overlap` pixels. Defaults to
-            `0`.
+        overlap: int, from 0 to 4. Pixels by which a patch of 8x8 extends over each of
+            its neighbours. Overlapping patches are added, as in a transposed
+            convolution with a kernel of `8 + 2 * overlap` pixels. Defaults to `0`.
 
     Raises:
         ValueError: if `overlap` is not as above.
 
     Call arguments:
         x: float tensor of shape `(B, F, h, w, D)`, the tokens.
-        conditioning: float tensor of shape `(B, D)`, the timestep embedding.
+        embedding: float tensor of shape `(B, D)`, the timestep embedding.
 
     Output shape:
-        `(B, F, h * patch_size, w * patch_size, channels)`, float32.
+        `(B, F, 8h, 8w, 3)`, float32.
 
     Example:
 
@@ -49,57 +47,46 @@ class PatchOutput(ConfiguredLayer):
         section 3.2.
     """
 
-    def __init__(
-        self,
-        units: int,
-        channels: int = 3,
-        patch_size: int = 8,
-        overlap: int = 0,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, units: int, overlap: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0 <= 2 * overlap <= patch_size:
+        if not 0 <= 2 * overlap <= SPATIAL_COMPRESSION:
             raise ValueError(
-                "`overlap` must be from 0 to half of `patch_size`. "
-                f"Received: overlap={overlap}, patch_size={patch_size}"
+                f"`overlap` must be from 0 to {SPATIAL_COMPRESSION // 2}. "
+                f"Received: overlap={overlap}"
             )
         self.units = units
-        self.channels = channels
-        self.patch_size = patch_size
         self.overlap = overlap
         dtype = self.dtype_policy
-        self.norm = keras.layers.LayerNormalization(
-            epsilon=1e-6, center=False, scale=False, dtype=dtype, name="norm"
-        )
+        self.norm = plain_norm("norm", dtype)
         self.modulation = keras.layers.Dense(
             2 * units, kernel_initializer="zeros", dtype=dtype, name="modulation"
         )
         self.projection = keras.layers.Dense(
-            (patch_size + 2 * overlap) ** 2 * channels,
+            3 * (SPATIAL_COMPRESSION + 2 * overlap) ** 2,
             kernel_initializer="zeros",
             dtype=dtype,
             name="projection",
         )
 
-    def build(self, x_shape: Shape, conditioning_shape: Shape) -> None:
+    def build(self, x_shape: Shape, embedding_shape: Shape) -> None:
         self.norm.build(x_shape)
-        self.modulation.build(conditioning_shape)
+        self.modulation.build(embedding_shape)
         self.projection.build(x_shape)
 
-    def call(self, x: Tensor, conditioning: Tensor) -> Tensor:
-        shift, scale = ops.split(self.modulation(ops.silu(conditioning)), 2, axis=-1)
+    def call(self, x: Tensor, embedding: Tensor) -> Tensor:
+        shift, scale = ops.split(self.modulation(ops.silu(embedding)), 2, axis=-1)
         patches = dense(
             self.projection, modulate(layer_norm(self.norm, x), shift, scale)
         )
         patches = ops.cast(patches, "float32")
-        return unpatchify(patches, self.patch_size, self.overlap)
+        return unpatchify(patches, SPATIAL_COMPRESSION, self.overlap)
 
-    def compute_output_shape(self, x_shape: Shape, conditioning_shape: Shape) -> Shape:
+    def compute_output_shape(self, x_shape: Shape, embedding_shape: Shape) -> Shape:
         batch, frames, rows, columns, _ = x_shape
-        height = None if rows is None else rows * self.patch_size
-        width = None if columns is None else columns * self.patch_size
-        return (batch, frames, height, width, self.channels)
+        height = None if rows is None else rows * SPATIAL_COMPRESSION
+        width = None if columns is None else columns * SPATIAL_COMPRESSION
+        return (batch, frames, height, width, 3)
 
-    def compute_output_spec(self, x: Tensor, conditioning: Tensor) -> keras.KerasTensor:
-        shape = self.compute_output_shape(x.shape, conditioning.shape)
+    def compute_output_spec(self, x: Tensor, embedding: Tensor) -> keras.KerasTensor:
+        shape = self.compute_output_shape(x.shape, embedding.shape)
         return keras.KerasTensor(shape, dtype="float32")

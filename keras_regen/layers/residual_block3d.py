@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.layers.causal_conv3d import CausalConv3D
-from keras_regen.layers.configured_layer import ConfiguredLayer
 from keras_regen.types import Shape, Tensor
 
 

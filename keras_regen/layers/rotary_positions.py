@@ -5,8 +5,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.types import Shape, Tensor
+
+# The longest period is 2 pi times this, in frames, rows and columns.
+_MAX_PERIOD = 10000.0
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -19,8 +22,6 @@ class RotaryPositions(ConfiguredLayer):
 
     Args:
         head_dim: int. Channels of an attention head, a multiple of 16.
-        max_period: float. The longest period is 2 pi times this, in frames, rows and
-            columns. Defaults to `10000.0`.
 
     Call arguments:
         x: tensor of shape `(B, F, h, w, C)`, the tokens, of which only the shape
@@ -45,16 +46,13 @@ class RotaryPositions(ConfiguredLayer):
         Transformer*, section 3.2 (axes).
     """
 
-    def __init__(
-        self, head_dim: int, max_period: float = 10000.0, **kwargs: Any
-    ) -> None:
+    def __init__(self, head_dim: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         if head_dim % 16:
             raise ValueError(
                 f"`head_dim` must be a multiple of 16. Received: head_dim={head_dim}"
             )
         self.head_dim = head_dim
-        self.max_period = max_period
         self.autocast = False
         self.built = True
 
@@ -76,7 +74,7 @@ class RotaryPositions(ConfiguredLayer):
     def _angles(self, positions, count):
         """Returns the angles of `positions`, with one more axis of length `count`."""
         exponents = ops.arange(count, dtype="float32") / count
-        return positions[..., None] * self.max_period**-exponents
+        return positions[..., None] * _MAX_PERIOD**-exponents
 
     def compute_output_shape(self, x_shape: Shape, times_shape: Shape) -> Shape:
         return (*x_shape[:-1], self.head_dim // 2)

@@ -6,8 +6,11 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.types import Shape, Tensor
+
+# The longest period is 2 pi times this, in tokens.
+_MAX_PERIOD = 10000.0
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")
@@ -16,9 +19,6 @@ class SineCosinePositionalEncoding(ConfiguredLayer):
 
     The channels are divided among the three axes. Only the in-context conditioning of
     the paper's ablation uses it: otherwise the latents are the only positional signal.
-
-    Args:
-        max_period: float. Longest period in tokens. Defaults to `10000.0`.
 
     Call arguments:
         x: float tensor of shape `(B, F, h, w, C)`, C at least 6.
@@ -37,16 +37,13 @@ class SineCosinePositionalEncoding(ConfiguredLayer):
         Vaswani et al. 2017, *Attention Is All You Need*, section 3.5.
     """
 
-    def __init__(self, max_period: float = 10000.0, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.max_period = max_period
         self.autocast = False
 
     def _encode(self, positions, num_frequencies):
         exponents = ops.arange(num_frequencies, dtype="float32")
-        frequencies = ops.exp(
-            exponents * (-math.log(self.max_period) / num_frequencies)
-        )
+        frequencies = ops.exp(exponents * (-math.log(_MAX_PERIOD) / num_frequencies))
         phases = ops.cast(positions, "float32")[..., None] * frequencies
         return ops.concatenate([ops.sin(phases), ops.cos(phases)], axis=-1)
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.types import Shape, Tensor
 
 
@@ -23,11 +23,10 @@ class TimestepEmbedding(ConfiguredLayer):
             `10000.0`.
 
     Call arguments:
-        timestep: float tensor of shape `(B,)`, or of any other, in [0, 1]: 0 is data, 1
-            is noise.
+        timestep: float tensor of any shape, in [0, 1]: 0 is data, 1 is noise.
 
     Output shape:
-        `(B, units)`: one more axis.
+        The input's shape with a last axis of `units`.
 
     Example:
 

@@ -5,8 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_regen.checks import MAX_SEED, check_whole
-from keras_regen.layers.configured_layer import ConfiguredLayer
+from keras_regen.configurable import ConfiguredLayer
 from keras_regen.types import Shape, Tensor
 
 
@@ -21,7 +20,6 @@ class VariationalLatents(ConfiguredLayer):
     Args:
         kl_weight: float. Weight of the mean divergence of a latent value.
             Defaults to `1e-5`.
-        seed: int. Seed of the draws, below `2**31`. Defaults to `0`.
 
     Input shape:
         `(..., 2C)`: means, then logarithms of variances.
@@ -41,12 +39,10 @@ class VariationalLatents(ConfiguredLayer):
         appendix G.
     """
 
-    def __init__(self, kl_weight: float = 1e-5, seed: int = 0, **kwargs: Any) -> None:
+    def __init__(self, kl_weight: float = 1e-5, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        check_whole(0, MAX_SEED, seed=seed)
         self.kl_weight = kl_weight
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(0)
 
     def call(self, moments: Tensor, training: bool | None = None) -> Tensor:
         mean, log_variance = ops.split(moments, 2, axis=-1)

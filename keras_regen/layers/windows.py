@@ -13,7 +13,7 @@ def windowed_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    window: Sequence[int | None],
+    window: Sequence[int | None] | None,
     shifted: bool = False,
 ) -> Tensor:
     """Lets every token attend to the tokens of its own window.
@@ -30,7 +30,8 @@ def windowed_attention(
         query: float tensor of shape `(B, F, h, w, heads, head_dim)`.
         key: float tensor of the same shape.
         value: float tensor of the same shape.
-        window: tuple `(frames, rows, columns)` of int, or None for a whole axis.
+        window: tuple `(frames, rows, columns)` of int, or None for a whole axis; or
+            None for a single window.
         shifted: bool. Defaults to `False`.
 
     Returns:
@@ -39,6 +40,12 @@ def windowed_attention(
     Reference:
         Liu et al. 2022, *Video Swin Transformer*, section 3.2.
     """
+    if window is None:
+        tokens = (ops.shape(query)[0], -1, *ops.shape(query)[-2:])
+        attended = dot_product_attention(
+            *(ops.reshape(part, tokens) for part in (query, key, value))
+        )
+        return ops.reshape(attended, ops.shape(query))
     axes = [
         axis_windows(size, length, shifted)
         for size, length in zip(ops.shape(query)[1:4], window, strict=True)

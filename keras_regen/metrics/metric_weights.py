@@ -1,14 +1,13 @@
 """Published weights of the networks that metrics use: their source and their cache."""
 
 import dataclasses
-import hashlib
 import importlib.util
 import os
 import pathlib
 from typing import Any
 
 from keras_regen.types import StrPath
-from keras_regen.weights_digest import weights_digest
+from keras_regen.weights_digest import file_sha256, weights_digest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +56,7 @@ class MetricWeights:
                 f"installed: {self.pip_command}"
             )
         path = pathlib.Path(spec.submodule_search_locations[0]) / self.file
-        found = file_digest(path) if path.is_file() else None
+        found = file_sha256(path) if path.is_file() else None
         if found != self.sha256:
             raise ValueError(
                 f"The package does not have the expected weights of {self.network}: "
@@ -109,12 +108,6 @@ def cache_directory() -> pathlib.Path:
         return pathlib.Path(cache).expanduser()
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return pathlib.Path(base).expanduser() / "keras-regen"
-
-
-def file_digest(path: StrPath) -> str:
-    """Returns the SHA-256 of a file, hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_metric_weights(model: Any, name: str, path: StrPath | None = None) -> None:

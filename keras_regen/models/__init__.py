@@ -2,7 +2,7 @@
 
 from keras_regen.bundled import bundled_presets
 from keras_regen.models.architectures import ARCHITECTURES, architecture
-from keras_regen.models.compiled_model import CompiledModel
+from keras_regen.models.compiled_model import CompiledModel, with_values
 from keras_regen.models.config_checks import check_latent_transformer
 from keras_regen.models.conv_autoencoder import ConvAutoencoder
 from keras_regen.models.conv_decoder import ConvDecoder
@@ -16,11 +16,9 @@ from keras_regen.models.costs import (
 )
 from keras_regen.models.dit_decoder import DiTDecoder
 from keras_regen.models.factory import build_model
-from keras_regen.models.functional_model import FunctionalModel
-from keras_regen.models.inference import finish, generate
+from keras_regen.models.inference import finish, predictor
 from keras_regen.models.input_checks import (
     MAX_LATENT,
-    check_finite,
     check_latent_values,
 )
 from keras_regen.models.layout_map import latent_layout_map
@@ -52,7 +50,6 @@ __all__ = [
     "ConvAutoencoder",
     "ConvDecoder",
     "DiTDecoder",
-    "FunctionalModel",
     "Regen",
     "TrainedModel",
     "VideoEncoder",
@@ -62,7 +59,6 @@ __all__ = [
     "build_model",
     "bundled_presets",
     "change_compression",
-    "check_finite",
     "check_latent_transformer",
     "check_latent_values",
     "count_parameters",
@@ -71,9 +67,9 @@ __all__ = [
     "encoder_bytes",
     "encoder_operations",
     "finish",
-    "generate",
     "latent_layout_map",
     "load_model",
+    "predictor",
     "preset_card",
     "preset_directory",
     "preset_kind",
@@ -85,4 +81,5 @@ __all__ = [
     "training_operations",
     "transfer_weights",
     "upload_preset",
+    "with_values",
 ]

@@ -1,12 +1,10 @@
 """Architectures by name."""
 
 import copy
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 FACTORISED = ((1, 3, 3), (3, 1, 1))
 FULL = ((3, 3, 3), (3, 3, 3))
-
-Architecture: TypeAlias = Literal["tiny", "small", "base", "paper"]
 
 ARCHITECTURES: dict[str, dict[str, dict[str, Any]]] = {
     # For two CPU cores: it leaves full resolution at once. Beyond k = 8 each halving of

@@ -78,8 +78,7 @@ class CompiledModel:
 
     def _call_with(self, values, inputs):
         """Calls the model with values in place of those of its variables."""
-        mapping = zip(self._model.variables, values, strict=True)
-        with keras.StatelessScope(state_mapping=mapping):
+        with with_values(self._model.variables, values):
             return self._model.call(inputs)
 
     def _forget_old_variables(self):
@@ -109,6 +108,14 @@ class CompiledModel:
             gc.collect()
             took = time.perf_counter() - start
             CompiledModel._until_freeing = took / _FREEING_SHARE
+
+
+def with_values(
+    variables: Sequence[keras.Variable], values: Sequence[Tensor]
+) -> keras.StatelessScope:
+    """Returns a scope in which variables have the given values."""
+    pairs = zip(variables, values, strict=True)
+    return keras.StatelessScope(state_mapping=list(pairs))
 
 
 class GraphedModel:

@@ -7,16 +7,12 @@ import numpy as np
 from keras import ops
 
 from keras_regen.checks import suggest_arguments
-from keras_regen.models.architectures import (
-    Architecture,
-    architecture,
-    conv_decoder_architecture,
-)
+from keras_regen.models.architectures import architecture, conv_decoder_architecture
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.video_autoencoder import VideoAutoencoder
 from keras_regen.models.video_encoder import Regularization, VideoEncoder
 from keras_regen.pixels import to_unit_range
-from keras_regen.types import Tensor
+from keras_regen.types import Architecture, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_regen")

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import keras
 
+from keras_regen.configurable import FunctionalModel
 from keras_regen.layers import CausalConv3D, CausalUpsample3D, Unpatchify
 from keras_regen.models.config_checks import check_convolutional
-from keras_regen.models.functional_model import FunctionalModel
 from keras_regen.models.stages import (
     halvings,
     of_stage,

@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 
 import keras
 
+from keras_regen.configurable import FunctionalModel
 from keras_regen.layers import (
     ContentAwarePositionalEncoding,
     DiTBlock,
@@ -15,7 +16,6 @@ from keras_regen.layers import (
     TimestepEmbedding,
 )
 from keras_regen.models.config_checks import check_transformer
-from keras_regen.models.functional_model import FunctionalModel
 
 Conditioning: TypeAlias = Literal["content_aware", "in_context"]
 

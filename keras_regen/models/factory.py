@@ -1,18 +1,18 @@
 """The choice of a model by the name of its architecture and the kind of its decoder."""
 
-from typing import Any, cast
+from typing import Any, cast, get_args
 
-from keras_regen.models.architectures import Architecture
 from keras_regen.models.conv_autoencoder import ConvAutoencoder
 from keras_regen.models.dit_decoder import Conditioning
 from keras_regen.models.regen import Regen
+from keras_regen.types import Architecture, DecoderKind
 
 # The conditioning of the DiT for each kind of decoder that generates.
 CONDITIONINGS: dict[str, Conditioning] = {
     "dit": "content_aware",
     "in_context": "in_context",
 }
-DECODERS = (*CONDITIONINGS, "conv")
+DECODERS = get_args(DecoderKind)
 
 
 def build_model(

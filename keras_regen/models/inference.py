@@ -8,8 +8,9 @@ import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
+from keras_regen.checks import check_finite
 from keras_regen.models.compiled_model import CompiledModel
-from keras_regen.models.input_checks import MAX_LATENT, check_finite
+from keras_regen.models.input_checks import MAX_LATENT
 from keras_regen.models.video_encoder import VideoEncoder
 from keras_regen.pixels import to_uint8, to_unit_range
 from keras_regen.types import Tensor
@@ -19,75 +20,16 @@ from keras_regen.types import Tensor
 _AXES = (4, 3, 2, 1)
 
 
-def generate(
-    decoder: keras.Model,
-    path: diffusion.Path,
-    prediction: diffusion.Prediction,
-    latents: Tensor,
-    times: Tensor,
-    noise: Tensor,
-    num_steps: int | Tensor,
-    schedule: str = diffusion.DEFAULT_SCHEDULE,
-    invertible: bool = False,
-) -> Tensor:
-    """Samples chunks, in a form that every backend can trace.
+def predictor(
+    decoder: keras.Model, latents: Tensor, times: Tensor
+) -> Callable[[Tensor, Tensor], Tensor]:
+    """Returns the decoder as a function of x_t and t, as `diffusion.sample` takes it.
 
     Args:
         decoder: a `DiTDecoder`.
-        path: a `diffusion.Path`.
-        prediction: a `diffusion.Prediction`.
         latents: float32 tensor of shape `(B, 2, h, w, C)` or `(B, 1, h, w, C)`.
         times: float32 tensor of shape `(B, F)`, in frames.
-        noise: float32 tensor of shape `(B, F, 8h, 8w, 3)`.
-        num_steps: sampling steps. An int writes out as many calls of the decoder; an
-            int tensor of shape `(B,)` makes a loop.
-        schedule: as for `diffusion.sample`.
-        invertible: as for `diffusion.sample`.
-
-    Returns:
-        float32 tensor of shape `(B, F, 8h, 8w, 3)`. `finish` clips it.
     """
-    predict = _predictor(decoder, latents, times)
-    written_out = isinstance(num_steps, int)
-    sample = diffusion.sample if written_out else diffusion.sample_in_loop
-    return sample(predict, noise, path, prediction, num_steps, schedule, invertible)
-
-
-def invert(
-    decoder: keras.Model,
-    path: diffusion.Path,
-    prediction: diffusion.Prediction,
-    latents: Tensor,
-    times: Tensor,
-    video: Tensor,
-    num_steps: int | Tensor,
-    refinements: int | Tensor,
-    schedule: str = diffusion.DEFAULT_SCHEDULE,
-) -> Tensor:
-    """Finds the noise of chunks, in a form that every backend can trace.
-
-    Args:
-        decoder: a `DiTDecoder`.
-        path: a `diffusion.Path`.
-        prediction: a `diffusion.Prediction`.
-        latents: float32 tensor of shape `(B, 2, h, w, C)` or `(B, 1, h, w, C)`.
-        times: float32 tensor of shape `(B, F)`, in frames.
-        video: float32 tensor of shape `(B, F, 8h, 8w, 3)`, in [-1, 1].
-        num_steps: as for `diffusion.invert`.
-        refinements: as for `diffusion.invert`.
-        schedule: as for `diffusion.invert`.
-
-    Returns:
-        float32 tensor of the shape of `video`, for `generate(..., invertible=True)`.
-    """
-    predict = _predictor(decoder, latents, times)
-    return diffusion.invert(
-        predict, video, path, prediction, num_steps, refinements, schedule
-    )
-
-
-def _predictor(decoder, latents, times):
-    """Returns the decoder as a function of x_t and t."""
     batch = ops.shape(latents)[0]
 
     def predict(x, t):
@@ -141,9 +83,10 @@ class Inference:
         invert: Callable[[dict[str, Any]], Tensor] | None = None,
     ) -> None:
         self._encoder, self._decoder = encoder, decoder
-        self._decode, self._invert = decode, invert
+        self._decode = decode
+        self._invert: Any = invert
         # Plain Python objects: as layers of the model they would be saved with it.
-        self._encoding = CompiledModel(_EncodingModel(encoder))
+        self._encoding = CompiledModel(_Program("encoding", self._encode, encoder))
         # The others are made when they are first called: few are.
         self._compiled: dict[tuple[str, ...], CompiledModel] = {}
 
@@ -172,7 +115,7 @@ class Inference:
             inputs: dict of arrays, all with a batch axis: `latents`, as `encode`
                 returns them, or `video`, as it takes it, and what `decode` needs.
             dtype: `"float32"` or `"uint8"`. Defaults to `"float32"`.
-            schedule: as for `generate`. One step is the same with any.
+            schedule: as for `diffusion.sample`. One step is the same with any.
 
         Returns:
             NumPy array of shape `(B, F, 8h, 8w, 3)`.
@@ -204,7 +147,7 @@ class Inference:
             inputs: dict of arrays, all with a batch axis: `latents` and `times` as for
                 `decode`; `video`, uint8 or float32 in [-1, 1]; and int32 `num_steps`
                 and `refinements`, each equal for all samples.
-            schedule: as for `generate`.
+            schedule: as for `diffusion.sample`.
 
         Returns:
             float32 NumPy array of the shape of `video`.
@@ -216,91 +159,52 @@ class Inference:
         check_finite(noise, "Noise must be finite; half precision can overflow.")
         return noise
 
+    def _encode(self, inputs):
+        return self._encoder(to_unit_range(inputs["video"]), training=False)
+
     def _decoding(self, source, dtype, schedule):
-        key = source, dtype, schedule
-        if key not in self._compiled:
-            encoder = self._encoder if source == "video" else None
-            parts = encoder, self._decoder, self._decode
-            model = _DecodingModel(*parts, dtype, schedule)
-            self._compiled[key] = CompiledModel(model, ("num_steps",))
-        return self._compiled[key]
+        encodes = source == "video"
+
+        def decode(inputs):
+            latents = self._encode(inputs) if encodes else inputs["latents"]
+            video, finite = finish(
+                self._decode(latents, {**inputs, "schedule": schedule})
+            )
+            bounded = ops.all(ops.abs(latents) <= MAX_LATENT, axis=_AXES)
+            video = to_uint8(video) if dtype == "uint8" else video
+            return video, ops.logical_and(finite, bounded)
+
+        networks = (self._encoder, self._decoder) if encodes else (self._decoder,)
+        key = "decoding", source, dtype, schedule
+        return self._program(key, decode, networks, ("num_steps",))
 
     def _inverting(self, schedule):
-        key = "inversion", schedule
+        def invert(inputs):
+            video = to_unit_range(inputs["video"])
+            return self._invert({**inputs, "video": video, "schedule": schedule})
+
+        constants = "num_steps", "refinements"
+        return self._program(
+            ("inversion", schedule), invert, (self._decoder,), constants
+        )
+
+    def _program(self, key, function, networks, constants):
         if key not in self._compiled:
-            model = _InvertingModel(self._decoder, self._invert, schedule)
-            self._compiled[key] = CompiledModel(model, ("num_steps", "refinements"))
+            program = _Program(key[0], function, *networks)
+            self._compiled[key] = CompiledModel(program, constants)
         return self._compiled[key]
 
 
-class _EncodingModel(keras.Model):
-    """A model around the encoder, for Keras to compile its `predict_on_batch`."""
+class _Program(keras.Model):
+    """A function of a dict of tensors, and the networks whose weights it uses."""
 
-    def __init__(self, encoder):
-        super().__init__(name="encoding", dtype="float32")
-        self.encoder = encoder
-        self.built = True
-        self.autocast = False
-
-    def call(self, inputs):
-        return self.encoder(to_unit_range(inputs["video"]), training=False)
-
-
-class _DecodingModel(keras.Model):
-    """A model around encoder and decoder, or the decoder alone.
-
-    Args:
-        encoder: a `VideoEncoder`, or None.
-        decoder: its decoder.
-        decode: as for `Inference`.
-        output_dtype: `"float32"` or `"uint8"`.
-        schedule: str.
-    """
-
-    def __init__(self, encoder, decoder, decode, output_dtype, schedule):
-        super().__init__(name="decoding", dtype="float32")
-        if encoder is not None:
-            self.encoder = encoder
-        self.decoder = decoder
-        self.decode = decode
-        self.output_dtype = output_dtype
-        self.schedule = schedule
+    def __init__(self, name, function, *networks):
+        super().__init__(name=name, dtype="float32")
+        self.function = function
+        self.networks = networks
         # The weights exist already. Times must stay float32.
         self.built = True
         self.autocast = False
 
     def call(self, inputs):
-        if "video" in inputs:
-            video = to_unit_range(inputs["video"])
-            latents = self.encoder(video, training=False)
-        else:
-            latents = inputs["latents"]
-        video, finite = finish(
-            self.decode(latents, {**inputs, "schedule": self.schedule})
-        )
-        bounded = ops.all(ops.abs(latents) <= MAX_LATENT, axis=_AXES)
-        if self.output_dtype == "uint8":
-            video = to_uint8(video)
-        return video, ops.logical_and(finite, bounded)
-
-
-class _InvertingModel(keras.Model):
-    """A model around the decoder that finds noise.
-
-    Args:
-        decoder: a `DiTDecoder`.
-        invert: as for `Inference`.
-        schedule: str.
-    """
-
-    def __init__(self, decoder, invert, schedule):
-        super().__init__(name="inversion", dtype="float32")
-        self.decoder = decoder
-        self.invert = invert
-        self.schedule = schedule
-        self.built = True
-        self.autocast = False
-
-    def call(self, inputs):
-        video = to_unit_range(inputs["video"])
-        return self.invert({**inputs, "video": video, "schedule": self.schedule})
+        return self.function(inputs)

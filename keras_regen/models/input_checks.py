@@ -8,6 +8,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_regen.backend import is_concrete
+from keras_regen.checks import check_finite
 from keras_regen.diffusion import MAX_NOISE_TIME
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.types import Tensor
@@ -114,10 +115,7 @@ def _check_range(video):
         return
     low, high = float(np.min(video)), float(np.max(video))
     if not np.isfinite(low) or not np.isfinite(high):
-        raise ValueError(
-            "A float video must be finite. Received: "
-            f"{np.count_nonzero(~np.isfinite(video))} NaN or infinite values"
-        )
+        check_finite(video, "A float video must be finite.")
     if low < -1.0 - _MARGIN or high > 1.0 + _MARGIN:
         raise ValueError(
             "A float video must be in [-1, 1]. "
@@ -188,19 +186,6 @@ def check_times(times: ArrayLike) -> np.ndarray:
     return times
 
 
-def check_finite(array: np.ndarray, message: str) -> None:
-    """Checks that an array has no NaN or infinite values.
-
-    Raises:
-        ValueError: with `message` first, if it has.
-    """
-    finite = np.isfinite(array)
-    if not np.all(finite):
-        raise ValueError(
-            f"{message} Received: {np.count_nonzero(~finite)} NaN or infinite values"
-        )
-
-
 def check_noise(
     noise: ArrayLike, latents_shape: Sequence[int], times_shape: Sequence[int]
 ) -> np.ndarray:
@@ -212,8 +197,7 @@ def check_noise(
         times_shape: the shape of the times, `(B, F)`.
 
     Raises:
-        ValueError: if it is not float, has not a value for each pixel, or one that is
-            not finite.
+        ValueError: if its dtype or shape is wrong, or a value is not finite.
     """
     noise = np.asarray(noise)
     expected = _frames_shape(latents_shape, times_shape)

@@ -17,11 +17,11 @@ from keras_regen.models.model_card import model_card
 from keras_regen.models.weights_file import (
     DTYPES,
     count_stored,
-    file_sha256,
     load_weights,
     save_weights,
 )
 from keras_regen.types import StrPath
+from keras_regen.weights_digest import file_sha256
 
 if TYPE_CHECKING:
     from keras_regen.models.conv_autoencoder import ConvAutoencoder
@@ -75,7 +75,7 @@ def preset_directory(preset: StrPath) -> pathlib.Path:
 
 
 def absolute_preset(preset: str | None) -> str | None:
-    """Returns the name of a preset for other directories to work in.
+    """Returns a preset's name that stays valid in another working directory.
 
     Args:
         preset: as for `preset_directory`, or None.
@@ -101,7 +101,7 @@ def preset_metadata(preset: StrPath) -> dict[str, Any]:
 
 
 def preset_name(preset: StrPath) -> str:
-    """Returns what to call a preset: the run, if it is the `preset` of a run."""
+    """Returns a preset's name: its directory's, or the run's for `RUN/preset`."""
     path = pathlib.Path(preset)
     return path.parent.name if path.name == "preset" and path.parent.name else path.name
 

@@ -15,11 +15,11 @@ from keras_regen.checks import (
     check_whole,
     suggest_arguments,
 )
-from keras_regen.models.architectures import Architecture, architecture
+from keras_regen.models.architectures import architecture
 from keras_regen.models.compiled_model import CompiledModel
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.dit_decoder import Conditioning, DiTDecoder
-from keras_regen.models.inference import generate, invert
+from keras_regen.models.inference import predictor
 from keras_regen.models.input_checks import (
     check_frames,
     check_latents,
@@ -32,7 +32,7 @@ from keras_regen.models.video_autoencoder import (
 )
 from keras_regen.models.video_encoder import Regularization, VideoEncoder
 from keras_regen.pixels import SPATIAL_COMPRESSION, to_unit_range
-from keras_regen.types import ExportFormat, StrPath, Tensor
+from keras_regen.types import Architecture, ExportFormat, StrPath, Tensor
 
 # Seed of the noise in `evaluate`, fixed so that it repeats.
 EVALUATION_SEED = 2503
@@ -268,13 +268,11 @@ class Regen(VideoAutoencoder):
                 rows * SPATIAL_COMPRESSION,
                 columns * SPATIAL_COMPRESSION,
             )
-        return generate(
-            self.decoder,
+        return diffusion.sample(
+            predictor(self.decoder, latents, inputs["times"]),
+            noise,
             self.diffusion_path,
             self.prediction,
-            latents,
-            inputs["times"],
-            noise,
             inputs.get("num_steps", 1),
             inputs["schedule"],
             invertible="noise" in inputs,
@@ -391,13 +389,11 @@ class Regen(VideoAutoencoder):
             n if isinstance(n, int) else ops.max(n)
             for n in (inputs["num_steps"], inputs["refinements"])
         )
-        return invert(
-            self.decoder,
+        return diffusion.invert(
+            predictor(self.decoder, inputs["latents"], inputs["times"]),
+            inputs["video"],
             self.diffusion_path,
             self.prediction,
-            inputs["latents"],
-            inputs["times"],
-            inputs["video"],
             num_steps,
             refinements,
             inputs["schedule"],

@@ -40,7 +40,7 @@ class TrainedModel(keras.Model):
     Attributes:
         preset: str or None. The preset that the model was loaded from. `fit`,
             `train_on_batch` and `load_weights` set it to None, since the weights are
-            others then.
+            then no longer the preset's.
     """
 
     # One of `bundled.KINDS`.

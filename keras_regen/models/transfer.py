@@ -8,6 +8,7 @@ from keras import ops
 from keras_regen.configurable import signature_config
 from keras_regen.layers import CausalConv3D, PatchOutput, ResidualBlock3D
 from keras_regen.models.video_autoencoder import VideoAutoencoder
+from keras_regen.pixels import SPATIAL_COMPRESSION
 
 _Model = TypeVar("_Model", bound=VideoAutoencoder)
 
@@ -107,9 +108,7 @@ def _extend_patches(source, target):
     ):
         patches = ops.convert_to_numpy(given)
         count += patches.size
-        patches = patches.reshape(
-            -1, small.patch_size, small.patch_size, small.channels
-        )
+        patches = patches.reshape(-1, SPATIAL_COMPRESSION, SPATIAL_COMPRESSION, 3)
         patches = np.pad(patches, [(0, 0), around, around, (0, 0)])
         weight.assign(patches.reshape(weight.shape))
     return count

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_regen import diffusion
-from keras_regen.checks import suggest_arguments
+from keras_regen.checks import check_finite, suggest_arguments
 from keras_regen.models.conv_decoder import ConvDecoder
 from keras_regen.models.dit_decoder import DiTDecoder
 from keras_regen.models.inference import Inference
 from keras_regen.models.input_checks import (
     check_chunk,
-    check_finite,
     check_latents,
     check_noise,
     check_targets,
@@ -37,8 +36,8 @@ class VideoAutoencoder(TrainedModel):
     `call(video)` returns the latents. Subclasses define `compute_loss`, which `fit`
     minimises; `_decode_tensors(latents, inputs)`, which decodes chunks in a form that
     every backend can trace; and `_decoding_inputs(num_latents, times, noise,
-    num_steps)`, which checks the arguments of `generate` and returns `inputs`, a dict
-    of NumPy arrays with a batch axis.
+    num_steps)`, which checks the arguments of `decode_chunks` and returns `inputs`, a
+    dict of NumPy arrays with a batch axis.
 
     Args:
         encoder: a `VideoEncoder`.
@@ -250,9 +249,9 @@ class VideoAutoencoder(TrainedModel):
             len(latents), chunk_times, sampling, origin
         )
         start = area if noise is None else chunk_array(noise, "noise")
-        return self.generate(latents, all_times, start, num_steps, dtype, schedule)
+        return self.decode_chunks(latents, all_times, start, num_steps, dtype, schedule)
 
-    def generate(
+    def decode_chunks(
         self,
         latents: np.ndarray,
         times: np.ndarray,

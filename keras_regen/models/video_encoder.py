@@ -6,9 +6,9 @@ from typing import Literal, TypeAlias
 
 import keras
 
+from keras_regen.configurable import FunctionalModel
 from keras_regen.layers import CausalConv3D, Patchify, VariationalLatents
 from keras_regen.models.config_checks import check_convolutional
-from keras_regen.models.functional_model import FunctionalModel
 from keras_regen.models.stages import (
     convolutions,
     halvings,

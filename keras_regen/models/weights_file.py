@@ -1,7 +1,6 @@
 """Weights in HDF5 files: smaller than Keras stores them, and checked when loaded."""
 
 import contextlib
-import hashlib
 import io
 import pathlib
 import tempfile
@@ -41,7 +40,7 @@ def save_weights(model: keras.Model, path: StrPath, dtype: str = "float32") -> N
 
 
 class _MemoryFile(io.BytesIO):
-    """A file for Keras, which would not survive a full disk."""
+    """A file in memory: Keras crashes if it writes to a full disk."""
 
     def __str__(self):
         # Keras checks how the name ends.
@@ -132,12 +131,6 @@ def _datasets(file):
         lambda _, item: found.append(item) if isinstance(item, h5py.Dataset) else None
     )
     return found
-
-
-def file_sha256(path: StrPath) -> str:
-    """Returns the SHA-256 of a file, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _rewrite(source, target, convert, storage=None):

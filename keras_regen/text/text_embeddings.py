@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from keras_regen.atomic_output import AtomicOutput
-from keras_regen.checks import check_whole, parse_json
+from keras_regen.checks import check_finite, check_whole, parse_json
 from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
 from keras_regen.sizes import parse_memory
 from keras_regen.text.text_encoder import TextEncoder, checked_texts, pad_tokens
@@ -95,10 +95,7 @@ class TextEmbeddings:
             )
         with np.errstate(over="ignore"):
             self._tokens = tokens.astype("float16", copy=False)
-        if not np.all(np.isfinite(self._tokens)):
-            raise ValueError(
-                "`tokens` must be finite as float16. Received: NaN or infinite values"
-            )
+        check_finite(self._tokens, "`tokens` must be finite as float16.")
         self.encoder_id = encoder_id
         self.channels = tokens.shape[1]
         self.max_length = int(lengths.max())

@@ -19,7 +19,7 @@ class TextEncoder(Protocol):
     def encoder_id(self) -> str:
         """The digest of the encoder's weights and vocabulary.
 
-        Encoders of the same digest embed texts alike.
+        Encoders of the same digest give equal embeddings.
         """
         ...
 

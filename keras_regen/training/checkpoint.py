@@ -139,8 +139,7 @@ def _read(file, model):
             value = np.asarray(dataset[()])
             _add(digest, value)
             values.append((variable, value))
-    # Earlier versions wrote none.
-    if file.attrs.get(DIGEST, digest.hexdigest()) != digest.hexdigest():
+    if file.attrs.get(DIGEST) != digest.hexdigest():
         raise ValueError("it is damaged: its SHA-256 is not the one that it records")
     history = _check_history(parse_json(text))
     for variable, value in values:

@@ -1,17 +1,17 @@
 """The settings of a run that trains a codec."""
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from keras_regen.pixels import SPATIAL_COMPRESSION
 from keras_regen.sizes import parse_memory
 from keras_regen.training.config import PRECISIONS, RunConfig, option
+from keras_regen.types import Architecture, DecoderKind
 
-# The names of architectures are those of `models`, which imports Keras.
 CHOICES = {
-    "size": ("tiny", "small", "base", "paper"),
+    "size": get_args(Architecture),
     "temporal_compression": (2, 4, 8, 16, 32, 64),
-    "decoder": ("dit", "in_context", "conv"),
+    "decoder": get_args(DecoderKind),
     "regularization": ("none", "layer_norm", "kl"),
     "precision": PRECISIONS,
 }

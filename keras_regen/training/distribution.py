@@ -62,8 +62,11 @@ def scope(
             f"Only JAX can share a model among devices, not the backend {backend}. "
             f"Received: model_parallel={model_parallel}"
         )
-    scopes = {"jax": _jax_scope, "tensorflow": _tensorflow_scope, "torch": _torch_scope}
-    with scopes[backend](model_parallel, get_layout_map):
+    if backend == "jax":
+        devices = _jax_scope(model_parallel, get_layout_map)
+    else:
+        devices = _module().scope()
+    with devices:
         yield
 
 
@@ -88,8 +91,7 @@ def distribute(model: keras.Model) -> None:
     backend = keras.backend.backend()
     if num_replicas() == 1 or backend == "jax":
         return
-    of_backend = "torch_ddp" if backend == "torch" else "tensorflow_mirrored"
-    replicas = importlib.import_module(f"keras_regen.training.{of_backend}")
+    replicas = _module()
     replicas.train_in_step(model)
     for state in model.non_trainable_variables:
         if state.name == "seed_generator_state":
@@ -191,23 +193,11 @@ def _jax_scope(model_parallel, get_layout_map):
         yield
 
 
-@contextlib.contextmanager
-def _tensorflow_scope(model_parallel, get_layout_map):
-    from keras_regen.training import tensorflow_mirrored
-
-    with tensorflow_mirrored.all_devices():
-        yield
-
-
-@contextlib.contextmanager
-def _torch_scope(model_parallel, get_layout_map):
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
-        yield
-        return
-    from keras_regen.training import torch_ddp
-
-    with torch_ddp.process_group():
-        yield
+def _module():
+    """Returns the module for the backend, which is not JAX."""
+    is_torch = keras.backend.backend() == "torch"
+    name = "torch_ddp" if is_torch else "tensorflow_mirrored"
+    return importlib.import_module(f"keras_regen.training.{name}")
 
 
 def _process():

@@ -1,13 +1,13 @@
 """The settings of a run that trains a generator."""
 
 import dataclasses
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from keras_regen.training.config import PRECISIONS, RunConfig, option
+from keras_regen.types import TransformerSize
 
-# The names of sizes are those of `generation`, which imports Keras.
 CHOICES = {
-    "size": ("nano", "tiny", "small", "base", "paper"),
+    "size": get_args(TransformerSize),
     "condition": ("auto", "text", "label", "none"),
     "precision": PRECISIONS,
 }

@@ -36,7 +36,7 @@ from keras_regen.video import VideoWriter
 # At most as many clips are held in memory for the loss on held-out latents.
 VALIDATION_CLIPS = 256
 # Embeddings of texts that are larger are not copied to the preset.
-MAX_TEXT_BYTES = 2**26
+MAX_EMBEDDINGS_BYTES = 2**26
 
 
 def train_generator(
@@ -313,7 +313,7 @@ class GeneratorRun(Run):
     def save(self, model: Any, directory: pathlib.Path, metadata: Any) -> None:
         text = self._clips.text
         path = self._clips.directory / TEXT
-        if text is not None and path.stat().st_size >= MAX_TEXT_BYTES:
+        if text is not None and path.stat().st_size >= MAX_EMBEDDINGS_BYTES:
             self.console.print(
                 f"The preset has no embeddings of the {len(text)} texts, which are "
                 "large: give it a text encoder."

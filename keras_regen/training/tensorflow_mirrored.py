@@ -7,7 +7,7 @@ import tensorflow as tf
 
 
 @contextlib.contextmanager
-def all_devices():
+def scope():
     """Distributes a `with` block over the GPUs, or without any the logical CPUs."""
     if "TF_CONFIG" in os.environ:
         raise ValueError(

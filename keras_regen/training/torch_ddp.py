@@ -9,8 +9,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 
 @contextlib.contextmanager
-def process_group():
+def scope():
     """Connects the processes of `torchrun`, through NCCL on GPUs and Gloo on CPUs."""
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
     if torch.cuda.is_available():
         # Keras places its tensors on the current device, as "cuda".
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))

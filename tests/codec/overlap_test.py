@@ -65,19 +65,19 @@ class TestOverlap:
 
     def test_frames_are_decoded_while_others_are_written(self, monkeypatch, tmp_path):
         model, came = RampModel(K), threading.Event()
-        generate, write = model.generate, VideoWriter.write
+        decode_chunks, write = model.decode_chunks, VideoWriter.write
 
         def told(*args, **kwargs):
             if len(model.decoded) == 2:
                 came.set()
-            return generate(*args, **kwargs)
+            return decode_chunks(*args, **kwargs)
 
         def slow(writer, *frame_and_time):
             assert came.wait(PATIENCE)
             write(writer, *frame_and_time)
 
         monkeypatch.setattr(VideoWriter, "write", slow)
-        model.generate = told
+        model.decode_chunks = told
         codec = VideoCodec(model)
         latents = codec.encode(ramp(np.arange(3 * GROUP), 16, 24))
         codec.decode(latents, tmp_path / "out.npy")
@@ -95,7 +95,7 @@ class TestOverlap:
 
     def test_chunks_are_encoded_while_others_are_decoded(self, make_reader):
         model, came, ran_in = RampModel(K), threading.Event(), {}
-        encode, generate = model.encode, model.generate
+        encode, decode_chunks = model.encode, model.decode_chunks
         encoded = 0
 
         def told(chunks):
@@ -110,9 +110,9 @@ class TestOverlap:
             # The first chunk of the second group follows the first group.
             assert came.wait(PATIENCE)
             ran_in.setdefault("decoder", set()).add(threading.current_thread())
-            return generate(*args, **kwargs)
+            return decode_chunks(*args, **kwargs)
 
-        model.encode, model.generate = told, slow
+        model.encode, model.decode_chunks = told, slow
         video = ramp(np.arange(4 * GROUP) % 100, 16, 24)
         with make_reader(4 * GROUP) as reader:
             pairs = VideoCodec(model).reconstruct_stream(reader)
@@ -215,14 +215,14 @@ class TestStops:
 
     def test_the_model(self, codec, tmp_path):
         latents = codec.encode(ramp(np.arange(5 * GROUP), 16, 24))
-        generate = codec.model.generate
+        decode_chunks = codec.model.decode_chunks
 
         def fail(*args, **kwargs):
             if len(codec.model.decoded) == 3:
                 raise RuntimeError("no memory")
-            return generate(*args, **kwargs)
+            return decode_chunks(*args, **kwargs)
 
-        codec.model.generate = fail
+        codec.model.decode_chunks = fail
         stream, seen = codec.decode_stream(latents), []
         with pytest.raises(RuntimeError, match="no memory"):
             seen.extend(stream)

@@ -50,7 +50,7 @@ class RampModel:
         corners = chunks[:, :1, ::8, ::8, :1]
         return np.tile(corners, (1, 2, 1, 1, 8)).astype("float32")
 
-    def generate(self, latents, times, noise, num_steps, schedule):
+    def decode_chunks(self, latents, times, noise, num_steps, schedule):
         batch, _, rows, columns, _ = latents.shape
         shape = (batch, times.shape[1], 8 * rows, 8 * columns, 3)
         if isinstance(noise, np.ndarray):
@@ -70,5 +70,5 @@ class RampModel:
         self, latents, times, video, num_steps, refinements, schedule="log_snr"
     ):
         zero = np.zeros(video.shape, "float32")
-        decoded = self.generate(latents, times, zero, num_steps, schedule)
+        decoded = self.decode_chunks(latents, times, zero, num_steps, schedule)
         return to_unit_range(video) - decoded

@@ -107,7 +107,7 @@ class TestPrediction:
             # t is one time for all samples or one for each. The error accumulates.
             return 0.5 * x_t + ops.sin(3.0 * ops.reshape(t, (-1, 1)))
 
-        loop = diffusion.sample_in_loop(
+        loop = diffusion.sample(
             predict,
             noise,
             path,

@@ -104,7 +104,7 @@ def test_an_existing_model_is_not_replaced(regen, tmp_path):
             {"format": "stablehlo", "num_steps": 2},
             "schedule. Its `decode` takes the number.*Received: num_steps",
         ),
-        ({"schedule": "even"}, "log_snr, uniform. Received: schedule='even'"),
+        ({"schedule": "even"}, "uniform, log_snr. Received: schedule='even'"),
         *(
             ({"format": "torch", "num_steps": steps}, f"Received: num_steps={steps}")
             for steps in (0, 1.5, "2")
@@ -195,7 +195,7 @@ def test_the_process_gets_the_precision(tmp_path, monkeypatch):
 
     monkeypatch.setattr(subprocess, "run", record)
     regen = make_regen(4, dtype="mixed_bfloat16")
-    exporter._export_in_process(regen, tmp_path, "jax", "stablehlo", {"a": 1})
+    exporter._export_under_backend(regen, tmp_path, "jax", "stablehlo", {"a": 1})
     [(request, environment, files)] = asked
     assert request["dtype"] == "mixed_bfloat16" and request["a"] == 1
     assert environment["KERAS_BACKEND"] == "jax"

@@ -5,7 +5,7 @@ from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.generation import GivenFrames, LatentDiffusion, LatentTransformer
-from keras_regen.generation.sampling_step import sampling_times
+from keras_regen.generation.sampling_step import shifted_times
 from tests.generation.conftest import make_generator
 from tests.models.conftest import awaken
 from tests.test_case import random
@@ -224,7 +224,7 @@ class TestGeneration:
 
     def test_shifted_times_stay_where_a_prediction_can_be_solved(self):
         prediction = diffusion.Epsilon()
-        times = sampling_times(prediction, 8, 1000.0)
+        times = shifted_times(prediction, 8, 1000.0)
         assert times[0] == prediction.max_time and times[-1] == 0
         assert np.all(np.diff(times) < 0)
 

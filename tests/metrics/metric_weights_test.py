@@ -4,11 +4,8 @@ import sys
 import pytest
 
 from keras_regen.metrics import METRIC_WEIGHTS
-from keras_regen.metrics.metric_weights import (
-    MetricWeights,
-    cache_directory,
-    file_digest,
-)
+from keras_regen.metrics.metric_weights import MetricWeights, cache_directory
+from keras_regen.weights_digest import file_sha256
 
 
 @pytest.fixture
@@ -25,7 +22,7 @@ def package(tmp_path, monkeypatch):
         requirement="toy==1.0",
         module="toy_weights_package",
         file="weights.bin",
-        sha256=file_digest(folder / "weights.bin"),
+        sha256=file_sha256(folder / "weights.bin"),
         digest="",
     )
 

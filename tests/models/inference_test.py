@@ -101,7 +101,7 @@ def test_the_loop_is_the_steps_one_after_the_other():
         predict, noise, regen.diffusion_path, regen.prediction, num_steps=3
     )
     area = diffusion.Sampling().area(times, [[0, 0]])
-    video = regen.generate(latents, times, area, num_steps=3)
+    video = regen.decode_chunks(latents, times, area, num_steps=3)
     expected = np.clip(ops.convert_to_numpy(expected), -1, 1)
     np.testing.assert_allclose(video, expected, atol=1e-4)
 

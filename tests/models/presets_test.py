@@ -21,8 +21,9 @@ from keras_regen.models import (
     save_preset,
 )
 from keras_regen.models.model_card import model_card
-from keras_regen.models.weights_file import MIN_ROUNDED_SIZE, file_sha256
+from keras_regen.models.weights_file import MIN_ROUNDED_SIZE
 from keras_regen.text import TextEmbeddings
+from keras_regen.weights_digest import file_sha256
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
 

@@ -51,27 +51,6 @@ def test_an_image_has_the_content_of_the_video_it_begins():
     )
 
 
-@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
-def test_half_precision_stays_close(dtype):
-    full = VideoEncoder(4, stem_patch_size=4, **SMALL)
-    half = VideoEncoder(4, stem_patch_size=4, dtype=dtype, **SMALL)
-    half.set_weights(full.get_weights())
-    video = random(1, 5, 16, 16, 3)
-    expected, output = encode(full, video), encode(half, video)
-    assert output.dtype == "float32"
-    assert np.abs(output - expected).max() < 0.05 * np.abs(expected).max()
-
-
-def test_config_round_trip(tmp_path):
-    encoder = VideoEncoder(4, stem_patch_size=2, **SMALL)
-    copy = VideoEncoder.from_config(encoder.get_config())
-    assert copy.get_config() == encoder.get_config()
-    encoder.save(tmp_path / "encoder.keras")
-    loaded = keras.saving.load_model(tmp_path / "encoder.keras")
-    video = random(1, 5, 8, 8, 3)
-    np.testing.assert_array_equal(encode(loaded, video), encode(encoder, video))
-
-
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [

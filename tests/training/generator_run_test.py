@@ -136,7 +136,7 @@ def test_a_run_of_texts(write_latents, codec, tmp_path, monkeypatch, capsys):
     assert np.any(video != generator.generate("a one", seed=3, num_frames=7))
 
     # The same call changes nothing.
-    monkeypatch.setattr("keras_regen.training.generator_run.MAX_TEXT_BYTES", 0)
+    monkeypatch.setattr("keras_regen.training.generator_run.MAX_EMBEDDINGS_BYTES", 0)
     again = train_generator(settings, tmp_path / "run")
     for ours, theirs in zip(again.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)

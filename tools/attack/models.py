@@ -242,9 +242,6 @@ def damaged_checkpoints(toys, rng):
 def contents_of_checkpoints(toys, rng):
     path = toys.copy("checkpoint.h5")
     with h5py.File(path, "a") as file:
-        if rng.random() < 0.7:
-            # As earlier versions wrote them.
-            file.attrs.pop("sha256", None)
         what = pick(rng, ("history", "history", "attribute", "variable", "group"))
         wrong = wrong_value(rng)
         if what == "history":
