@@ -9,11 +9,7 @@ from keras import ops
 
 from keras_regen import diffusion
 from keras_regen.checks import MAX_SEED, MAX_STEPS, check_real, check_whole
-from keras_regen.generation.conditions import (
-    check_labels,
-    checked_conditions,
-    conditions,
-)
+from keras_regen.generation.conditions import checked_conditions, conditions
 from keras_regen.generation.given_frames import GivenFrames, draw_given
 from keras_regen.generation.latent_transformer import LatentTransformer
 from keras_regen.generation.sampling_step import (
@@ -24,6 +20,7 @@ from keras_regen.generation.sampling_step import (
     sampling_times,
     whole_patches,
 )
+from keras_regen.generation.training_data import check_training_data
 from keras_regen.models import CompiledModel, TrainedModel
 from keras_regen.types import Tensor
 
@@ -183,17 +180,18 @@ class LatentDiffusion(TrainedModel):
 
         Args:
             x: latents and conditions, see the class, or what gives batches of them. An
-                array of labels is checked first: `num_labels` stands for none.
+                array of labels is checked first: `num_labels` stands for none. So is a
+                `LatentClips`, which must have `normalize=False`, since the model
+                normalises by its own `mean` and `std`.
             *args: as for `keras.Model.fit`, and so are the others.
-            **kwargs: as for `keras.Model.fit`.
+            **kwargs: as for `keras.Model.fit`. `validation_data` is checked like `x`.
 
         Raises:
-            ValueError: if a label is not one of the model's, nor none.
+            ValueError: if a label is not one of the model's, nor none, or a
+                `LatentClips` is of another codec, text encoder or number of labels.
         """
-        label = x.get("label") if isinstance(x, Mapping) else None
-        num_labels = self.transformer.num_labels
-        if isinstance(label, np.ndarray) and num_labels is not None:
-            check_labels(label, num_labels + 1)
+        for data in (x, kwargs.get("validation_data")):
+            check_training_data(self, data)
         return super().fit(x, *args, **kwargs)
 
     def compute_loss(

@@ -36,7 +36,8 @@ class LatentClips(keras.utils.PyDataset):
         steps_per_epoch: int or None. Batches in an epoch. Defaults to the number of
             windows divided by `batch_size`.
         normalize: bool. Whether to subtract each channel's mean and divide by its
-            standard deviation, as listed in the index. Defaults to `True`.
+            standard deviation, as listed in the index. `LatentDiffusion` does so itself
+            and needs `False`. Defaults to `True`.
         seed: int. Defaults to `0`.
         condition: `"text"`, `"label"`, or None for latents alone. Defaults to `"auto"`:
             what the directory has, texts first, and None if it has neither.

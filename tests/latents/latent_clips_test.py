@@ -179,6 +179,42 @@ def test_a_generator_is_fitted(conditioned):
     assert np.all(np.isfinite(history.history["loss"]))
 
 
+@pytest.mark.parametrize(
+    ("of_model", "of_clips", "message"),
+    [
+        ({}, {"normalize": True}, "LatentClips\\(normalize=False\\).*normalize=True"),
+        ({"temporal_compression": 8}, {}, "temporal_compression=8.*_compression=4, in"),
+        ({"encoder_id": "ours"}, {}, "encoder_id=ours. Received: encoder_id=theirs"),
+        ({"num_labels": 3}, {"condition": "label"}, "num_labels=3.*num_labels=4"),
+        ({"text_channels": 5}, {}, "text_channels=5.*text_channels=4"),
+        (
+            {"text_channels": 4, "text_encoder_id": "words"},
+            {},
+            "text_encoder_id=words.*text_encoder_id=letters",
+        ),
+        ({}, {"condition": "text"}, "so the texts of the latents are left out"),
+    ],
+)
+def test_clips_that_do_not_fit_a_generator(conditioned, of_model, of_clips, message):
+    index = json.loads((conditioned / "index.json").read_text())
+    (conditioned / "index.json").write_text(
+        json.dumps({**index, "encoder_id": "theirs"})
+    )
+    clips = LatentClips(conditioned, 2, (2, 2), **{"normalize": False, **of_clips})
+    arguments = {"temporal_compression": 4, "mean": clips.mean, **of_model}
+    condition = {
+        name: arguments.pop(name)
+        for name in ("num_labels", "text_channels")
+        if name in arguments
+    }
+    transformer = LatentTransformer(units=16, depth=1, num_heads=1, **condition)
+    model = LatentDiffusion(transformer, **arguments)
+    # Warnings are errors.
+    for data in ({"x": clips}, {"validation_data": clips}):
+        with pytest.raises((ValueError, UserWarning), match=message):
+            model.fit(**data)
+
+
 def test_without_a_condition(conditioned, directory):
     (batch,) = LatentClips(conditioned, 2, (2, 2), condition=None)[0]
     assert batch.shape == (2, 2, 2, 2, 8)
