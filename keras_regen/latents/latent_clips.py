@@ -40,7 +40,8 @@ class LatentClips(keras.utils.PyDataset):
             and needs `False`. Defaults to `True`.
         seed: int. Defaults to `0`.
         condition: `"text"`, `"label"`, or None for latents alone. Defaults to `"auto"`:
-            what the directory has, texts first, and None if it has neither.
+            what the directory has, texts first, and None if it has neither. Texts that
+            are not embedded are an error.
         **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `PyDataset`.
 
     Attributes:
@@ -68,8 +69,8 @@ class LatentClips(keras.utils.PyDataset):
 
     Raises:
         ValueError: if there is no index, it is not one that `LatentDataset` writes, no
-            video is long and large enough, or there is no such condition; in a batch,
-            if a file does not hold the latents in the index.
+            video is long and large enough, there is no such condition, or texts are not
+            embedded; in a batch, if a file does not hold the latents in the index.
     """
 
     def __init__(
@@ -128,17 +129,20 @@ class LatentClips(keras.utils.PyDataset):
 
     def _find_condition(self, condition):
         """Checks the condition, and loads texts; returns the one that is meant."""
-        has_text = (self.directory / TEXT).is_file()
+        is_embedded = (self.directory / TEXT).is_file()
+        known = {text for file in self._files for text in file.get("texts", [])}
         if condition == "auto":
+            has_text = is_embedded or known
             condition = "text" if has_text else "label" if self.labels else None
         if condition == "text":
-            if not has_text:
+            if not is_embedded:
+                others = "label or none" if self.labels else "none"
                 raise ValueError(
                     f"The texts are not embedded: there is no {TEXT}, which `encode "
-                    f"--dataset` writes with --text-encoder. Received: {self.directory}"
+                    "--dataset` writes with --text-encoder. Write it, or choose "
+                    f"{others} as the condition. Received: {self.directory}"
                 )
             self.text = TextEmbeddings.load(self.directory / TEXT)
-            known = {text for file in self._files for text in file.get("texts", [])}
             if unknown := sorted(text for text in known if text not in self.text):
                 raise ValueError(
                     f"A text in {INDEX} is not in {TEXT}: write both again. "

@@ -148,7 +148,12 @@ class GeneratorRun(Run):
     # === Data ===
 
     def training_data(self) -> LatentClips:
-        return self._clips
+        clips = self._clips
+        if distribution.is_chief():
+            known = clips.labels if clips.text is None else clips.text
+            of = f" ({len(known)} {clips.condition}s)" if clips.condition else ""
+            self.console.print(f"Condition: {clips.condition or 'none'}{of}")
+        return clips
 
     @functools.cached_property
     def _clips(self):

@@ -148,9 +148,14 @@ def test_labels_of_the_videos(conditioned):
     # The number of labels stands for none.
     np.testing.assert_array_equal(batch["label"], np.array([3, 0, 4])[files])
     (conditioned / "text.h5").unlink()
+    for condition in ("auto", "text"):
+        with pytest.raises(ValueError, match="not embedded.*choose label or none"):
+            LatentClips(conditioned, 1, (2, 2), condition=condition)
+    index = json.loads((conditioned / "index.json").read_text())
+    for file in index["files"]:
+        file.pop("texts", None)
+    (conditioned / "index.json").write_text(json.dumps(index))
     assert LatentClips(conditioned, 1, (2, 2)).condition == "label"
-    with pytest.raises(ValueError, match="texts are not embedded"):
-        LatentClips(conditioned, 1, (2, 2), condition="text")
 
 
 @pytest.mark.parametrize(

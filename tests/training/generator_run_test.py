@@ -103,6 +103,7 @@ def test_a_run_of_texts(write_latents, codec, tmp_path, monkeypatch, capsys):
     data, held_out = write_latents("data", text=True), write_latents("other", text=True)
     settings = config(data, validation=str(held_out), samples=1)
     model = train_generator(settings, tmp_path / "run")
+    assert "Condition: text (3 texts)" in capsys.readouterr().out
     assert {p.name for p in (tmp_path / "run").iterdir()} == {
         "checkpoint.h5",
         "config.toml",
