@@ -9,8 +9,7 @@ from typing import Any
 
 from keras_regen.cli.common import load_codec, load_keras, make_console, make_table
 from keras_regen.cli.progress import ProgressBar, tracked
-from keras_regen.latents import LatentDataset, encode_with_ray
-from keras_regen.latents.dataset_index import TEXT
+from keras_regen.latents import TEXT, LatentDataset, encode_with_ray
 
 
 def encode_dataset(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_regen.generation.conditions import check_labels, condition_names
-from keras_regen.latents.latent_clips import LatentClips
+from keras_regen.latents import LatentClips
 
 
 def check_training_data(model: Any, data: Any) -> None:
