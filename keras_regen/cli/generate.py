@@ -59,7 +59,8 @@ def generate(
         str | None,
         typer.Option(
             metavar="WIDTHxHEIGHT",
-            help="Defaults to that of what is given, or the preset's.",
+            help="Size of OUT, to which what is given is resized and cropped. Defaults "
+            "to that of what is given, or the preset's.",
         ),
     ] = None,
     fps: Annotated[

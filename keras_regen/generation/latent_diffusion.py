@@ -8,13 +8,14 @@ import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
-from keras_regen.checks import MAX_SEED, MAX_STEPS, check_real, check_whole
+from keras_regen.checks import MAX_SEED, check_real, check_whole
 from keras_regen.generation.conditions import checked_conditions, conditions
 from keras_regen.generation.given_frames import GivenFrames, draw_given
 from keras_regen.generation.latent_transformer import LatentTransformer
 from keras_regen.generation.sampling_step import (
     SamplingStep,
     canvas_columns,
+    check_sampling,
     from_canvas,
     latent_times,
     sampling_times,
@@ -310,9 +311,7 @@ class LatentDiffusion(TrainedModel):
         """
         check_whole(1, 2**20, num_chunks=num_chunks, rows=size[0], columns=size[1])
         check_whole(0, 2**30, first_chunk=first_chunk)
-        check_whole(1, MAX_STEPS, num_steps=num_steps)
-        check_real(0, 1e6, guidance=guidance)
-        check_real(1e-6, 1e6, time_shift=time_shift)
+        check_sampling(num_steps, guidance, time_shift)
         seeds = [seeds] if isinstance(seeds, int | np.integer) else list(seeds)
         check_whole(1, 2**20, videos=len(seeds))
         condition = checked_conditions(
