@@ -309,11 +309,10 @@ class LatentDiffusion(TrainedModel):
         Raises:
             ValueError: if an argument is not as above, or a value is not finite.
         """
-        check_whole(1, 2**20, num_chunks=num_chunks, rows=size[0], columns=size[1])
+        check_whole(1, 2**20, num_chunks=num_chunks)
         check_whole(0, 2**30, first_chunk=first_chunk)
         check_sampling(num_steps, guidance, time_shift)
-        seeds = [seeds] if isinstance(seeds, int | np.integer) else list(seeds)
-        check_whole(1, 2**20, videos=len(seeds))
+        seeds = self._checked_seeds(seeds, size, given, 2 * num_chunks)
         condition = checked_conditions(
             self.transformer, len(seeds), text=text, text_mask=text_mask, label=label
         )
@@ -324,12 +323,6 @@ class LatentDiffusion(TrainedModel):
         mask = np.zeros(x.shape[:2], "float32")
         mean, std = (ops.convert_to_numpy(v) for v in self._alternating(len(frames)))
         if given is not None:
-            shape = (*x.shape[:2], *size, x.shape[-1])
-            if given.latents.shape != shape:
-                raise ValueError(
-                    f"Given latents must have shape {shape}. "
-                    f"Received: given.latents.shape={given.latents.shape}"
-                )
             mask = given.mask.astype("float32")
             clean = np.where(mask[..., None, None, None], given.latents, 0.0)
             over = ((0, whole[i] - size[i]) for i in (0, 1))
@@ -382,11 +375,11 @@ class LatentDiffusion(TrainedModel):
             num_chunks: int. Chunks of each video.
             size: as for `generate`.
             seeds: as for `generate`.
-            window_chunks: int. Chunks that are generated at once.
+            window_chunks: int, at least 2. Chunks that are generated at once.
             context_chunks: int, at least 1 and below `window_chunks`. Chunks that are
                 given to the next window. Defaults to `1`.
             given: a `GivenFrames` of the whole video or of its first chunks, or None.
-            **kwargs: arguments of `generate`.
+            **kwargs: arguments of `generate`, but for `first_chunk`.
 
         Yields:
             float32 arrays of shape `(B, 2m, rows, columns, C)`: the m new chunks of
@@ -395,8 +388,15 @@ class LatentDiffusion(TrainedModel):
         Raises:
             ValueError: if an argument is not as above.
         """
+        if "first_chunk" in kwargs:
+            raise ValueError(
+                "A stream starts with chunk 0 and counts its chunks itself. "
+                f"Received: first_chunk={kwargs['first_chunk']!r}"
+            )
         check_whole(1, 2**30, num_chunks=num_chunks)
+        check_whole(2, 2**20, window_chunks=window_chunks)
         check_whole(1, window_chunks - 1, context_chunks=context_chunks)
+        seeds = self._checked_seeds(seeds, size, given)
         done, context = 0, None
         while done < num_chunks:
             first = done - context_chunks if done else 0
@@ -416,6 +416,22 @@ class LatentDiffusion(TrainedModel):
             yield new
             done += new.shape[1] // 2
             context = window[:, -2 * context_chunks :]
+
+    def _checked_seeds(self, seeds, size, given, frames=None):
+        """Checks the sizes of a request; returns its seeds as a list."""
+        check_whole(1, 2**20, rows=size[0], columns=size[1])
+        seeds = [seeds] if isinstance(seeds, int | np.integer) else list(seeds)
+        check_whole(1, 2**20, videos=len(seeds))
+        if given is not None:
+            # Of a stream, any number of frames is given.
+            frames = frames or given.latents.shape[1]
+            shape = len(seeds), frames, *size, self.transformer.latent_channels
+            if given.latents.shape != shape:
+                raise ValueError(
+                    f"Given latents must have shape {shape}. "
+                    f"Received: given.latents.shape={given.latents.shape}"
+                )
+        return seeds
 
     def _noise(self, seed, frames, size):
         """Draws noise from the canvas: of every frame, row and column its own."""
