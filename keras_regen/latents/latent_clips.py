@@ -6,6 +6,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from keras_regen.checks import check_flags, check_whole, suggest_arguments
 from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.latents.dataset_index import INDEX, TEXT, read_index
 from keras_regen.latents.latents_file import (
@@ -29,9 +30,9 @@ class LatentClips(keras.utils.PyDataset):
     Args:
         directory: path of the directory, with its `index.json`.
         batch_size: int. Windows in a batch.
-        size: pair of int `(rows, columns)`, or None. Size of the crop in latents, an
-            eighth of its size in pixels. Defaults to `None`: the largest that every
-            video of enough chunks has.
+        size: int, pair of int `(rows, columns)`, or None. Size of the crop in latents,
+            an eighth of its size in pixels; an int is a square. Defaults to `None`: the
+            largest that every video of enough chunks has.
         num_chunks: int. Consecutive chunks in a window. Defaults to `1`.
         steps_per_epoch: int or None. Batches in an epoch. Defaults to the number of
             windows divided by `batch_size`.
@@ -42,7 +43,9 @@ class LatentClips(keras.utils.PyDataset):
         condition: `"text"`, `"label"`, or None for latents alone. Defaults to `"auto"`:
             what the directory has, texts first, and None if it has neither. Texts that
             are not embedded are an error.
-        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `PyDataset`.
+        workers: int. As for `PyDataset`, and so are the others. Defaults to `1`.
+        use_multiprocessing: bool. Defaults to `False`.
+        max_queue_size: int. Batches to read ahead. Defaults to `10`.
 
     Attributes:
         epoch: int. The current epoch; `fit` increments it.
@@ -68,24 +71,32 @@ class LatentClips(keras.utils.PyDataset):
         or `label`, int32 of shape `(B,)`; the number of labels stands for none.
 
     Raises:
-        ValueError: if there is no index, it is not one that `LatentDataset` writes, no
-            video is long and large enough, there is no such condition, or texts are not
-            embedded; in a batch, if a file does not hold the latents in the index.
+        ValueError: if an argument is not as above, there is no index, it is not one
+            that `LatentDataset` writes, no video is long and large enough, or texts are
+            not embedded; in a batch, if a file does not hold the latents in the index.
     """
 
+    @suggest_arguments
     def __init__(
         self,
         directory: StrPath,
         batch_size: int,
-        size: tuple[int, int] | None = None,
+        size: int | tuple[int, int] | None = None,
         num_chunks: int = 1,
         steps_per_epoch: int | None = None,
         normalize: bool = True,
         seed: int = 0,
         condition: Literal["auto", "text", "label"] | None = "auto",
-        **kwargs: Any,
+        workers: int = 1,
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(workers, use_multiprocessing, max_queue_size)
+        check_whole(1, 2**20, batch_size=batch_size, num_chunks=num_chunks)
+        check_whole(0, 2**64 - 1, seed=seed)
+        check_flags(normalize=normalize)
+        if steps_per_epoch is not None:
+            check_whole(1, 2**31, steps_per_epoch=steps_per_epoch)
         self.directory = pathlib.Path(directory)
         self.batch_size = batch_size
         self.num_chunks = num_chunks
@@ -103,10 +114,17 @@ class LatentClips(keras.utils.PyDataset):
         )
         k, chunking = (self.codec[x] for x in ("temporal_compression", "chunking"))
         self._layout = ChunkLayout(k, chunking)
+        longest = max(map(self._full_chunks, index.files), default=0)
+        if longest < num_chunks:
+            raise ValueError(
+                f"No video has {num_chunks} chunks: the longest has {longest}. "
+                f"Received: num_chunks={num_chunks}, in {directory}"
+            )
         long = [file for file in index.files if self._full_chunks(file) >= num_chunks]
         sizes = [latent_size(file["height"], file["width"]) for file in long]
-        smallest = tuple(np.min(sizes, axis=0).tolist()) if sizes else (1, 1)
-        self.size = rows, columns = smallest if size is None else tuple(size)
+        if size is None:
+            size = tuple(np.min(sizes, axis=0).tolist())
+        self.size = rows, columns = _checked_size(size)
         self._files = [
             file
             for file, (height, width) in zip(long, sizes, strict=True)
@@ -115,7 +133,7 @@ class LatentClips(keras.utils.PyDataset):
         if not self._files:
             raise ValueError(
                 f"No video has {num_chunks} chunks of {rows}x{columns} latents. "
-                f"Received: num_chunks={num_chunks}, size={size}, {directory}"
+                f"Received: num_chunks={num_chunks}, size={size}, in {directory}"
             )
         self.fps = float(self._files[0]["fps"])
         windows = [self._full_chunks(file) - num_chunks + 1 for file in self._files]
@@ -235,3 +253,15 @@ class LatentClips(keras.utils.PyDataset):
         if not np.all(np.isfinite(window)):
             raise ValueError("a value is not finite")
         return window
+
+
+def _checked_size(size):
+    """Returns rows and columns as a pair, or raises ValueError."""
+    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(pair) != 2:
+        raise ValueError(
+            "`size` must be an int or a pair (rows, columns), in latents. "
+            f"Received: size={size!r}"
+        )
+    check_whole(1, 2**20, rows=pair[0], columns=pair[1])
+    return pair

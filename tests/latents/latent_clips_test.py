@@ -48,7 +48,7 @@ def test_windows_hold_the_stored_values(directory):
 
 
 def test_the_largest_size_that_every_video_has(directory):
-    assert LatentClips(directory, 1).size == (2, 2)
+    assert LatentClips(directory, 1).size == LatentClips(directory, 1, 2).size == (2, 2)
     # Of those that are long enough.
     clips = LatentClips(directory, 2, num_chunks=3, normalize=False)
     assert clips[0][0].shape == (2, 6, 4, 6, 8) and clips.fps == 25.0
@@ -274,10 +274,26 @@ def test_a_model_is_fitted(directory):
     assert np.all(np.isfinite(history.history["loss"]))
 
 
-@pytest.mark.parametrize("kwargs", [{"num_chunks": 4}, {"size": (5, 2)}])
-def test_nothing_is_large_enough(directory, kwargs):
-    with pytest.raises(ValueError, match="No video has .*Received: num_chunks="):
-        LatentClips(directory, **{"batch_size": 1, "size": (2, 2), **kwargs})
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_chunks": 4}, "4 chunks: the longest has 3. Received: num_chunks=4"),
+        ({"size": 5}, "No video has 1 chunks of 5x5 latents.*Received: num_chunks=1"),
+        ({"size": (0, 4)}, "`rows` must be .* rows=0"),
+        ({"size": (2, 2, 2)}, r"a pair \(rows, columns\).*size=\(2, 2, 2\)"),
+        ({"size": "2x2"}, "`rows` must be"),
+        ({"batch_size": 0}, "`batch_size` must be"),
+        ({"batch_size": 1.5}, "`batch_size` must be"),
+        ({"num_chunks": 0}, "`num_chunks` must be"),
+        ({"steps_per_epoch": 0}, "`steps_per_epoch` must be"),
+        ({"seed": -1}, "`seed` must be"),
+        ({"normalize": "yes"}, "`normalize` must be"),
+        ({"normalise": False}, "`LatentClips` has no .*did you mean `normalize`"),
+    ],
+)
+def test_bad_arguments(directory, arguments, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        LatentClips(directory, **{"batch_size": 1, "size": (2, 2), **arguments})
 
 
 def test_no_index(tmp_path):
