@@ -7,6 +7,7 @@ import re
 import time
 from typing import Any
 
+from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_codec, load_keras, make_console, make_table
 from keras_regen.cli.progress import ProgressBar, tracked
 from keras_regen.latents import TEXT, LatentDataset, encode_with_ray
@@ -108,7 +109,8 @@ def _add_conditions(summary, index, dataset):
 def _embed_texts(dataset, preset, console):
     from keras_regen.text import KerasHubTextEncoder
 
-    encoder = KerasHubTextEncoder.from_preset(preset)
+    with quiet_start():
+        encoder = KerasHubTextEncoder.from_preset(preset)
     with ProgressBar("Embedding", console, unit="texts") as progress:
         dataset.embed_texts(encoder, progress)
 

@@ -27,7 +27,12 @@ from keras_regen.models import (
     save_preset,
 )
 from keras_regen.pixels import latent_size
-from keras_regen.text import TextEmbeddings, TextEncoder
+from keras_regen.text import (
+    TextEmbeddings,
+    TextEncoder,
+    check_encoder,
+    encode_texts,
+)
 from keras_regen.types import StrPath
 from keras_regen.video import VideoWriter
 
@@ -70,6 +75,8 @@ class VideoGenerator:
         text_encoder: TextEncoder | None = None,
         defaults: GenerationDefaults | None = None,
     ) -> None:
+        if text_encoder is not None:
+            check_encoder(text_encoder)
         k = codec.model.temporal_compression
         if diffusion.temporal_compression != k:
             raise ValueError(
@@ -468,7 +475,7 @@ class VideoGenerator:
                 "To read a text, give `text_encoder`: the preset has no embeddings. "
                 f"Received: prompt={prompt!r}"
             )
-        text, mask = self.text_encoder.encode([prompt])
+        text, mask = encode_texts(self.text_encoder, [prompt])
         # Few shapes, each of which is compiled.
         missing = -mask.shape[1] % _TEXT_BLOCK
         return {

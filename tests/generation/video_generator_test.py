@@ -268,6 +268,22 @@ class TestCodec:
         with pytest.raises(ValueError, match="another text.* theirs.*=an encoder,"):
             VideoGenerator(model, codec, texts)
 
+    def test_a_text_encoder_of_other_types(self, generator, codec, texts):
+        """One that counts its mask in whole numbers, and one that is a name."""
+
+        class Whole:
+            encoder_id = texts.encoder_id
+
+            def encode(self, prompts):
+                text, mask = texts.encode(prompts)
+                return text, mask.astype("int64")
+
+        model, calls = generator.diffusion, {"prompt": "a two", "num_frames": 5}
+        ours = VideoGenerator(model, codec, Whole(), DEFAULTS).generate(**calls)
+        np.testing.assert_array_equal(ours, generator.generate(**calls))
+        with pytest.raises(ValueError, match="Received: 'minilm'"):
+            VideoGenerator(model, codec, "minilm")
+
     def test_another_k(self, codec):
         model = make_generator(transformer={})
         other = VideoCodec(make_regen(8))
