@@ -97,7 +97,8 @@ def checked_conditions(
                 f"Received: {name}.shape={value.shape}"
             )
     if "label" in values:
-        check_labels(values["label"], cast(int, transformer.num_labels))
+        # The last one stands for none.
+        check_labels(values["label"], cast(int, transformer.num_labels) + 1)
         values["label"] = values["label"].astype("int32")
     if "text" in values:
         text, mask = values["text"], values["text_mask"]

@@ -291,7 +291,8 @@ class LatentDiffusion(TrainedModel):
             seeds: int or sequence of int: the seed of each video. Defaults to `0`.
             text: float array of shape `(B, L, E)`, if the model has a text.
             text_mask: bool array of shape `(B, L)`, if the model has a text.
-            label: int array of shape `(B,)`, if the model has labels.
+            label: int array of shape `(B,)`, if the model has labels; `num_labels`
+                stands for none, which needs `guidance=1`.
             given: a `GivenFrames`, or None. Defaults to `None`.
             num_steps: int. Calls of the transformer. Defaults to `30`.
             guidance: float, 0 or more. How far to go from the prediction without the

@@ -292,6 +292,7 @@ class VideoGenerator:
                 Defaults to keeping it in memory.
             label: str, int or None. The name or number of a label, instead of a prompt,
                 if the model has labels. A str is a number only if they have no names.
+                Defaults to `None`: the model without a label.
             image: path, or array of shape `(H, W, 3)`: the first frame, uint8 or float
                 in [-1, 1]. It is resized to another `height` and `width` and cropped
                 around its centre, and so are a video and keyframes.
@@ -391,7 +392,7 @@ class VideoGenerator:
         check_whole(1, 2**30, **{name: n for name, n in sizes.items() if n is not None})
         num_steps = defaults.num_steps if num_steps is None else num_steps
         if guidance is None:
-            # Without a text there is nothing to go towards.
+            # Without a text or label there is nothing to go towards.
             guidance = defaults.guidance if prompt or label is not None else 1.0
         check_sampling(num_steps, guidance, time_shift)
         condition = checked_conditions(
@@ -449,7 +450,8 @@ class VideoGenerator:
 
     def _condition(self, prompt, label):
         """Returns the condition of a batch of one, as `LatentDiffusion` takes it."""
-        channels = self.diffusion.transformer.text_channels
+        transformer = self.diffusion.transformer
+        channels, num_labels = transformer.text_channels, transformer.num_labels
         if prompt is not None and label is not None:
             raise ValueError(
                 "Give a prompt or a label, not both. "
@@ -464,7 +466,8 @@ class VideoGenerator:
                 "text_mask": np.zeros((1, _TEXT_BLOCK), bool),
             }
         if prompt is None:
-            return {}
+            # The number of labels stands for none.
+            return {} if num_labels is None else {"label": np.array([num_labels])}
         if channels is None:
             raise ValueError(
                 "The model was not trained on texts, but on "
@@ -485,13 +488,15 @@ class VideoGenerator:
 
     def _label_number(self, label):
         names = list(self.defaults.labels or ())
-        if not isinstance(label, str):
-            return label
+        count = self.diffusion.transformer.num_labels
         if label in names:
             return names.index(label)
         # Among names, a number would be a wrong name.
-        if not names and label.isdecimal():
-            return int(label)
+        if not names and isinstance(label, str) and label.isdecimal():
+            label = int(label)
+        is_whole = isinstance(label, int | np.integer)
+        if is_whole and (count is None or 0 <= label < count):
+            return label
         raise ValueError(
             f"The labels are {self._label_names() or 'none'}. Received: label={label!r}"
         )

@@ -249,7 +249,7 @@ class TestGeneration:
     @pytest.mark.parametrize(
         "arguments, message",
         [
-            ({"label": [2]}, r"from 0 to 1.*\[2\]"),
+            ({"label": [3]}, r"from 0 to 2.*\[3\]"),
             ({"label": [0.5]}, "whole numbers"),
             ({"label": [0, 1]}, "each of 1 seeds"),
             ({"label": None}, "conditioned by label. Received: nothing"),

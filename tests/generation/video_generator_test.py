@@ -228,6 +228,12 @@ class TestLabels:
         np.testing.assert_array_equal(named, numbered)
         assert not np.array_equal(named, other)
 
+    def test_without_one(self, of_labels):
+        """The number of labels stands for none, and there is no guidance."""
+        latents = next(of_labels.generate_latents(num_frames=5)).array
+        expected = of_labels.diffusion.generate(2, (2, 3), 0, label=[2], num_steps=2)
+        np.testing.assert_array_equal(latents, expected[0, : len(latents)])
+
     @pytest.mark.parametrize(
         "names, label, number", [(("1", "0"), "1", 0), (None, "1", 1), (None, 1, 1)]
     )
@@ -245,9 +251,10 @@ class TestLabels:
         [
             ({"label": "four"}, "labels are two, three. Received: label='four'"),
             ({"label": "1"}, "labels are two, three. Received: label='1'"),
-            ({"label": 2}, "from 0 to 1"),
+            ({"label": 2}, "labels are two, three. Received: label=2"),
+            ({"label": -1}, "labels are two, three. Received: label=-1"),
+            ({"label": 0.5}, "labels are two, three. Received: label=0.5"),
             ({"prompt": "a two"}, "not trained on texts, but on two, three"),
-            ({}, "conditioned by label. Received: nothing"),
         ],
     )
     def test_bad_input(self, of_labels, arguments, message):
