@@ -169,6 +169,7 @@ def generate(
             seed=seed,
             decoding_steps=decoding_steps,
             progress=progress,
+            callback=progress.show_step,
         )
     seconds = time.perf_counter() - start
     summary = make_table()

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_regen.checks import MAX_STEPS, check_whole, suggest_arguments
 from keras_regen.codec import VideoCodec
-from keras_regen.generation.conditions import checked_conditions
+from keras_regen.generation.conditions import read_condition
 from keras_regen.generation.generation_defaults import GenerationDefaults
 from keras_regen.generation.generator_export import GeneratorOptions, export_generator
 from keras_regen.generation.given_source import GivenSource
@@ -31,15 +31,12 @@ from keras_regen.text import (
     TextEmbeddings,
     TextEncoder,
     check_encoder,
-    encode_texts,
 )
 from keras_regen.types import StrPath
 from keras_regen.video import VideoWriter
 
 # Keys of a preset's metadata: the codec's preset, and what `GenerationDefaults` holds.
 CODEC, DEFAULTS = "codec", "generation"
-# Texts are padded to a multiple of as many tokens.
-_TEXT_BLOCK = 16
 # How many times the pixels of the preset a video has without a warning.
 _MAX_ENLARGEMENT = 4
 logger = logging.getLogger("keras_regen")
@@ -331,7 +328,7 @@ class VideoGenerator:
         check_whole(1, MAX_STEPS, decoding_steps=decoding_steps)
         if output is not None:
             VideoWriter.check(output)
-        pieces = self.generate_latents(
+        pieces, total = self._start(
             prompt,
             label=label,
             image=image,
@@ -353,7 +350,8 @@ class VideoGenerator:
                 output,
                 num_steps=decoding_steps,
                 seed=seed,
-                progress=progress,
+                # The codec does not know how many pieces will come.
+                progress=progress and (lambda done, _: progress(done, total)),
             )
 
     def generate_latents(
@@ -386,6 +384,43 @@ class VideoGenerator:
         Raises:
             ValueError: as `generate`.
         """
+        pieces, _ = self._start(
+            prompt,
+            label=label,
+            image=image,
+            video=video,
+            keyframes=keyframes,
+            num_frames=num_frames,
+            height=height,
+            width=width,
+            fps=fps,
+            num_steps=num_steps,
+            guidance=guidance,
+            time_shift=time_shift,
+            seed=seed,
+            callback=callback,
+        )
+        return pieces
+
+    def _start(
+        self,
+        prompt,
+        *,
+        label,
+        image,
+        video,
+        keyframes,
+        num_frames,
+        height,
+        width,
+        fps,
+        num_steps,
+        guidance,
+        time_shift,
+        seed,
+        callback,
+    ):
+        """Returns what `generate_latents` does, and the number of frames."""
         defaults = self.defaults
         # What is cheap to check comes before what takes time.
         sizes = {"num_frames": num_frames, "height": height, "width": width}
@@ -395,8 +430,12 @@ class VideoGenerator:
             # Without a text or label there is nothing to go towards.
             guidance = defaults.guidance if prompt or label is not None else 1.0
         check_sampling(num_steps, guidance, time_shift)
-        condition = checked_conditions(
-            self.diffusion.transformer, 1, **self._condition(prompt, label)
+        condition = read_condition(
+            self.diffusion.transformer,
+            prompt,
+            label,
+            self.text_encoder,
+            defaults.labels,
         )
         given, pixel_aspect = None, (1, 1)
         with GivenSource.open(
@@ -426,7 +465,8 @@ class VideoGenerator:
             callback=callback,
             **condition,
         )
-        return self._pieces(stream, num_frames, height, width, fps, pixel_aspect)
+        pieces = self._pieces(stream, num_frames, height, width, fps, pixel_aspect)
+        return pieces, num_frames
 
     def _size(self, source, height, width):
         """Returns the rows and columns of the video, in pixels."""
@@ -447,65 +487,6 @@ class VideoGenerator:
     def _chunk(self):
         """Frames of a chunk."""
         return self.diffusion.temporal_compression + 1
-
-    def _condition(self, prompt, label):
-        """Returns the condition of a batch of one, as `LatentDiffusion` takes it."""
-        transformer = self.diffusion.transformer
-        channels, num_labels = transformer.text_channels, transformer.num_labels
-        if prompt is not None and label is not None:
-            raise ValueError(
-                "Give a prompt or a label, not both. "
-                f"Received: prompt={prompt!r}, label={label!r}"
-            )
-        if label is not None:
-            return {"label": np.array([self._label_number(label)])}
-        if prompt is None and channels is not None:
-            # No token counts.
-            return {
-                "text": np.zeros((1, _TEXT_BLOCK, channels), "float32"),
-                "text_mask": np.zeros((1, _TEXT_BLOCK), bool),
-            }
-        if prompt is None:
-            # The number of labels stands for none.
-            return {} if num_labels is None else {"label": np.array([num_labels])}
-        if channels is None:
-            raise ValueError(
-                "The model was not trained on texts, but on "
-                f"{self._label_names() or 'no condition'}. Received: prompt={prompt!r}"
-            )
-        if self.text_encoder is None:
-            raise ValueError(
-                "To read a text, give `text_encoder`: the preset has no embeddings. "
-                f"Received: prompt={prompt!r}"
-            )
-        text, mask = encode_texts(self.text_encoder, [prompt])
-        # Few shapes, each of which is compiled.
-        missing = -mask.shape[1] % _TEXT_BLOCK
-        return {
-            "text": np.pad(text, ((0, 0), (0, missing), (0, 0))),
-            "text_mask": np.pad(mask, ((0, 0), (0, missing))),
-        }
-
-    def _label_number(self, label):
-        names = list(self.defaults.labels or ())
-        count = self.diffusion.transformer.num_labels
-        if label in names:
-            return names.index(label)
-        # Among names, a number would be a wrong name.
-        if not names and isinstance(label, str) and label.isdecimal():
-            label = int(label)
-        is_whole = isinstance(label, int | np.integer)
-        if is_whole and (count is None or 0 <= label < count):
-            return label
-        raise ValueError(
-            f"The labels are {self._label_names() or 'none'}. Received: label={label!r}"
-        )
-
-    def _label_names(self):
-        count = self.diffusion.transformer.num_labels
-        return ", ".join(self.defaults.labels or ()) or (
-            count and f"labels from 0 to {count - 1}"
-        )
 
     def _pieces(self, stream, num_frames, height, width, fps, pixel_aspect):
         """Yields the `Latents` of each window."""
