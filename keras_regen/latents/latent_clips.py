@@ -48,7 +48,8 @@ class LatentClips(keras.utils.PyDataset):
         max_queue_size: int. Batches to read ahead. Defaults to `10`.
 
     Attributes:
-        epoch: int. The current epoch; `fit` increments it.
+        epoch: int. The epoch that is read. `fit` counts it up; set it when you resume a
+            training or write your own loop.
         size: pair of int. The size of the crop.
         fps: float. Frames per second of the first video.
         condition: `"text"`, `"label"` or None.

@@ -258,6 +258,9 @@ def test_repeats_by_seed_epoch_and_batch(directory):
     assert np.any(first[0][0] != other[0][0])
     again.on_epoch_end()
     assert np.any(first[0][0] != again[0][0])
+    # As a loop of one's own does.
+    first.epoch = 1
+    np.testing.assert_array_equal(first[0][0], again[0][0])
 
 
 def test_a_model_is_fitted(directory):
