@@ -59,6 +59,8 @@ def suggest_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
     parameters = inspect.signature(function).parameters
     is_open = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     names = [name for name in parameters if name not in ("self", "cls", "kwargs")]
+    # Of a class, whose arguments those of `__init__` are.
+    called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
 
     @functools.wraps(function)
     def checked(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -72,7 +74,7 @@ def suggest_arguments(function: Callable[_P, _R]) -> Callable[_P, _R]:
                 f"did you mean `{meant}`?" if meant else f"it has {', '.join(names)}."
             )
             raise TypeError(
-                f"`{function.__name__}` has no argument `{name}`: {hint} "
+                f"`{called}` has no argument `{name}`: {hint} "
                 f"Received: {name}={reprlib.repr(kwargs[name])}"
             )
         return function(*args, **kwargs)

@@ -58,7 +58,8 @@ def generate(
         str | None,
         typer.Option(
             metavar="WIDTHxHEIGHT",
-            help="Defaults to that of what is given, or the preset's.",
+            help="Size of OUT, to which what is given is resized and cropped. Defaults "
+            "to that of what is given, or the preset's.",
         ),
     ] = None,
     fps: Annotated[
@@ -167,6 +168,7 @@ def generate(
             seed=seed,
             decoding_steps=decoding_steps,
             progress=progress,
+            callback=progress.show_step,
         )
     seconds = time.perf_counter() - start
     summary = make_table()

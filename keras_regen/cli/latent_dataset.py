@@ -7,9 +7,10 @@ import re
 import time
 from typing import Any
 
+from keras_regen.backend import quiet_start
 from keras_regen.cli.common import load_codec, load_keras, make_console, make_table
 from keras_regen.cli.progress import ProgressBar, tracked
-from keras_regen.latents import LatentDataset, encode_with_ray
+from keras_regen.latents import TEXT, LatentDataset, encode_with_ray
 
 
 def encode_dataset(
@@ -87,6 +88,7 @@ def encode_dataset(
     else:
         chunks = index["latent_statistics"]["chunks"]
         summary.add_row("latents", f"{len(index['files'])} files, {chunks} chunks")
+        _add_conditions(summary, index, dataset)
     if not only_index:
         rate = f"{frames / seconds:.1f} frames/s"
         summary.add_row("time", f"{seconds:.1f} s, {rate}")
@@ -94,10 +96,21 @@ def encode_dataset(
     console.print(summary)
 
 
+def _add_conditions(summary, index, dataset):
+    """Adds how many videos have texts and labels, if any has."""
+    for name, key in (("texts", "texts"), ("labels", "label")):
+        count = sum(key in file for file in index["files"])
+        missing = key == "texts" and not (dataset.directory / TEXT).is_file()
+        note = ", not embedded: give --text-encoder to use them" if missing else ""
+        if count:
+            summary.add_row(name, f"of {count} videos{note}")
+
+
 def _embed_texts(dataset, preset, console):
     from keras_regen.text import KerasHubTextEncoder
 
-    encoder = KerasHubTextEncoder.from_preset(preset)
+    with quiet_start():
+        encoder = KerasHubTextEncoder.from_preset(preset)
     with ProgressBar("Embedding", console, unit="texts") as progress:
         dataset.embed_texts(encoder, progress)
 

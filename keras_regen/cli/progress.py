@@ -34,6 +34,7 @@ class ProgressBar:
 
     def __init__(self, label, console, total=None, unit="frames", size=None):
         self.done = 0
+        self._step = ""
         self._label, self._unit, self._size = label, unit, size
         self._total = total
         self._console = console
@@ -46,7 +47,7 @@ class ProgressBar:
             rich.progress.TextColumn(label),
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
-            rich.progress.TextColumn(unit),
+            rich.progress.TextColumn(unit + "{task.description}"),
             rich.progress.TimeRemainingColumn(),
             console=console,
             disable=not console.is_terminal,
@@ -84,6 +85,11 @@ class ProgressBar:
             if left >= LONG_SECONDS:
                 self._print_estimate(now - self._start + left)
 
+    def show_step(self, step, steps):
+        """Shows how far the work is that comes before the next units."""
+        self._step = f", step {step}/{steps}" if step < steps else ""
+        self._bar.update(self._task, description=self._step)
+
     def _seconds_left(self):
         """Returns the seconds that are left, or None where nobody knows."""
         if self._first is None or self._total is None:
@@ -111,7 +117,7 @@ class ProgressBar:
 
     def _count(self):
         total = "" if self._total is None else f"/{self._total}"
-        return f"{self._label}: {self.done}{total} {self._unit}"
+        return f"{self._label}: {self.done}{total} {self._unit}{self._step}"
 
     def _print(self, line):
         self._console.print(line, highlight=False, soft_wrap=True)

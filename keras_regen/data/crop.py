@@ -54,7 +54,7 @@ class Cropper:
     Colours are those of `RgbConverter`. Only one thread may use a cropper at a time.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         # Several clips are read at once; by default the scaler would use all cores.
         self._to_rgb = RgbConverter(threads=1)
 

@@ -224,8 +224,8 @@ class ServedGenerator(tf.Module):
         return checked(
             tf.ensure_shape(label, [None]),
             (
-                tf.reduce_all((label >= 0) & (label < count)),
-                f"`label` must have whole numbers from 0 to {count - 1}. "
+                tf.reduce_all((label >= 0) & (label <= count)),
+                f"`label` must have whole numbers from 0 to {count}, which is none. "
                 "Received: label=",
                 label,
             ),

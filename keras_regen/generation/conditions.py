@@ -1,6 +1,6 @@
 """What a generated video is conditioned by: a label or a text."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -8,7 +8,11 @@ from keras import ops
 
 from keras_regen.checks import check_finite
 from keras_regen.generation.latent_transformer import LatentTransformer
+from keras_regen.text import TextEncoder, encode_texts
 from keras_regen.types import Tensor
+
+# Texts are padded to a multiple of as many tokens.
+_TEXT_BLOCK = 16
 
 
 def condition_names(transformer: LatentTransformer) -> tuple[str, ...]:
@@ -98,7 +102,8 @@ def checked_conditions(
                 f"Received: {name}.shape={value.shape}"
             )
     if "label" in values:
-        check_labels(values["label"], cast(int, transformer.num_labels))
+        # The last one stands for none.
+        check_labels(values["label"], cast(int, transformer.num_labels) + 1)
         values["label"] = values["label"].astype("int32")
     if "text" in values:
         text, mask = values["text"], values["text_mask"]
@@ -112,3 +117,88 @@ def checked_conditions(
         check_finite(text, "`text` must be finite.")
         values = {"text": text.astype("float32"), "text_mask": mask.astype(bool)}
     return values
+
+
+def read_condition(
+    transformer: LatentTransformer,
+    prompt: str | None,
+    label: str | int | None,
+    text_encoder: TextEncoder | None,
+    label_names: Sequence[str] | None,
+) -> dict[str, np.ndarray]:
+    """Returns the condition of one video.
+
+    Args:
+        transformer: a `LatentTransformer`.
+        prompt: str or None, for a model of texts without a text.
+        label: str, int or None, for a model of labels without a label.
+        text_encoder: a `TextEncoder` or None.
+        label_names: sequence of str, or None if the labels have no names.
+
+    Returns:
+        Dict of NumPy arrays, as `checked_conditions` returns it.
+
+    Raises:
+        ValueError: if the model has another condition, or the text or the label is not
+            known.
+    """
+    if prompt is not None and label is not None:
+        raise ValueError(
+            "Give a prompt or a label, not both. "
+            f"Received: prompt={prompt!r}, label={label!r}"
+        )
+    names, count = list(label_names or ()), transformer.num_labels
+    values = {}
+    if label is not None:
+        values = {"label": np.array([_label_number(label, names, count)])}
+    elif prompt is not None:
+        values = _encoded(transformer, prompt, text_encoder, _shown(names, count))
+    elif count is not None:
+        # The number of labels stands for none.
+        values = {"label": np.array([count])}
+    elif transformer.text_channels is not None:
+        # No token counts.
+        values = {
+            "text": np.zeros((1, _TEXT_BLOCK, transformer.text_channels), "float32"),
+            "text_mask": np.zeros((1, _TEXT_BLOCK), bool),
+        }
+    return checked_conditions(transformer, 1, **values)
+
+
+def _encoded(transformer, prompt, text_encoder, labels):
+    """Returns the embeddings of a text."""
+    if transformer.text_channels is None:
+        raise ValueError(
+            "The model was not trained on texts, but on "
+            f"{labels or 'no condition'}. Received: prompt={prompt!r}"
+        )
+    if text_encoder is None:
+        raise ValueError(
+            "To read a text, give `text_encoder`: the preset has no embeddings. "
+            f"Received: prompt={prompt!r}"
+        )
+    text, mask = encode_texts(text_encoder, [prompt])
+    # Few shapes, each of which is compiled.
+    missing = -mask.shape[1] % _TEXT_BLOCK
+    return {
+        "text": np.pad(text, ((0, 0), (0, missing), (0, 0))),
+        "text_mask": np.pad(mask, ((0, 0), (0, missing))),
+    }
+
+
+def _label_number(label, names, count):
+    if label in names:
+        return names.index(label)
+    # Among names, a number would be a wrong name.
+    if not names and isinstance(label, str) and label.isdecimal():
+        label = int(label)
+    is_whole = isinstance(label, int | np.integer)
+    if is_whole and (count is None or 0 <= label < count):
+        return label
+    raise ValueError(
+        f"The labels are {_shown(names, count) or 'none'}. Received: label={label!r}"
+    )
+
+
+def _shown(names, count):
+    return ", ".join(names) or (count and f"labels from 0 to {count - 1}")

@@ -8,28 +8,20 @@ import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
-from keras_regen.checks import (
-    MAX_SEED,
-    MAX_STEPS,
-    check_finite,
-    check_real,
-    check_whole,
-)
-from keras_regen.generation.conditions import (
-    check_labels,
-    checked_conditions,
-    conditions,
-)
+from keras_regen.checks import MAX_SEED, check_finite, check_real, check_whole
+from keras_regen.generation.conditions import checked_conditions, conditions
 from keras_regen.generation.given_frames import GivenFrames, draw_given
 from keras_regen.generation.latent_transformer import LatentTransformer
 from keras_regen.generation.sampling_step import (
     SamplingStep,
     canvas_columns,
+    check_sampling,
     from_canvas,
     latent_times,
     shifted_times,
     whole_patches,
 )
+from keras_regen.generation.training_data import check_training_data
 from keras_regen.models import CompiledModel, TrainedModel
 from keras_regen.types import Tensor
 
@@ -189,17 +181,18 @@ class LatentDiffusion(TrainedModel):
 
         Args:
             x: latents and conditions, see the class, or what gives batches of them. An
-                array of labels is checked first: `num_labels` stands for none.
+                array of labels is checked first: `num_labels` stands for none. So is a
+                `LatentClips`, which must have `normalize=False`, since the model
+                normalises by its own `mean` and `std`.
             *args: as for `keras.Model.fit`, and so are the others.
-            **kwargs: as for `keras.Model.fit`.
+            **kwargs: as for `keras.Model.fit`. `validation_data` is checked like `x`.
 
         Raises:
-            ValueError: if a label is not one of the model's, nor none.
+            ValueError: if a label is not one of the model's, nor none, or a
+                `LatentClips` is of another codec, text encoder or number of labels.
         """
-        label = x.get("label") if isinstance(x, Mapping) else None
-        num_labels = self.transformer.num_labels
-        if isinstance(label, np.ndarray) and num_labels is not None:
-            check_labels(label, num_labels + 1)
+        for data in (x, kwargs.get("validation_data")):
+            check_training_data(self, data)
         return super().fit(x, *args, **kwargs)
 
     def compute_loss(
@@ -298,7 +291,8 @@ class LatentDiffusion(TrainedModel):
             seeds: int or sequence of int: the seed of each video. Defaults to `0`.
             text: float array of shape `(B, L, E)`, if the model has a text.
             text_mask: bool array of shape `(B, L)`, if the model has a text.
-            label: int array of shape `(B,)`, if the model has labels.
+            label: int array of shape `(B,)`, if the model has labels; `num_labels`
+                stands for none, which needs `guidance=1`.
             given: a `GivenFrames`, or None. Defaults to `None`.
             num_steps: int. Calls of the transformer. Defaults to `30`.
             guidance: float, 0 or more. How far to go from the prediction without the
@@ -316,13 +310,10 @@ class LatentDiffusion(TrainedModel):
         Raises:
             ValueError: if an argument is not as above, or a value is not finite.
         """
-        check_whole(1, 2**20, num_chunks=num_chunks, rows=size[0], columns=size[1])
+        check_whole(1, 2**20, num_chunks=num_chunks)
         check_whole(0, 2**30, first_chunk=first_chunk)
-        check_whole(1, MAX_STEPS, num_steps=num_steps)
-        check_real(0, 1e6, guidance=guidance)
-        check_real(1e-6, 1e6, time_shift=time_shift)
-        seeds = [seeds] if isinstance(seeds, int | np.integer) else list(seeds)
-        check_whole(1, 2**20, videos=len(seeds))
+        check_sampling(num_steps, guidance, time_shift)
+        seeds = self._checked_seeds(seeds, size, given, 2 * num_chunks)
         condition = checked_conditions(
             self.transformer, len(seeds), text=text, text_mask=text_mask, label=label
         )
@@ -333,12 +324,6 @@ class LatentDiffusion(TrainedModel):
         mask = np.zeros(x.shape[:2], "float32")
         mean, std = (ops.convert_to_numpy(v) for v in self._alternating(len(frames)))
         if given is not None:
-            shape = (*x.shape[:2], *size, x.shape[-1])
-            if given.latents.shape != shape:
-                raise ValueError(
-                    f"Given latents must have shape {shape}. "
-                    f"Received: given.latents.shape={given.latents.shape}"
-                )
             mask = given.mask.astype("float32")
             clean = np.where(mask[..., None, None, None], given.latents, 0.0)
             over = ((0, whole[i] - size[i]) for i in (0, 1))
@@ -389,11 +374,11 @@ class LatentDiffusion(TrainedModel):
             num_chunks: int. Chunks of each video.
             size: as for `generate`.
             seeds: as for `generate`.
-            window_chunks: int. Chunks that are generated at once.
+            window_chunks: int, at least 2. Chunks that are generated at once.
             context_chunks: int, at least 1 and below `window_chunks`. Chunks that are
                 given to the next window. Defaults to `1`.
             given: a `GivenFrames` of the whole video or of its first chunks, or None.
-            **kwargs: arguments of `generate`.
+            **kwargs: arguments of `generate`, but for `first_chunk`.
 
         Yields:
             float32 arrays of shape `(B, 2m, rows, columns, C)`: the m new chunks of
@@ -402,8 +387,15 @@ class LatentDiffusion(TrainedModel):
         Raises:
             ValueError: if an argument is not as above.
         """
+        if "first_chunk" in kwargs:
+            raise ValueError(
+                "A stream starts with chunk 0 and counts its chunks itself. "
+                f"Received: first_chunk={kwargs['first_chunk']!r}"
+            )
         check_whole(1, 2**30, num_chunks=num_chunks)
+        check_whole(2, 2**20, window_chunks=window_chunks)
         check_whole(1, window_chunks - 1, context_chunks=context_chunks)
+        seeds = self._checked_seeds(seeds, size, given)
         done, context = 0, None
         while done < num_chunks:
             first = done - context_chunks if done else 0
@@ -423,6 +415,22 @@ class LatentDiffusion(TrainedModel):
             yield new
             done += new.shape[1] // 2
             context = window[:, -2 * context_chunks :]
+
+    def _checked_seeds(self, seeds, size, given, frames=None):
+        """Checks the sizes of a request; returns its seeds as a list."""
+        check_whole(1, 2**20, rows=size[0], columns=size[1])
+        seeds = [seeds] if isinstance(seeds, int | np.integer) else list(seeds)
+        check_whole(1, 2**20, videos=len(seeds))
+        if given is not None:
+            # Of a stream, any number of frames is given.
+            frames = frames or given.latents.shape[1]
+            shape = len(seeds), frames, *size, self.transformer.latent_channels
+            if given.latents.shape != shape:
+                raise ValueError(
+                    f"Given latents must have shape {shape}. "
+                    f"Received: given.latents.shape={given.latents.shape}"
+                )
+        return seeds
 
     def _noise(self, seed, frames, size):
         """Draws noise from the canvas: of every frame, row and column its own."""

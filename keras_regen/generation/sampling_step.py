@@ -8,6 +8,7 @@ import numpy as np
 from keras import ops
 
 from keras_regen import diffusion
+from keras_regen.checks import MAX_STEPS, check_real, check_whole
 from keras_regen.generation.conditions import conditions
 from keras_regen.generation.latent_transformer import LatentTransformer
 from keras_regen.types import Tensor
@@ -97,6 +98,13 @@ def whole_patches(size: tuple[int, int], patch_size: int) -> tuple[int, int]:
     """Returns rows and columns of whole patches of the transformer."""
     rows, columns = (-(-side // patch_size) * patch_size for side in size)
     return rows, columns
+
+
+def check_sampling(num_steps: int, guidance: float, time_shift: float) -> None:
+    """Raises ValueError for arguments that `LatentDiffusion.generate` does not take."""
+    check_whole(1, MAX_STEPS, num_steps=num_steps)
+    check_real(0, 1e6, guidance=guidance)
+    check_real(1e-6, 1e6, time_shift=time_shift)
 
 
 def shifted_times(

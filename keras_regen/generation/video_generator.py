@@ -2,18 +2,21 @@
 
 import contextlib
 import dataclasses
+import logging
 import pathlib
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
 
-from keras_regen.checks import check_whole, suggest_arguments
+from keras_regen.checks import MAX_STEPS, check_whole, suggest_arguments
 from keras_regen.codec import VideoCodec
+from keras_regen.generation.conditions import read_condition
 from keras_regen.generation.generation_defaults import GenerationDefaults
 from keras_regen.generation.generator_export import GeneratorOptions, export_generator
 from keras_regen.generation.given_source import GivenSource
 from keras_regen.generation.latent_diffusion import LatentDiffusion
+from keras_regen.generation.sampling_step import check_sampling
 from keras_regen.latents import Latents
 from keras_regen.models import (
     TEXT,
@@ -24,14 +27,15 @@ from keras_regen.models import (
     save_preset,
 )
 from keras_regen.pixels import latent_size
-from keras_regen.text import TextEmbeddings, TextEncoder
+from keras_regen.text import TextEmbeddings, TextEncoder, check_encoder
 from keras_regen.types import StrPath, WeightsDtype
 from keras_regen.video import VideoWriter
 
 # Keys of a preset's metadata: the codec's preset, and what `GenerationDefaults` holds.
 CODEC, DEFAULTS = "codec", "generation"
-# Texts are padded to a multiple of as many tokens.
-_TEXT_BLOCK = 16
+# How many times the pixels of the preset a video has without a warning.
+_MAX_ENLARGEMENT = 4
+logger = logging.getLogger("keras_regen")
 
 
 class VideoGenerator:
@@ -64,6 +68,8 @@ class VideoGenerator:
         text_encoder: TextEncoder | None = None,
         defaults: GenerationDefaults | None = None,
     ) -> None:
+        if text_encoder is not None:
+            check_encoder(text_encoder)
         k = codec.model.temporal_compression
         if diffusion.temporal_compression != k:
             raise ValueError(
@@ -279,8 +285,10 @@ class VideoGenerator:
                 Defaults to keeping it in memory.
             label: str, int or None. The name or number of a label, instead of a prompt,
                 if the model has labels. A str is a number only if they have no names.
+                Defaults to `None`: the model without a label.
             image: path, or array of shape `(H, W, 3)`: the first frame, uint8 or float
-                in [-1, 1].
+                in [-1, 1]. It is resized to another `height` and `width` and cropped
+                around its centre, and so are a video and keyframes.
             video: path, or array of shape `(T, H, W, 3)`: the video starts with its
                 whole chunks of k + 1 frames, and goes on.
             keyframes: path of a directory of numbered images, or array of shape
@@ -289,7 +297,8 @@ class VideoGenerator:
                 Defaults to the preset's, n chunks for keyframes, and for a video its
                 own and the preset's.
             height: int or None. Rows, in pixels. Defaults to those of the image, video
-                or keyframes, or to the preset's.
+                or keyframes, in their aspect ratio where `width` is given, or to the
+                preset's. Many more pixels than the preset's are a warning in the log.
             width: int or None. Columns, in pixels. Defaults as `height`.
             fps: float or None. Frames per second. Defaults to the video's, or the
                 preset's if it is an array.
@@ -311,10 +320,11 @@ class VideoGenerator:
         Raises:
             ValueError: if an argument is not as above, or does not fit the model.
         """
+        # Before the time that sampling takes.
+        check_whole(1, MAX_STEPS, decoding_steps=decoding_steps)
         if output is not None:
-            # Before the time that sampling takes.
             VideoWriter.check(output)
-        pieces = self.generate_latents(
+        pieces, total = self._start(
             prompt,
             label=label,
             image=image,
@@ -336,7 +346,8 @@ class VideoGenerator:
                 output,
                 num_steps=decoding_steps,
                 seed=seed,
-                progress=progress,
+                # The codec does not know how many pieces will come.
+                progress=progress and (lambda done, _: progress(done, total)),
             )
 
     def generate_latents(
@@ -369,108 +380,109 @@ class VideoGenerator:
         Raises:
             ValueError: as `generate`.
         """
+        pieces, _ = self._start(
+            prompt,
+            label=label,
+            image=image,
+            video=video,
+            keyframes=keyframes,
+            num_frames=num_frames,
+            height=height,
+            width=width,
+            fps=fps,
+            num_steps=num_steps,
+            guidance=guidance,
+            time_shift=time_shift,
+            seed=seed,
+            callback=callback,
+        )
+        return pieces
+
+    def _start(
+        self,
+        prompt,
+        *,
+        label,
+        image,
+        video,
+        keyframes,
+        num_frames,
+        height,
+        width,
+        fps,
+        num_steps,
+        guidance,
+        time_shift,
+        seed,
+        callback,
+    ):
+        """Returns what `generate_latents` does, and the number of frames."""
         defaults = self.defaults
-        given = GivenSource.encode(
-            self.codec, image=image, video=video, keyframes=keyframes, fps=fps
-        )
-        height, width = (
-            _agreed(name, value, given and getattr(given, name), default)
-            for name, value, default in (
-                ("height", height, defaults.height),
-                ("width", width, defaults.width),
-            )
-        )
-        if fps is None:
-            fps = given.fps if given and given.fps else defaults.fps
-        if num_frames is None:
-            num_frames = given.whole_frames if given else 0
-            if keyframes is None:
-                num_frames += defaults.num_frames
-        check_whole(1, 2**30, num_frames=num_frames, height=height, width=width)
-        if given and num_frames <= given.num_frames:
-            raise ValueError(
-                f"The video must be longer than the {given.num_frames} frames up to "
-                f"the last one given. Received: num_frames={num_frames}"
-            )
-        condition = self._condition(prompt, label)
+        # What is cheap to check comes before what takes time.
+        sizes = {"num_frames": num_frames, "height": height, "width": width}
+        check_whole(1, 2**30, **{name: n for name, n in sizes.items() if n is not None})
+        num_steps = defaults.num_steps if num_steps is None else num_steps
         if guidance is None:
-            # Without a text there is nothing to go towards.
+            # Without a text or label there is nothing to go towards.
             guidance = defaults.guidance if prompt or label is not None else 1.0
+        check_sampling(num_steps, guidance, time_shift)
+        condition = read_condition(
+            self.diffusion.transformer,
+            prompt,
+            label,
+            self.text_encoder,
+            defaults.labels,
+        )
+        given, pixel_aspect = None, (1, 1)
+        with GivenSource.open(
+            fps, image=image, video=video, keyframes=keyframes
+        ) as source:
+            height, width = self._size(source, height, width)
+            if source is not None:
+                if source.count is not None:
+                    source.length(num_frames, defaults.num_frames, self._chunk)
+                given = source.encode(self.codec, height, width)
+                num_frames = source.length(num_frames, defaults.num_frames, self._chunk)
+                pixel_aspect = source.pixel_aspect
+        if num_frames is None:
+            num_frames = defaults.num_frames
+        if fps is None:
+            fps = source.fps if source and source.fps else defaults.fps
         stream = self.diffusion.generate_stream(
             -(-num_frames // self._chunk),
             latent_size(height, width),
             [seed],
             window_chunks=defaults.window_chunks,
             context_chunks=defaults.context_chunks,
-            given=given.frames if given else None,
-            num_steps=defaults.num_steps if num_steps is None else num_steps,
+            given=given,
+            num_steps=num_steps,
             guidance=guidance,
             time_shift=time_shift,
             callback=callback,
             **condition,
         )
-        pixel_aspect = given.pixel_aspect if given else (1, 1)
-        return self._pieces(stream, num_frames, height, width, fps, pixel_aspect)
+        pieces = self._pieces(stream, num_frames, height, width, fps, pixel_aspect)
+        return pieces, num_frames
+
+    def _size(self, source, height, width):
+        """Returns the rows and columns of the video, in pixels."""
+        defaults = self.defaults
+        if source is None:
+            height, width = height or defaults.height, width or defaults.width
+        else:
+            height, width = source.size(height, width)
+        if height * width > _MAX_ENLARGEMENT * defaults.height * defaults.width:
+            logger.warning(
+                "The video has %dx%d pixels, and the model was trained on %dx%d: it "
+                "takes long and may look worse; a size can be given",
+                *(width, height, defaults.width, defaults.height),
+            )
+        return height, width
 
     @property
     def _chunk(self):
         """Frames of a chunk."""
         return self.diffusion.temporal_compression + 1
-
-    def _condition(self, prompt, label):
-        """Returns the condition of a batch of one, as `LatentDiffusion` takes it."""
-        channels = self.diffusion.transformer.text_channels
-        if prompt is not None and label is not None:
-            raise ValueError(
-                "Give a prompt or a label, not both. "
-                f"Received: prompt={prompt!r}, label={label!r}"
-            )
-        if label is not None:
-            return {"label": np.array([self._label_number(label)])}
-        if prompt is None and channels is not None:
-            # No token counts.
-            return {
-                "text": np.zeros((1, _TEXT_BLOCK, channels), "float32"),
-                "text_mask": np.zeros((1, _TEXT_BLOCK), bool),
-            }
-        if prompt is None:
-            return {}
-        if channels is None:
-            raise ValueError(
-                "The model was not trained on texts, but on "
-                f"{self._label_names() or 'no condition'}. Received: prompt={prompt!r}"
-            )
-        if self.text_encoder is None:
-            raise ValueError(
-                "To read a text, give `text_encoder`: the preset has no embeddings. "
-                f"Received: prompt={prompt!r}"
-            )
-        text, mask = self.text_encoder.encode([prompt])
-        # Few shapes, each of which is compiled.
-        missing = -mask.shape[1] % _TEXT_BLOCK
-        return {
-            "text": np.pad(text, ((0, 0), (0, missing), (0, 0))),
-            "text_mask": np.pad(mask, ((0, 0), (0, missing))),
-        }
-
-    def _label_number(self, label):
-        names = list(self.defaults.labels or ())
-        if not isinstance(label, str):
-            return label
-        if label in names:
-            return names.index(label)
-        # Among names, a number would be a wrong name.
-        if not names and label.isdecimal():
-            return int(label)
-        raise ValueError(
-            f"The labels are {self._label_names() or 'none'}. Received: label={label!r}"
-        )
-
-    def _label_names(self):
-        count = self.diffusion.transformer.num_labels
-        return ", ".join(self.defaults.labels or ()) or (
-            count and f"labels from 0 to {count - 1}"
-        )
 
     def _pieces(self, stream, num_frames, height, width, fps, pixel_aspect):
         """Yields the `Latents` of each window."""
@@ -492,14 +504,3 @@ class VideoGenerator:
                 pixel_aspect=pixel_aspect,
             )
             start = stop
-
-
-def _agreed(name, value, given, default):
-    """Returns a size in pixels, which what is given decides."""
-    if value is None:
-        return given or default
-    if given not in (None, value):
-        raise ValueError(
-            f"What is given decides the {name}, {given}. Received: {name}={value}"
-        )
-    return value

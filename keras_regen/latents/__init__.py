@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from keras_regen.latents.chunk_layout import ChunkLayout
+from keras_regen.latents.dataset_index import TEXT
 from keras_regen.latents.inverted_noise import InvertedNoise, noise_at, slerp
 from keras_regen.latents.latent_dataset import LatentDataset
 from keras_regen.latents.latent_statistics import LatentStatistics
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SUFFIXES",
+    "TEXT",
     "ChunkLayout",
     "InvertedNoise",
     "LatentClips",

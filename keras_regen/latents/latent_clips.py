@@ -6,6 +6,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from keras_regen.checks import check_flags, check_whole, suggest_arguments
 from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.latents.dataset_index import INDEX, TEXT, read_index
 from keras_regen.latents.latents_file import (
@@ -29,21 +30,26 @@ class LatentClips(keras.utils.PyDataset):
     Args:
         directory: path of the directory, with its `index.json`.
         batch_size: int. Windows in a batch.
-        size: pair of int `(rows, columns)`, or None. Size of the crop in latents, an
-            eighth of its size in pixels. Defaults to `None`: the largest that every
-            video of enough chunks has.
+        size: int, pair of int `(rows, columns)`, or None. Size of the crop in latents,
+            an eighth of its size in pixels; an int is a square. Defaults to `None`: the
+            largest that every video of enough chunks has.
         num_chunks: int. Consecutive chunks in a window. Defaults to `1`.
         steps_per_epoch: int or None. Batches in an epoch. Defaults to the number of
             windows divided by `batch_size`.
         normalize: bool. Whether to subtract each channel's mean and divide by its
-            standard deviation, as listed in the index. Defaults to `True`.
+            standard deviation, as listed in the index. `LatentDiffusion` does so itself
+            and needs `False`. Defaults to `True`.
         seed: int. Defaults to `0`.
         condition: `"text"`, `"label"`, or None for latents alone. Defaults to `"auto"`:
-            what the directory has, texts first, and None if it has neither.
-        **kwargs: `workers`, `use_multiprocessing` and `max_queue_size` of `PyDataset`.
+            what the directory has, texts first, and None if it has neither. Texts that
+            are not embedded are an error.
+        workers: int. As for `PyDataset`, and so are the others. Defaults to `1`.
+        use_multiprocessing: bool. Defaults to `False`.
+        max_queue_size: int. Batches to read ahead. Defaults to `10`.
 
     Attributes:
-        epoch: int. The current epoch; `fit` increments it.
+        epoch: int. The epoch that is read. `fit` counts it up; set it when you resume a
+            training or write your own loop.
         size: pair of int. The size of the crop.
         fps: float. Frames per second of the first video.
         condition: `"text"`, `"label"` or None.
@@ -66,24 +72,32 @@ class LatentClips(keras.utils.PyDataset):
         or `label`, int32 of shape `(B,)`; the number of labels stands for none.
 
     Raises:
-        ValueError: if there is no index, it is not one that `LatentDataset` writes, no
-            video is long and large enough, or there is no such condition; in a batch,
-            if a file does not hold the latents in the index.
+        ValueError: if an argument is not as above, there is no index, it is not one
+            that `LatentDataset` writes, no video is long and large enough, or texts are
+            not embedded; in a batch, if a file does not hold the latents in the index.
     """
 
+    @suggest_arguments
     def __init__(
         self,
         directory: StrPath,
         batch_size: int,
-        size: tuple[int, int] | None = None,
+        size: int | tuple[int, int] | None = None,
         num_chunks: int = 1,
         steps_per_epoch: int | None = None,
         normalize: bool = True,
         seed: int = 0,
         condition: Literal["auto", "text", "label"] | None = "auto",
-        **kwargs: Any,
+        workers: int = 1,
+        use_multiprocessing: bool = False,
+        max_queue_size: int = 10,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(workers, use_multiprocessing, max_queue_size)
+        check_whole(1, 2**20, batch_size=batch_size, num_chunks=num_chunks)
+        check_whole(0, 2**64 - 1, seed=seed)
+        check_flags(normalize=normalize)
+        if steps_per_epoch is not None:
+            check_whole(1, 2**31, steps_per_epoch=steps_per_epoch)
         self.directory = pathlib.Path(directory)
         self.batch_size = batch_size
         self.num_chunks = num_chunks
@@ -101,10 +115,17 @@ class LatentClips(keras.utils.PyDataset):
         )
         k, chunking = (self.codec[x] for x in ("temporal_compression", "chunking"))
         self._layout = ChunkLayout(k, chunking)
+        longest = max(map(self._full_chunks, index.files), default=0)
+        if longest < num_chunks:
+            raise ValueError(
+                f"No video has {num_chunks} chunks: the longest has {longest}. "
+                f"Received: num_chunks={num_chunks}, in {directory}"
+            )
         long = [file for file in index.files if self._full_chunks(file) >= num_chunks]
         sizes = [latent_size(file["height"], file["width"]) for file in long]
-        smallest = tuple(np.min(sizes, axis=0).tolist()) if sizes else (1, 1)
-        self.size = rows, columns = smallest if size is None else tuple(size)
+        if size is None:
+            size = tuple(np.min(sizes, axis=0).tolist())
+        self.size = rows, columns = _checked_size(size)
         self._files = [
             file
             for file, (height, width) in zip(long, sizes, strict=True)
@@ -113,7 +134,7 @@ class LatentClips(keras.utils.PyDataset):
         if not self._files:
             raise ValueError(
                 f"No video has {num_chunks} chunks of {rows}x{columns} latents. "
-                f"Received: num_chunks={num_chunks}, size={size}, {directory}"
+                f"Received: num_chunks={num_chunks}, size={size}, in {directory}"
             )
         self.fps = float(self._files[0]["fps"])
         windows = [self._full_chunks(file) - num_chunks + 1 for file in self._files]
@@ -127,17 +148,20 @@ class LatentClips(keras.utils.PyDataset):
 
     def _find_condition(self, condition):
         """Checks the condition, and loads texts; returns the one that is meant."""
-        has_text = (self.directory / TEXT).is_file()
+        is_embedded = (self.directory / TEXT).is_file()
+        known = {text for file in self._files for text in file.get("texts", [])}
         if condition == "auto":
+            has_text = is_embedded or known
             condition = "text" if has_text else "label" if self.labels else None
         if condition == "text":
-            if not has_text:
+            if not is_embedded:
+                others = "label or none" if self.labels else "none"
                 raise ValueError(
                     f"The texts are not embedded: there is no {TEXT}, which `encode "
-                    f"--dataset` writes with --text-encoder. Received: {self.directory}"
+                    "--dataset` writes with --text-encoder. Write it, or choose "
+                    f"{others} as the condition. Received: {self.directory}"
                 )
             self.text = TextEmbeddings.load(self.directory / TEXT)
-            known = {text for file in self._files for text in file.get("texts", [])}
             if unknown := sorted(text for text in known if text not in self.text):
                 raise ValueError(
                     f"A text in {INDEX} is not in {TEXT}: write both again. "
@@ -230,3 +254,15 @@ class LatentClips(keras.utils.PyDataset):
         if not np.all(np.isfinite(window)):
             raise ValueError("a value is not finite")
         return window
+
+
+def _checked_size(size):
+    """Returns rows and columns as a pair, or raises ValueError."""
+    pair = tuple(size) if isinstance(size, tuple | list) else (size, size)
+    if len(pair) != 2:
+        raise ValueError(
+            "`size` must be an int or a pair (rows, columns), in latents. "
+            f"Received: size={size!r}"
+        )
+    check_whole(1, 2**20, rows=pair[0], columns=pair[1])
+    return pair

@@ -17,7 +17,13 @@ from keras_regen.atomic_output import AtomicOutput
 from keras_regen.checks import check_finite, check_whole, parse_json
 from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
 from keras_regen.sizes import parse_memory
-from keras_regen.text.text_encoder import TextEncoder, checked_texts, pad_tokens
+from keras_regen.text.text_encoder import (
+    TextEncoder,
+    check_encoder,
+    checked_texts,
+    encode_texts,
+    pad_tokens,
+)
 from keras_regen.types import StrPath
 
 _FORMAT = "keras-regen text"
@@ -164,9 +170,10 @@ class TextEmbeddings:
                 ones.
 
         Raises:
-            ValueError: if another encoder made the embeddings in the file, or it cannot
-                be read or written.
+            ValueError: if `encoder` is none or returns other shapes, another encoder
+                made the embeddings in the file, or it cannot be read or written.
         """
+        check_encoder(encoder)
         new = list(dict.fromkeys(map(_normalized, checked_texts(texts))))
         texts, tokens, lengths = [], [], []
         if path is not None:
@@ -181,7 +188,7 @@ class TextEmbeddings:
             if not new:
                 return known
         for start in range(0, len(new), _BATCH):
-            embeddings, mask = encoder.encode(new[start : start + _BATCH])
+            embeddings, mask = encode_texts(encoder, new[start : start + _BATCH])
             tokens.append(embeddings[mask].astype("float16"))
             lengths += mask.sum(axis=1).tolist()
             if progress is not None:

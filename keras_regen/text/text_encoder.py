@@ -12,7 +12,6 @@ class TextEncoder(Protocol):
 
     `KerasHubTextEncoder` reads any text, and `TextEmbeddings` holds those of known
     texts. Any other object with this method and attribute does too.
-
     """
 
     @property
@@ -35,6 +34,57 @@ class TextEncoder(Protocol):
             length of the longest text. Embeddings after the end of a text are 0.
         """
         ...
+
+
+def check_encoder(encoder: object) -> None:
+    """Raises ValueError if it is no `TextEncoder`, but the name of one, for example."""
+    # Any str has a method `encode`.
+    if not (hasattr(encoder, "encode") and hasattr(encoder, "encoder_id")):
+        raise ValueError(
+            "A text encoder has a method `encode` and an `encoder_id`, such as "
+            "`KerasHubTextEncoder.from_preset(name)`. "
+            f"Received: {reprlib.repr(encoder)}"
+        )
+
+
+def encode_texts(
+    encoder: TextEncoder, texts: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeds texts by any encoder, whose own checks and types are not known.
+
+    Args:
+        encoder: a `TextEncoder`. Arrays may be tensors, and its mask of any dtype.
+        texts: list of str.
+
+    Returns:
+        Pair of arrays as `TextEncoder.encode` returns.
+
+    Raises:
+        ValueError: if it returns something else, or other shapes.
+    """
+    returned = encoder.encode(texts)
+    if not isinstance(returned, tuple | list) or len(returned) != 2:
+        raise ValueError(
+            "A text encoder must return a pair of embeddings and a mask. "
+            f"Received: {type(returned).__name__} from {encoder!r}"
+        )
+    embeddings, mask = map(_to_numpy, returned)
+    fits = embeddings.ndim == 3 and len(embeddings) == len(texts)
+    if not fits or mask.shape != embeddings.shape[:2]:
+        raise ValueError(
+            "A text encoder must return embeddings of shape (B, L, E) and a mask of "
+            f"shape (B, L), for B = {len(texts)}. Received: "
+            f"embeddings.shape={embeddings.shape}, mask.shape={mask.shape}"
+        )
+    mask = mask.astype(bool)
+    return np.where(mask[..., None], embeddings, 0).astype("float32"), mask
+
+
+def _to_numpy(values):
+    # A tensor of PyTorch may have a gradient, be on a GPU or in bfloat16.
+    if hasattr(values, "detach"):
+        values = values.detach().cpu().float()
+    return np.asarray(values)
 
 
 def checked_texts(texts: Sequence[str]) -> list[str]:

@@ -148,7 +148,12 @@ class GeneratorRun(Run):
     # === Data ===
 
     def training_data(self) -> LatentClips:
-        return self._clips
+        clips = self._clips
+        if distribution.is_chief():
+            known = clips.labels if clips.text is None else clips.text
+            of = f" ({len(known)} {clips.condition}s)" if clips.condition else ""
+            self.console.print(f"Condition: {clips.condition or 'none'}{of}")
+        return clips
 
     @functools.cached_property
     def _clips(self):
@@ -197,7 +202,6 @@ class GeneratorRun(Run):
         )
         kinds = {
             "encoder_id": [x.codec["encoder_id"] for x in (clips, held_out)],
-            "labels": [x.labels for x in (clips, held_out)],
             "text encoder": [x.text and x.text.encoder_id for x in (clips, held_out)],
         }
         for name, (ours, theirs) in kinds.items():
@@ -207,7 +211,23 @@ class GeneratorRun(Run):
                     f"Received: {theirs}, in {config.validation}"
                 )
         batches = [batch for (batch,) in (held_out[i] for i in range(len(held_out)))]
-        return keras.tree.map_structure(lambda *x: np.concatenate(x), *batches)
+        data = keras.tree.map_structure(lambda *x: np.concatenate(x), *batches)
+        if clips.condition == "label":
+            data["label"] = self._renumbered(data["label"], held_out.labels)
+        return data
+
+    def _renumbered(self, label, names):
+        """Returns labels with the numbers that the training data have for the names."""
+        known = self._clips.labels
+        # The last number stands for none. Names that no clip has do not matter.
+        used = [names[i] for i in np.unique(label) if i < len(names)]
+        if unknown := [name for name in used if name not in known]:
+            raise ValueError(
+                f"The validation data must have labels of the data, {known}. "
+                f"Received: {unknown}, in {self.config.validation}"
+            )
+        numbers = [known.index(x) if x in known else -1 for x in names]
+        return np.array([*numbers, len(known)], "int32")[label]
 
     def _check_processes(self):
         super()._check_processes()

@@ -181,12 +181,15 @@ def test_texts_and_labels(run, preset, videos, tmp_path, monkeypatch):
     encoder = LettersEncoder()
     monkeypatch.setattr(KerasHubTextEncoder, "from_preset", lambda preset: encoder)
     arguments = ("encode", "--dataset", videos / "list.csv", "--preset", preset)
+    stdout = run(*arguments, "-o", "plain")[1]
+    assert "of 2 videos, not embedded" in stdout and "of 3 videos" in stdout
     for i in (1, 0):
         shard = (*arguments, "--shard", f"{i}/2", "--text-encoder", "letters")
         status, stdout, _ = run(*shard, "-o", "z")
         assert status == 0 and ("the last shard will write it" in stdout) == (i == 1)
         # By one shard alone.
         assert len(encoder.embedded) == 3 * (i == 0)
+    assert "not embedded" not in stdout
     with open("z/index.json") as file:
         index = json.load(file)
     assert index["labels"] == ["down", "up"]

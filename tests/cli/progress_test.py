@@ -62,10 +62,25 @@ def test_without_a_terminal_lines_come_by_the_clock(console, monkeypatch):
     assert lines(console) == before
 
 
+def test_steps_before_the_first_frames(console, monkeypatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.05)
+    with ProgressBar("Generating", console) as bar:
+        bar.show_step(3, 30)
+        while not lines(console):
+            time.sleep(0.01)
+        bar.show_step(30, 30)
+        bar(9, 9)
+    assert lines(console)[0].startswith("Generating: 0 frames, step 3/30 after ")
+    assert lines(console)[-1] == "Generating: 9/9 frames"
+
+
 def test_a_terminal_has_a_bar(monkeypatch):
     file = io.StringIO()
     console = rich.console.Console(file=file, force_terminal=True, width=80)
     assert list(tracked(range(3), "Scoring", 3, console)) == [0, 1, 2]
+    with ProgressBar("Generating", console) as bar:
+        bar.show_step(3, 30)
+    assert ", step 3/30" in file.getvalue()
     assert "3/3" in file.getvalue() and "━" in file.getvalue()
     assert "Scoring: " not in file.getvalue()
 

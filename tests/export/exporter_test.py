@@ -104,7 +104,7 @@ def test_an_existing_model_is_not_replaced(regen, tmp_path):
             {"format": "stablehlo", "num_steps": 2},
             "schedule. Its `decode` takes the number.*Received: num_steps",
         ),
-        ({"schedule": "even"}, "uniform, log_snr. Received: schedule='even'"),
+        ({"schedule": "even"}, "log_snr, uniform. Received: schedule='even'"),
         *(
             ({"format": "torch", "num_steps": steps}, f"Received: num_steps={steps}")
             for steps in (0, 1.5, "2")

@@ -142,12 +142,13 @@ class TestAnswers:
         assert set(signatures) == {"generate", "generate_bytes", "serving_default"}
         drawn = tf.constant(7, tf.int64), tf.constant(3.0)
         generate = signatures["serving_default"]
-        video = generate(tf.constant([1, 0]), *drawn)["video"].numpy()
+        video = generate(tf.constant([1, 2]), *drawn)["video"].numpy()
         call = dict(seed=7, num_frames=5, height=8, num_steps=3, time_shift=2.0)
         assert_same(video[0], generator.generate(label="three", **call))
-        for label in (-1, 2):
+        assert_same(video[1], generator.generate(**call))
+        for label in (-1, 3):
             with pytest.raises(
-                tf.errors.InvalidArgumentError, match="0 to 1. Received: label="
+                tf.errors.InvalidArgumentError, match="0 to 2, which is none. Received"
             ):
                 generate(tf.constant([0, label]), *drawn)
 

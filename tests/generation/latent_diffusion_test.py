@@ -192,6 +192,24 @@ class TestGeneration:
         )
         np.testing.assert_array_equal(following[:, 2:], pieces[1])
 
+    @pytest.mark.parametrize(
+        "arguments, message",
+        [
+            ({"seeds": [0, 1]}, r"shape \(2, 4, 2, 3, 8\)"),
+            ({"size": (2, 4)}, r"shape \(1, 4, 2, 4, 8\)"),
+            ({"size": (2, 0)}, "`columns` must be"),
+            ({"window_chunks": 1}, "`window_chunks` must be"),
+            ({"window_chunks": 2.5}, "`window_chunks` must be"),
+            ({"context_chunks": 2}, "`context_chunks` must be"),
+            ({"first_chunk": 1}, "chunk 0 .*Received: first_chunk=1"),
+        ],
+    )
+    def test_a_stream_is_checked_where_all_is_given(self, model, arguments, message):
+        given = GivenFrames.first(random(1, 4, *SIZE, 8), 2)
+        defaults = {"num_chunks": 2, "size": SIZE, "label": [0], "window_chunks": 2}
+        with pytest.raises(ValueError, match=message):
+            next(model.generate_stream(**{**defaults, "given": given, **arguments}))
+
     def test_sizes_that_are_no_whole_patches(self):
         model = make_generator(transformer={"patch_size": 2})
         first = np.random.default_rng(0).normal(size=(1, 1, 3, 5, 8)).astype("float32")
@@ -231,7 +249,7 @@ class TestGeneration:
     @pytest.mark.parametrize(
         "arguments, message",
         [
-            ({"label": [2]}, r"from 0 to 1.*\[2\]"),
+            ({"label": [3]}, r"from 0 to 2.*\[3\]"),
             ({"label": [0.5]}, "whole numbers"),
             ({"label": [0, 1]}, "each of 1 seeds"),
             ({"label": None}, "conditioned by label. Received: nothing"),

@@ -99,7 +99,7 @@ class TestText:
         with VideoReader(path) as reader:
             assert (reader.fps, reader.height, reader.width) == (30, 16, WIDTH)
             assert len(list(reader)) == 12
-        assert frames[-1][0] == 12
+        assert frames == [(done, 12) for done in range(1, 13)]
         # Three chunks are two windows of two.
         assert steps == [(1, 2), (2, 2)] * 2
 
@@ -152,6 +152,51 @@ class TestGiven:
             content = codec.encode(keyframe[None]).array[0]
             np.testing.assert_array_equal(latents.array[2 * place], content)
 
+    @pytest.mark.parametrize("kind", ["image", "video", "keyframes"])
+    @pytest.mark.parametrize("dtype", ["uint8", "float32"])
+    def test_it_is_resized_and_cropped(self, generator, codec, kind, dtype):
+        """White bars at the left and the right of a black square are cropped."""
+        source = np.full((CHUNK, 24, 40, 3), 255, "uint8")
+        source[:, :, 5:35] = 0
+        frames, content = source, codec.encode(np.zeros((1, 16, 16, 3), "uint8"))
+        if dtype == "float32":
+            frames = source / np.float32(127.5) - 1
+        given = {kind: frames[0] if kind == "image" else frames}
+        size = {"height": 16, "width": 16}
+        pieces = generator.generate_latents(None, **given, **size, num_frames=30)
+        latents = next(pieces)
+        assert (latents.height, latents.width) == (16, 16)
+        np.testing.assert_allclose(latents.array[0], content.array[0], atol=1e-5)
+
+    def test_one_side_keeps_the_aspect_ratio(self, generator):
+        latents = next(generator.generate_latents(image=noise(24, 40), width=20))
+        assert (latents.height, latents.width) == (12, 20)
+
+    def test_a_size_far_above_the_presets_is_told(self, generator, caplog):
+        generator.generate_latents(height=2 * HEIGHT, width=2 * WIDTH)
+        assert not caplog.messages
+        generator.generate_latents(height=2 * HEIGHT, width=2 * WIDTH + 1)
+        assert "41x24 pixels, and the model was trained on 20x12" in caplog.text
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            {"prompt": "a four"},
+            {"label": 1},
+            {"num_steps": 0},
+            {"guidance": -1.0},
+            {"time_shift": 0.0},
+            {"num_frames": 0},
+            {"num_frames": 1},
+            {"width": 0},
+            {"decoding_steps": 0},
+        ],
+    )
+    def test_arguments_are_checked_first(self, generator, arguments, monkeypatch):
+        monkeypatch.setattr(generator.codec, "encode", None)
+        with pytest.raises(ValueError):
+            generator.generate(**{"image": noise(8, 8), **arguments})
+
 
 @pytest.mark.parametrize(
     "arguments, message",
@@ -159,7 +204,6 @@ class TestGiven:
         ({"prompt": "a four"}, "'a two'.*'a three'.*Received: 'a four'"),
         ({"label": 1}, "not both. Received: prompt='a two', label=1"),
         ({"prompt": None, "label": 1}, "by text, text_mask. Received: label"),
-        ({"image": noise(8, 8), "height": 16}, "decides the height, 8"),
         ({"image": noise(8, 8), "video": noise(9, 8, 8)}, "Received: image, video"),
         ({"guidance": float("nan")}, "`guidance` must be a finite number"),
         ({"video": noise(4, 8, 8)}, "at least 5 frames. Received: 4"),
@@ -184,6 +228,12 @@ class TestLabels:
         np.testing.assert_array_equal(named, numbered)
         assert not np.array_equal(named, other)
 
+    def test_without_one(self, of_labels):
+        """The number of labels stands for none, and there is no guidance."""
+        latents = next(of_labels.generate_latents(num_frames=5)).array
+        expected = of_labels.diffusion.generate(2, (2, 3), 0, label=[2], num_steps=2)
+        np.testing.assert_array_equal(latents, expected[0, : len(latents)])
+
     @pytest.mark.parametrize(
         "names, label, number", [(("1", "0"), "1", 0), (None, "1", 1), (None, 1, 1)]
     )
@@ -201,9 +251,10 @@ class TestLabels:
         [
             ({"label": "four"}, "labels are two, three. Received: label='four'"),
             ({"label": "1"}, "labels are two, three. Received: label='1'"),
-            ({"label": 2}, "from 0 to 1"),
+            ({"label": 2}, "labels are two, three. Received: label=2"),
+            ({"label": -1}, "labels are two, three. Received: label=-1"),
+            ({"label": 0.5}, "labels are two, three. Received: label=0.5"),
             ({"prompt": "a two"}, "not trained on texts, but on two, three"),
-            ({}, "conditioned by label. Received: nothing"),
         ],
     )
     def test_bad_input(self, of_labels, arguments, message):
@@ -223,6 +274,22 @@ class TestCodec:
         model = make_generator(transformer=transformer, text_encoder_id="theirs")
         with pytest.raises(ValueError, match="another text.* theirs.*=an encoder,"):
             VideoGenerator(model, codec, texts)
+
+    def test_a_text_encoder_of_other_types(self, generator, codec, texts):
+        """One that counts its mask in whole numbers, and one that is a name."""
+
+        class Whole:
+            encoder_id = texts.encoder_id
+
+            def encode(self, prompts):
+                text, mask = texts.encode(prompts)
+                return text, mask.astype("int64")
+
+        model, calls = generator.diffusion, {"prompt": "a two", "num_frames": 5}
+        ours = VideoGenerator(model, codec, Whole(), DEFAULTS).generate(**calls)
+        np.testing.assert_array_equal(ours, generator.generate(**calls))
+        with pytest.raises(ValueError, match="Received: 'minilm'"):
+            VideoGenerator(model, codec, "minilm")
 
     def test_another_k(self, codec):
         model = make_generator(transformer={})

@@ -48,7 +48,7 @@ def test_windows_hold_the_stored_values(directory):
 
 
 def test_the_largest_size_that_every_video_has(directory):
-    assert LatentClips(directory, 1).size == (2, 2)
+    assert LatentClips(directory, 1).size == LatentClips(directory, 1, 2).size == (2, 2)
     # Of those that are long enough.
     clips = LatentClips(directory, 2, num_chunks=3, normalize=False)
     assert clips[0][0].shape == (2, 6, 4, 6, 8) and clips.fps == 25.0
@@ -148,9 +148,14 @@ def test_labels_of_the_videos(conditioned):
     # The number of labels stands for none.
     np.testing.assert_array_equal(batch["label"], np.array([3, 0, 4])[files])
     (conditioned / "text.h5").unlink()
+    for condition in ("auto", "text"):
+        with pytest.raises(ValueError, match="not embedded.*choose label or none"):
+            LatentClips(conditioned, 1, (2, 2), condition=condition)
+    index = json.loads((conditioned / "index.json").read_text())
+    for file in index["files"]:
+        file.pop("texts", None)
+    (conditioned / "index.json").write_text(json.dumps(index))
     assert LatentClips(conditioned, 1, (2, 2)).condition == "label"
-    with pytest.raises(ValueError, match="texts are not embedded"):
-        LatentClips(conditioned, 1, (2, 2), condition="text")
 
 
 @pytest.mark.parametrize(
@@ -177,6 +182,42 @@ def test_a_generator_is_fitted(conditioned):
     model.compile("sgd")
     history = model.fit(clips, shuffle=False, verbose=0)
     assert np.all(np.isfinite(history.history["loss"]))
+
+
+@pytest.mark.parametrize(
+    ("of_model", "of_clips", "message"),
+    [
+        ({}, {"normalize": True}, "LatentClips\\(normalize=False\\).*normalize=True"),
+        ({"temporal_compression": 8}, {}, "temporal_compression=8.*_compression=4, in"),
+        ({"encoder_id": "ours"}, {}, "encoder_id=ours. Received: encoder_id=theirs"),
+        ({"num_labels": 3}, {"condition": "label"}, "num_labels=3.*num_labels=4"),
+        ({"text_channels": 5}, {}, "text_channels=5.*text_channels=4"),
+        (
+            {"text_channels": 4, "text_encoder_id": "words"},
+            {},
+            "text_encoder_id=words.*text_encoder_id=letters",
+        ),
+        ({}, {"condition": "text"}, "so the texts of the latents are left out"),
+    ],
+)
+def test_clips_that_do_not_fit_a_generator(conditioned, of_model, of_clips, message):
+    index = json.loads((conditioned / "index.json").read_text())
+    (conditioned / "index.json").write_text(
+        json.dumps({**index, "encoder_id": "theirs"})
+    )
+    clips = LatentClips(conditioned, 2, (2, 2), **{"normalize": False, **of_clips})
+    arguments = {"temporal_compression": 4, "mean": clips.mean, **of_model}
+    condition = {
+        name: arguments.pop(name)
+        for name in ("num_labels", "text_channels")
+        if name in arguments
+    }
+    transformer = LatentTransformer(units=16, depth=1, num_heads=1, **condition)
+    model = LatentDiffusion(transformer, **arguments)
+    # Warnings are errors.
+    for data in ({"x": clips}, {"validation_data": clips}):
+        with pytest.raises((ValueError, UserWarning), match=message):
+            model.fit(**data)
 
 
 def test_without_a_condition(conditioned, directory):
@@ -209,6 +250,9 @@ def test_repeats_by_seed_epoch_and_batch(directory):
     assert np.any(first[0][0] != other[0][0])
     again.on_epoch_end()
     assert np.any(first[0][0] != again[0][0])
+    # As a loop of one's own does.
+    first.epoch = 1
+    np.testing.assert_array_equal(first[0][0], again[0][0])
 
 
 def test_a_model_is_fitted(directory):
@@ -225,10 +269,26 @@ def test_a_model_is_fitted(directory):
     assert np.all(np.isfinite(history.history["loss"]))
 
 
-@pytest.mark.parametrize("kwargs", [{"num_chunks": 4}, {"size": (5, 2)}])
-def test_nothing_is_large_enough(directory, kwargs):
-    with pytest.raises(ValueError, match="No video has .*Received: num_chunks="):
-        LatentClips(directory, **{"batch_size": 1, "size": (2, 2), **kwargs})
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"num_chunks": 4}, "4 chunks: the longest has 3. Received: num_chunks=4"),
+        ({"size": 5}, "No video has 1 chunks of 5x5 latents.*Received: num_chunks=1"),
+        ({"size": (0, 4)}, "`rows` must be .* rows=0"),
+        ({"size": (2, 2, 2)}, r"a pair \(rows, columns\).*size=\(2, 2, 2\)"),
+        ({"size": "2x2"}, "`rows` must be"),
+        ({"batch_size": 0}, "`batch_size` must be"),
+        ({"batch_size": 1.5}, "`batch_size` must be"),
+        ({"num_chunks": 0}, "`num_chunks` must be"),
+        ({"steps_per_epoch": 0}, "`steps_per_epoch` must be"),
+        ({"seed": -1}, "`seed` must be"),
+        ({"normalize": "yes"}, "`normalize` must be"),
+        ({"normalise": False}, "`LatentClips` has no .*did you mean `normalize`"),
+    ],
+)
+def test_bad_arguments(directory, arguments, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        LatentClips(directory, **{"batch_size": 1, "size": (2, 2), **arguments})
 
 
 def test_no_index(tmp_path):

@@ -50,6 +50,51 @@ def test_each_text_is_embedded_once(tmp_path):
         TextEmbeddings.create(encoder, TEXTS, path)
 
 
+class OtherEncoder(LettersEncoder):
+    """One whose arrays `change` turns into what a user's encoder returns."""
+
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def encode(self, texts):
+        return self.change(*super().encode(texts))
+
+
+def torch_tensors(embeddings, mask):
+    torch = pytest.importorskip("torch")
+    embeddings = torch.tensor(embeddings, dtype=torch.bfloat16, requires_grad=True)
+    return embeddings, torch.tensor(mask)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda tokens, mask: [tokens, mask.astype("int64")], torch_tensors]
+)
+def test_encoders_of_other_types(change):
+    for made, expected in zip(
+        TextEmbeddings.create(OtherEncoder(change), TEXTS).encode(TEXTS),
+        TextEmbeddings.create(LettersEncoder(), TEXTS).encode(TEXTS),
+        strict=True,
+    ):
+        # As bfloat16 has them.
+        np.testing.assert_allclose(made, expected, rtol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("a name", "from_preset.*Received: 'a name'"),
+        (OtherEncoder(lambda tokens, mask: tokens), "a pair of .*Received: ndarray"),
+        (OtherEncoder(lambda tokens, mask: (tokens, None)), r"mask.shape=\(\)"),
+        (OtherEncoder(lambda tokens, mask: (tokens, mask[0])), r"mask.shape=\(5,\)"),
+        (OtherEncoder(lambda tokens, mask: (tokens[:1], mask[:1])), "for B = 3"),
+    ],
+)
+def test_what_is_no_encoder(encoder, message):
+    with pytest.raises(ValueError, match=message):
+        TextEmbeddings.create(encoder, TEXTS)
+
+
 def test_an_unknown_text_names_the_closest():
     known = TextEmbeddings.create(LettersEncoder(), TEXTS)
     message = r"among them: 'a blue two'; .*KerasHubTextEncoder.*Received: 'a blue ten'"

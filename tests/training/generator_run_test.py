@@ -13,6 +13,7 @@ from keras_regen.latents import LatentDataset
 from keras_regen.models import preset_metadata
 from keras_regen.training import GeneratorConfig, train_generator
 from keras_regen.training.generator_config import CHOICES
+from keras_regen.training.generator_run import GeneratorRun
 from keras_regen.video import VideoReader
 from tests.models.conftest import awaken, make_regen
 from tests.test_case import random
@@ -103,6 +104,7 @@ def test_a_run_of_texts(write_latents, codec, tmp_path, monkeypatch, capsys):
     data, held_out = write_latents("data", text=True), write_latents("other", text=True)
     settings = config(data, validation=str(held_out), samples=1)
     model = train_generator(settings, tmp_path / "run")
+    assert "Condition: text (3 texts)" in capsys.readouterr().out
     assert {p.name for p in (tmp_path / "run").iterdir()} == {
         "checkpoint.h5",
         "config.toml",
@@ -218,6 +220,31 @@ def test_it_starts_from_a_preset(write_latents, codec, tmp_path, capsys):
     labelled = write_latents("data", label=True, encoder_id="another")
     with pytest.raises(ValueError, match="num_labels=3. Received: num_labels=None"):
         train_generator(config(labelled, **settings), tmp_path / "third")
+
+
+@on_one_backend
+def test_validation_has_some_of_the_labels(write_latents, tmp_path):
+    """Of another order, and of a video without one."""
+
+    def rename(directory, names, labels):
+        path = directory / "index.json"
+        index = {**json.loads(path.read_text()), "labels": names}
+        for file, label in zip(index["files"], labels, strict=True):
+            file.pop("label", None)
+            file.update({} if label is None else {"label": label})
+        path.write_text(json.dumps(index))
+
+    data, other = (write_latents(name, label=True) for name in ("data", "other"))
+    rename(data, ["bus", "car", "tram"], [0, 1, 2])
+    rename(other, ["boat", "tram", "car"], [1, None, 2])
+    settings = config(data, validation=str(other))
+    label = GeneratorRun(settings, tmp_path / "run")._validation["label"]
+    # The videos have one, two and three windows.
+    tram, none, car = (np.sum(label == number) for number in (2, 3, 1))
+    assert tram < none < car and tram + none + car == len(label)
+    rename(other, ["boat", "tram", "car"], [1, 0, 2])
+    with pytest.raises(ValueError, match=r"'bus', .*Received: \['boat'\], in"):
+        _ = GeneratorRun(settings, tmp_path / "run")._validation
 
 
 @on_one_backend
