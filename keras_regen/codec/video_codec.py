@@ -187,7 +187,7 @@ class VideoCodec:
         the chunks that are encoded together.
 
         Args:
-            video: as for `encode`.
+            video: as for `encode`. A `VideoReader` must stay open while iterating.
             fps: as for `encode`.
 
         Yields:

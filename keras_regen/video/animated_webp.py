@@ -75,6 +75,7 @@ class AnimatedWebpSource(StillSource):
         return composite(rgba, 255, lambda: self.note(alpha_notice("white")))
 
     def close(self) -> None:
+        super().close()
         self._image.close()
 
 

@@ -70,7 +70,7 @@ class VideoReader:
 
     Raises:
         ValueError: at once, if the file is missing or is not a video with at least one
-            frame; while iterating, at a damaged frame.
+            frame; while iterating, at a damaged frame, or if the reader is closed.
 
     Example:
 
@@ -117,10 +117,13 @@ class VideoReader:
         self.num_frames = self._source.num_frames
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        if self._first is not None:
+        while True:
+            if self._source.is_closed:
+                raise self._error("the reader is closed")
             frame, self._first = self._first, None
+            if frame is None and (frame := next(self._frames, None)) is None:
+                return
             yield frame
-        yield from self._frames
 
     def __enter__(self) -> Self:
         return self
