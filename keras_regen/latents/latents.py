@@ -20,6 +20,7 @@ from keras_regen.latents.latents_file import (
     extended_header,
     read_latents,
 )
+from keras_regen.latents.rows import join_rows
 from keras_regen.pixels import FRAME_DTYPES, latent_size
 from keras_regen.types import StrPath
 
@@ -157,6 +158,11 @@ class Latents:
         return len(self.array) // 2
 
     @property
+    def stop_chunk(self) -> int:
+        """The number, in the video, of the chunk after the last one."""
+        return self.first_chunk + self.num_chunks
+
+    @property
     def stop(self) -> int:
         """The number, in the video, of the frame after the last one."""
         return self.start + self.num_frames
@@ -240,10 +246,11 @@ class Latents:
 
     @classmethod
     def join(cls, pieces: Iterable["Latents"]) -> Self:
-        """Joins consecutive pieces, as `VideoCodec.encode_stream` yields them.
+        """Joins consecutive pieces: slices, or what `VideoCodec.encode_stream` yields.
 
         Args:
             pieces: iterable of `Latents`, each starting where the last one ended.
+                Chunks that two of them hold, as slices do, must be equal.
 
         Raises:
             ValueError: if there are none, or one does not follow the one before.
@@ -252,12 +259,15 @@ class Latents:
         if not pieces:
             raise ValueError("At least one piece is needed. Received: no pieces")
         header, times = pieces[0].header, TimesOfPieces()
+        stop = pieces[0].stop_chunk
         for piece in pieces[1:]:
-            header = extended_header(header, piece)
+            header = extended_header(header, stop, piece)
+            stop = max(stop, piece.stop_chunk)
         for piece in pieces:
             times.append(piece)
-        array = np.concatenate([piece.array for piece in pieces])
-        noise = InvertedNoise.join([piece.noise for piece in pieces])
+        places = [piece.first_chunk - pieces[0].first_chunk for piece in pieces]
+        array = join_rows([piece.array for piece in pieces], [2 * p for p in places])
+        noise = InvertedNoise.join([piece.noise for piece in pieces], places)
         return cls(array, **header, times=times.values, noise=noise)
 
     @property

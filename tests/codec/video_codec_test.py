@@ -427,7 +427,7 @@ class TestErrors:
 
     def test_pieces_that_do_not_follow(self, codec):
         first, _, third = codec.encode_stream(noise(15, 8, 8))
-        with pytest.raises(ValueError, match="chunk 1 is due. Received: chunk 2"):
+        with pytest.raises(ValueError, match="chunk 1 is due. .*Received: chunk 2"):
             list(codec.decode_stream([first, third]))
 
     @pytest.mark.parametrize("latents", [7, None, [], [np.zeros((2, 1, 1, 8))]])
