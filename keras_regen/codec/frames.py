@@ -9,6 +9,7 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
+from keras_regen.backend import to_numpy
 from keras_regen.codec.pipeline import Prefetcher
 from keras_regen.latents import ChunkLayout
 from keras_regen.pixels import FRAME_DTYPES
@@ -130,7 +131,7 @@ def _source(video):
     if isinstance(video, VideoReader):
         return iter(video), video.fps, video.num_frames, False
     if hasattr(video, "shape"):
-        video = np.asarray(video)
+        video = to_numpy(video)
         if video.ndim != 4 or video.shape[-1] != 3 or 0 in video.shape:
             raise ValueError(
                 "A video must have shape (T, H, W, 3): frames, height, width, RGB. "
@@ -150,7 +151,7 @@ def _checked(frames, on_read):
     """Yields the frames as arrays, or raises ValueError for a frame that is wrong."""
     first = None
     for number, frame in enumerate(frames):
-        frame = np.asarray(frame)
+        frame = to_numpy(frame)
         if frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
             raise ValueError(
                 "A frame must have shape (H, W, 3). "

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 
@@ -18,6 +19,17 @@ def test_arrays_and_iterators(dtype):
             np.testing.assert_array_equal(list(frames), video(dtype))
     with open_frames(iter(video(dtype)), fps=12) as frames:
         assert frames.fps == 12
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "bfloat16"])
+def test_tensors(dtype):
+    tensor = keras.ops.convert_to_tensor(video("uint8") // 128, dtype)
+    if keras.backend.backend() == "torch" and dtype != "uint8":
+        tensor.requires_grad_()
+    for source in (tensor, iter(tensor)):
+        with open_frames(source) as frames:
+            assert frames.dtype == ("uint8" if dtype == "uint8" else "float32")
+            np.testing.assert_array_equal(list(frames), video("uint8") // 128)
 
 
 def test_files(tmp_path):
