@@ -6,11 +6,14 @@ import inspect
 import json
 import math
 import numbers
+import os
 import pathlib
 import reprlib
 import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
+
+from keras_regen.types import StrPath
 
 # Far deeper than what this package writes, and far less than Python's own limit, so
 # that functions may walk through what was read.
@@ -132,6 +135,20 @@ def check_flags(**values: Any) -> None:
                 f"`{name}` must be True or False. "
                 f"Received: {name}={reprlib.repr(value)}"
             )
+
+
+def check_path(path: StrPath) -> pathlib.Path:
+    """Returns a `pathlib.Path`.
+
+    Raises:
+        ValueError: if it is no path, such as an open file.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(
+            "A path must be a str or a `pathlib.Path`; what is in memory goes through "
+            f"a temporary file. Received: {type(path).__name__}"
+        )
+    return pathlib.Path(path)
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -138,19 +138,25 @@ def _source(video):
                 f"Received: video.shape={video.shape}"
             )
         return iter(video), None, len(video), False
-    try:
-        return iter(video), None, None, True
-    except TypeError as error:
+    is_file = isinstance(video, bytes | bytearray | dict) or hasattr(video, "read")
+    if is_file or not (hasattr(video, "__iter__") or hasattr(video, "__getitem__")):
         raise ValueError(
-            "A video must be a path, an array or an iterable of frames. "
+            "A video must be a path, an array or an iterable of frames; write a file "
+            "that is in memory to a temporary one. "
             f"Received: {type(video).__name__}"
-        ) from error
+        )
+    return iter(video), None, None, True
 
 
 def _checked(frames, on_read):
     """Yields the frames as arrays, or raises ValueError for a frame that is wrong."""
     first = None
     for number, frame in enumerate(frames):
+        if isinstance(frame, str | bytes | os.PathLike | dict):
+            raise ValueError(
+                "A frame must be an array; for images in files, give the path of their "
+                f"directory. Received: frame {number}, {frame!r:.200}"
+            )
         frame = to_numpy(frame)
         if frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
             raise ValueError(

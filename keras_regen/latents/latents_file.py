@@ -6,14 +6,13 @@ import hashlib
 import json
 import math
 import numbers
-import pathlib
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import h5py
 import numpy as np
 
 from keras_regen.atomic_output import AtomicOutput, error_reason
-from keras_regen.checks import parse_json
+from keras_regen.checks import check_path, parse_json
 from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
 from keras_regen.latents.frame_times import TimesOfPieces
 from keras_regen.latents.inverted_noise import NOISE, InvertedNoise
@@ -186,7 +185,7 @@ class LatentsWriter:
 
 def _open_output(path):
     """Returns the `AtomicOutput` of latents, or raises ValueError."""
-    path = pathlib.Path(path)
+    path = check_path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(
             f"Latents are written as HDF5, which ends in {' or '.join(SUFFIXES)}. "
@@ -233,7 +232,7 @@ def read_latents(
     cls: Any, path: StrPath, lazy: bool = False, max_memory: str | float | None = None
 ) -> Any:
     """Reads `Latents`, made by `cls`; see `Latents.load`."""
-    path = pathlib.Path(path)
+    path = check_path(path)
     max_memory = parse_memory(max_memory or _MAX_MEMORY)
     file = open_latents(path)
     try:

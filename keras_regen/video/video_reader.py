@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from keras_regen.atomic_output import error_reason
+from keras_regen.checks import check_path
 from keras_regen.types import StrPath
 from keras_regen.video.animated_webp import (
     WEBP_SUFFIX,
@@ -87,7 +88,7 @@ class VideoReader:
         partial: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self.path = pathlib.Path(path)
+        self.path = check_path(path)
         self.partial = partial
         self.damage: str | None = None
         if fps is not None:

@@ -1,7 +1,6 @@
 """Writing videos frame by frame."""
 
 import fractions
-import pathlib
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -9,6 +8,7 @@ import av
 import numpy as np
 
 from keras_regen.atomic_output import AtomicOutput, error_reason
+from keras_regen.checks import check_path
 from keras_regen.pixels import FRAME_DTYPES, to_uint8
 from keras_regen.types import StrPath
 from keras_regen.video.array_file import ArrayEncoder
@@ -77,7 +77,7 @@ class VideoWriter:
         self.fps = fractions.Fraction(float(fps)).limit_denominator(65535)
         self.pixel_aspect = fractions.Fraction(pixel_aspect).limit_denominator(65535)
         self._sound = sound if sound and sound.streams else None
-        self._output = _open_output(pathlib.Path(path))
+        self._output = _open_output(path)
         self.path = self._output.path
         self._suffix = self.path.suffix.lower()
         self._encoder: Any = None
@@ -87,7 +87,7 @@ class VideoWriter:
     @staticmethod
     def check(path: StrPath) -> None:
         """Raises ValueError unless a video can be written to a path; leaves it."""
-        _open_output(pathlib.Path(path)).discard()
+        _open_output(path).discard()
 
     def write(
         self,
@@ -172,6 +172,7 @@ class VideoWriter:
 
 def _open_output(path):
     """Returns the `AtomicOutput` of a video, or raises ValueError."""
+    path = check_path(path)
     suffix = path.suffix.lower()
     if suffix and suffix not in SUFFIXES:
         raise ValueError(

@@ -1,3 +1,5 @@
+import io
+
 import keras
 import numpy as np
 import pytest
@@ -61,6 +63,10 @@ def test_files(tmp_path):
         ([*video(), np.zeros((8, 7, 3), "uint8")], r"frame 5, uint8 of shape \(8, 7"),
         ([*video(), np.zeros((9, 7, 3))], "frame 5, float64 of shape"),
         (7, "Received: int"),
+        (b"video.mp4", "temporary one. Received: bytes"),
+        (io.BytesIO(b"video"), "temporary one. Received: BytesIO"),
+        ({"video": video()}, "temporary one. Received: dict"),
+        (["0.png", "1.png"], "path of their directory. Received: frame 0, '0.png'"),
     ],
 )
 def test_errors(source, message):

@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import itertools
 from unittest import mock
 
@@ -434,6 +435,19 @@ class TestErrors:
     def test_no_latents(self, codec, latents):
         with pytest.raises(ValueError, match="Received: "):
             codec.decode(latents)
+
+    def test_files_that_are_no_paths(self, codec):
+        file, latents = io.BytesIO(b"file"), codec.encode(noise(5, 8, 8))
+        for call in (
+            lambda: codec.encode(noise(5, 8, 8), file),
+            lambda: codec.decode(latents, file),
+            lambda: Latents.load(file),
+            lambda: VideoReader(file),
+        ):
+            with pytest.raises(ValueError, match="temporary file. Received: BytesIO"):
+                call()
+        with pytest.raises(ValueError, match="path of their file.*Received: BytesIO"):
+            codec.decode(file)
 
     def test_latents_of_another_model(self, codec):
         latents = codec.encode(noise(5, 8, 8))
