@@ -1,6 +1,7 @@
 """Writing videos frame by frame."""
 
 import fractions
+import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -36,8 +37,9 @@ SUFFIXES_WITH_SOUND = (".mkv", ".mp4", ".webm")
 class VideoWriter:
     """Writes a video frame by frame, in constant memory.
 
-    The video appears at `path` when the `with` block ends without an error. Until then,
-    and after an error, a file that was there before stays as it was.
+    The video appears at `path` when the `with` block ends without an error, or with
+    `close`. Until then, and after an error, a file that was there before stays as it
+    was.
 
     MP4 and MKV hold H.264 of high quality; where a side is odd, chroma has full
     resolution, which some players do not support. WebM holds VP9. GIF has 256 colours a
@@ -66,6 +68,9 @@ class VideoWriter:
     ...     writer.write(np.zeros((17, 31, 3), "uint8"))
     """
 
+    # Until it is open.
+    _is_closed = True
+
     def __init__(
         self,
         path: StrPath,
@@ -83,6 +88,7 @@ class VideoWriter:
         self._encoder: Any = None
         self._shape: tuple[int, ...] = ()
         self._dtype: np.dtype | None = None
+        self._is_closed = False
 
     @staticmethod
     def check(path: StrPath) -> None:
@@ -107,9 +113,11 @@ class VideoWriter:
                 until the time of the next. Defaults to `1 / fps`.
 
         Raises:
-            ValueError: if the shape or dtype of the frame is wrong, or the file cannot
-                be written.
+            ValueError: if the shape or dtype of the frame is wrong, the writer is
+                closed, or the file cannot be written.
         """
+        if self._is_closed:
+            raise self._output.error("the writer is closed")
         frame = np.asarray(frame)
         if frame.dtype not in FRAME_DTYPES or frame.ndim != 3 or frame.shape[-1] != 3:
             raise ValueError(
@@ -155,10 +163,24 @@ class VideoWriter:
     def __exit__(
         self, exception_type: type[BaseException] | None, *exception: Any
     ) -> None:
+        self._close(keep=exception_type is None)
+
+    def close(self) -> None:
+        """Ends the video with the frames written so far, where no `with` block does.
+
+        Raises:
+            ValueError: if no frame was written, or the file cannot be written.
+        """
+        self._close(keep=True)
+
+    def _close(self, keep):
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             if self._encoder is not None:
-                self._encoder.close(flush=exception_type is None)
-            if exception_type is None:
+                self._encoder.close(flush=keep)
+            if keep:
                 if self._encoder is None:
                     raise self._output.error("no frame was written")
                 self._output.commit()
@@ -168,6 +190,11 @@ class VideoWriter:
             if self._sound:
                 self._sound.close()
             self._output.discard()
+
+    def __del__(self, warn=warnings.warn):
+        # `warnings` may be gone when the interpreter ends, hence the default argument.
+        if not self._is_closed:
+            warn(f"A writer was not closed: {self.path}", ResourceWarning, source=self)
 
 
 def _open_output(path):
