@@ -10,6 +10,7 @@ from typing import Self, TypeAlias
 import numpy as np
 
 from keras_regen.backend import to_numpy
+from keras_regen.checks import check_real
 from keras_regen.codec.pipeline import Prefetcher
 from keras_regen.latents import ChunkLayout
 from keras_regen.pixels import FRAME_DTYPES
@@ -18,6 +19,8 @@ from keras_regen.video import DEFAULT_FPS, VideoReader
 
 VideoLike: TypeAlias = StrPath | VideoReader | np.ndarray | Iterable[np.ndarray]
 
+# As for `Latents`.
+_MIN_FPS, _MAX_FPS = 1e-6, 1e6
 # A chunk's number, and the range of frames that no chunk before it has.
 Span = collections.namedtuple("Span", "number start stop")
 
@@ -44,8 +47,8 @@ def open_frames(
         ValueError: if the video or its first frame is not as above; for a later frame
             when it is taken.
     """
-    if fps is not None and not 0 < fps < float("inf"):
-        raise ValueError(f"`fps` must be positive. Received: fps={fps}")
+    if fps is not None:
+        check_real(_MIN_FPS, _MAX_FPS, fps=fps)
     with contextlib.ExitStack() as stack:
         if isinstance(video, str | os.PathLike):
             video = stack.enter_context(VideoReader(video, fps))

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_regen.checks import suggest_arguments
+from keras_regen.checks import check_whole, suggest_arguments
 from keras_regen.codec.chunk_decoder import ChunkDecoder, DecodingPlan
 from keras_regen.codec.chunk_encoder import ChunkEncoder, EncodingPlan
 from keras_regen.codec.chunk_inverter import ChunkInverter, chunk_of, windows
@@ -45,6 +45,7 @@ Progress: TypeAlias = Callable[[int, int | None], object]
 # More extrapolated frames hide a seam better, but each further frame is less exact.
 _BLEND_FRAMES = 2
 _MIN_TILE = 4 * PATCH
+_MAX_WHOLE = 2**31
 # As a part of a frame rate. 24 and 23.976 frames/s, which sound cannot follow, differ
 # by twice as much.
 _RATE_TOLERANCE = 5e-4
@@ -105,6 +106,8 @@ class VideoCodec:
                 "A codec is made of a model: `VideoCodec(Regen.from_preset(name))`. "
                 f"Received: model={str(model)!r}"
             )
+        if tile_size is not None:
+            check_whole(1, _MAX_WHOLE, tile_size=tile_size)
         if tile_size is not None and (tile_size < _MIN_TILE or tile_size % PATCH):
             raise ValueError(
                 f"`tile_size` must be a multiple of {PATCH} pixels, at least "
@@ -572,7 +575,12 @@ class VideoCodec:
     def latent_shape(
         self, num_frames: int, height: int, width: int
     ) -> tuple[int, int, int, int]:
-        """Returns the shape of the latents of a video of this length and size."""
+        """Returns the shape of the latents of a video of this length and size.
+
+        Raises:
+            ValueError: if a number is not whole, or less than 1.
+        """
+        check_whole(1, _MAX_WHOLE, num_frames=num_frames, height=height, width=width)
         return (
             2 * self._layout(self.chunking).count(num_frames),
             *latent_size(height, width),

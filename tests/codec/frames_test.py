@@ -74,7 +74,7 @@ def test_errors(source, message):
         list(frames)
 
 
-@pytest.mark.parametrize("fps", [0, -5, float("inf")])
+@pytest.mark.parametrize("fps", [0, -5, float("inf"), "25", True])
 def test_frame_rate(fps):
-    with pytest.raises(ValueError, match=f"fps={fps}"), open_frames(video(), fps):
+    with pytest.raises(ValueError, match=f"fps={fps!r}"), open_frames(video(), fps):
         pass

@@ -379,6 +379,10 @@ class TestErrors:
             ({"blend_frames": 9}, "blend_frames=9"),
             ({"tile_size": 24}, "tile_size=24"),
             ({"tile_size": 100}, "tile_size=100"),
+            ({"tile_size": "64"}, "tile_size='64'"),
+            ({"tile_size": 32.0}, "tile_size=32.0"),
+            ({"blend_frames": 1.5}, "blend_frames=1.5"),
+            ({"blend_frames": True}, "blend_frames=True"),
             ({"batch_size": 0}, "batch_size=0"),
             ({"max_memory": "lots"}, "max_memory='lots'"),
         ],
@@ -399,7 +403,9 @@ class TestErrors:
             ({"times": [0, 7]}, "less than 7"),
             ({"times": [np.nan]}, "Received: times="),
             ({"num_steps": 0}, "num_steps=0"),
+            ({"num_steps": True}, "num_steps=True"),
             ({"noise_scale": -1}, "noise_scale=-1"),
+            ({"noise_scale": "1"}, "noise_scale='1'"),
             ({"seed": -1}, "seed=-1"),
         ],
     )
@@ -407,6 +413,11 @@ class TestErrors:
         latents = codec.encode(noise(7, 8, 8))
         with pytest.raises(ValueError, match=message):
             codec.decode(latents, **arguments)
+
+    @pytest.mark.parametrize("shape", [(0, 1, 1), (1.5, 3, 3), (9, True, 3)])
+    def test_of_the_shape(self, codec, shape):
+        with pytest.raises(ValueError, match="must be a whole number from 1"):
+            codec.latent_shape(*shape)
 
     @pytest.mark.parametrize("last", [7, 30])
     def test_times_after_the_end_of_a_stream(self, codec, last):
