@@ -30,7 +30,13 @@ from keras_regen.codec.stitcher import decoded_frames
 from keras_regen.codec.stored_noise import check_noise, sampling_of, tile_size_of
 from keras_regen.codec.timeline import LatentsLike, Timeline
 from keras_regen.diffusion import DEFAULT_SCHEDULE, Sampling, ScheduleName
-from keras_regen.latents import ChunkLayout, InvertedNoise, Latents, LatentsWriter
+from keras_regen.latents import (
+    ChunkLayout,
+    InvertedNoise,
+    Latents,
+    LatentsWriter,
+    as_latents,
+)
 from keras_regen.models import ConvAutoencoder, Regen
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 from keras_regen.pixels import latent_size
@@ -248,7 +254,7 @@ class VideoCodec:
     def invert(
         self,
         video: VideoLike,
-        latents: Latents | None = None,
+        latents: Latents | StrPath | None = None,
         output: StrPath | None = None,
         fps: float | None = None,
         num_steps: int = 20,
@@ -266,8 +272,8 @@ class VideoCodec:
 
         Args:
             video: as for `encode`.
-            latents: `Latents` of the video, or None. Defaults to those that are
-                encoded.
+            latents: `Latents` of the video, the path of their file, or None. Defaults
+                to those that are encoded.
             output: as for `encode`.
             fps: as for `encode`.
             num_steps: int. Sampling steps, as many as `decode` will take. Defaults to
@@ -293,6 +299,7 @@ class VideoCodec:
             )
         LatentsWriter.check_dtype(dtype)
         if latents is not None:
+            latents = as_latents(latents)
             self._check_model(dataclasses.replace(latents, noise=None))
             if latents.chunking != self.chunking:
                 raise ValueError(

@@ -6,7 +6,7 @@ from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.latents.inverted_noise import InvertedNoise, noise_at, slerp
 from keras_regen.latents.latent_dataset import LatentDataset
 from keras_regen.latents.latent_statistics import LatentStatistics
-from keras_regen.latents.latents import Latents
+from keras_regen.latents.latents import Latents, as_latents
 from keras_regen.latents.latents_file import SUFFIXES, LatentsWriter
 from keras_regen.latents.ray_encoding import encode_with_ray
 from keras_regen.lazy import lazy_exports
@@ -23,6 +23,7 @@ __all__ = [
     "LatentStatistics",
     "Latents",
     "LatentsWriter",
+    "as_latents",
     "encode_with_ray",
     "noise_at",
     "slerp",

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 import numbers
+import os
 import reprlib
 from collections.abc import Iterable
 from typing import Any, Literal, Self
@@ -327,3 +328,19 @@ class Latents:
                 needs more memory.
         """
         return read_latents(cls, path, lazy, max_memory)
+
+
+def as_latents(latents: Latents | StrPath) -> Latents:
+    """Returns `Latents`; of a path those in the file, where their values stay.
+
+    Raises:
+        ValueError: if they are neither, or the file cannot be read.
+    """
+    if isinstance(latents, str | os.PathLike):
+        return Latents.load(latents, lazy=True)
+    if not isinstance(latents, Latents):
+        raise ValueError(
+            "Give Latents, or the path of their file. "
+            f"Received: {type(latents).__name__}"
+        )
+    return latents
