@@ -608,11 +608,11 @@ class VideoCodec:
 
         `encoder_id` is computed once for it, which else every call does.
         """
-        self._encoder_id = self.encoder_id
+        before, self._encoder_id = self._encoder_id, self.encoder_id
         try:
             yield
         finally:
-            self._encoder_id = None
+            self._encoder_id = before
 
     @property
     def decoder_id(self) -> str:

@@ -318,7 +318,8 @@ class Latents:
         Args:
             path: path of the file.
             lazy: bool. Whether the values stay in the file until they are used, for
-                long videos. Defaults to `False`.
+                long videos. Such latents cannot be pickled: give another process the
+                path. Defaults to `False`.
             max_memory: int, str or None. The most bytes to hold at a time, such as
                 `2e9` or `"2GB"`: the values, or if `lazy` those of one chunk. Defaults
                 to 4 GB.

@@ -489,5 +489,7 @@ class TestErrors:
             codec.fixed_weights(),
             mock.patch.object(type(regen.encoder), "fingerprint"),
         ):
+            with codec.fixed_weights():
+                pass
             assert codec.encode(noise(5, 8, 8)).encoder_id == codec.encoder_id
         assert codec.encoder_id == regen.encoder.fingerprint()

@@ -425,6 +425,7 @@ class TestBadFiles:
 
     def test_missing(self, tmp_path):
         self.assert_refused(tmp_path / "z.h5", "there is no such file")
+        self.assert_refused(tmp_path, "it is a directory")
 
     @pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
     def test_truncated(self, path, share):
