@@ -142,7 +142,7 @@ def _occupied(path, directory):
             return "it is a directory"
         return None if stat.S_ISREG(mode) else "it is not a regular file"
     if not stat.S_ISDIR(mode):
-        return "it is a file"
+        return "it is a file" if stat.S_ISREG(mode) else "it is not a directory"
     if any(path.iterdir()):
         return "the directory is not empty"
     # Who works in it would go on in what is removed.

@@ -14,6 +14,7 @@ from keras_regen.types import Backend, Tensor
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import ArrayLike
 
 logger = logging.getLogger("keras_regen")
 
@@ -158,6 +159,19 @@ def to_device(array: "np.ndarray") -> Tensor:
     # PyTorch takes no negative strides, and warns of arrays that are not writable.
     array = np.require(array, requirements=("C", "W"))
     return torch.from_numpy(array).pin_memory().to(device, non_blocking=True)
+
+
+def to_numpy(value: "ArrayLike") -> "np.ndarray":
+    """Returns an array, a tensor or a nested list as an array, bfloat16 as float32."""
+    import keras
+    import numpy as np
+
+    if keras.ops.is_tensor(value):
+        # Unlike NumPy, it takes PyTorch's bfloat16 and tensors with a gradient.
+        value = keras.ops.convert_to_numpy(value)
+    array = np.asarray(value)
+    # NumPy does not count bfloat16 as floating.
+    return array.astype("float32") if array.dtype == "bfloat16" else array
 
 
 def is_concrete(tensor: Tensor) -> bool:

@@ -6,6 +6,7 @@ import inspect
 import json
 import math
 import numbers
+import os
 import pathlib
 import reprlib
 import sys
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
+
+from keras_regen.types import StrPath
 
 # Far deeper than what this package writes, and far less than Python's own limit, so
 # that functions may walk through what was read.
@@ -162,6 +165,20 @@ def check_finite(array: "np.ndarray", message: str) -> None:
         raise ValueError(
             f"{message} Received: {np.count_nonzero(~finite)} NaN or infinite values"
         )
+
+
+def check_path(path: StrPath) -> pathlib.Path:
+    """Returns a `pathlib.Path`.
+
+    Raises:
+        ValueError: if it is no path, such as an open file.
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise ValueError(
+            "A path must be a str or a `pathlib.Path`; what is in memory goes through "
+            f"a temporary file. Received: {type(path).__name__}"
+        )
+    return pathlib.Path(path)
 
 
 def parse_json(text: str | bytes) -> Any:

@@ -148,10 +148,12 @@ def open_hdf5(path: StrPath) -> h5py.File:
 
     Raises:
         OSError: if there is no such file, or it is not HDF5.
-        ValueError: if it has links, or values in other files, or is damaged; the
-            message is the reason alone.
+        ValueError: if it is a directory, has links, or values in other files, or is
+            damaged; the message is the reason alone.
     """
     path = pathlib.Path(path)
+    if path.is_dir():
+        raise ValueError("it is a directory")
     if not path.is_file():
         raise FileNotFoundError("there is no such file")
     file = h5py.File(path)

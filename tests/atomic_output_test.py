@@ -93,13 +93,15 @@ class TestDestination:
         with pytest.raises(OutputError, match="it is not a regular file"):
             AtomicOutput(special, "text")
         assert special.stat().st_mode == before.st_mode
-        with pytest.raises(OutputError, match="it is a file"):
+        with pytest.raises(OutputError, match="it is not a directory"):
             AtomicOutput(special, "images", directory=True)
 
     def test_is_a_directory(self, tmp_path):
         with pytest.raises(OutputError, match="it is a directory"):
             AtomicOutput(tmp_path, "text")
         (tmp_path / "a").touch()
+        with pytest.raises(OutputError, match="it is a file"):
+            AtomicOutput(tmp_path / "a", "images", directory=True)
         with pytest.raises(OutputError, match="the directory is not empty"):
             AtomicOutput(tmp_path, "images", directory=True)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from keras_regen.checks import check_real
 from keras_regen.cli.common import (
     add_end,
     load_codec,
@@ -94,6 +95,9 @@ def decode(
     overwrite: OverwriteOption = False,
 ) -> None:
     """Decode a file of latents to a video."""
+    for name, value in (("fps", fps), ("speed", speed)):
+        if value is not None:
+            check_real(1e-6, 1e6, **{name: value})
     output = output_for(latents, ".mp4") if output is None else output
     for source in (latents, audio_from):
         check_output(output, source, overwrite)
@@ -136,8 +140,7 @@ def _warn_of_generated(fps, own_fps):
 
     Who asks for slow motion by `--speed` wants them.
     """
-    # Higher rates are refused.
-    if fps and MAX_GENERATED * own_fps < fps <= 1e6:
+    if fps and MAX_GENERATED * own_fps < fps:
         logger.warning(
             "IN has %.3g frames/s: with --fps %.3g, %.3g frames are decoded for each, "
             "which takes as much longer.",

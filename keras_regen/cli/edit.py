@@ -165,8 +165,9 @@ def edit(
         )
     paths = [content, motion or content, noise or content]
     writer = _writer_of(output)
+    with_noise = () if random_noise else paths[2:]
     latents, console, preset = _load(
-        paths, output, writer, preset, max_memory, overwrite
+        paths, output, writer, preset, max_memory, overwrite, with_noise
     )
     from keras_regen.editing import combine
 
@@ -191,7 +192,7 @@ def compare(
     """
     paths = [first, second]
     (a, b), console, preset = _load(
-        paths, output, VideoWriter, preset, max_memory, overwrite
+        paths, output, VideoWriter, preset, max_memory, overwrite, with_noise=paths
     )
     codec = load_codec(preset, max_memory)
     start = time.perf_counter()
@@ -222,8 +223,8 @@ def _writer_of(output):
     return LatentsWriter if output.suffix.lower() in SUFFIXES else VideoWriter
 
 
-def _load(paths, output, writer, preset, max_memory, overwrite):
-    """Checks arguments and loads Keras.
+def _load(paths, output, writer, preset, max_memory, overwrite, with_noise=()):
+    """Checks arguments, such as that the files `with_noise` have it; loads Keras.
 
     Returns:
         List of latents; a console; and the preset that decodes them, or None if they
@@ -233,6 +234,12 @@ def _load(paths, output, writer, preset, max_memory, overwrite):
         check_output(output, path, overwrite)
     writer.check(output)
     latents = [Latents.load(path, lazy=True, max_memory=max_memory) for path in paths]
+    for path, item in zip(paths, latents, strict=True):
+        if path in with_noise and item.noise is None:
+            raise ValueError(
+                "The latents have no noise, which `keras-regen invert` finds; `edit` "
+                f"needs none with --random-noise. Received: path={path}"
+            )
     preset = (preset or latents[0].preset) if writer is VideoWriter else None
     if preset is not None:
         check_preset(preset)

@@ -9,6 +9,7 @@ from typing import Self, TypeAlias
 
 import numpy as np
 
+from keras_regen.backend import to_numpy
 from keras_regen.checks import FPS_RANGE, check_real
 from keras_regen.codec.pipeline import Prefetcher
 from keras_regen.latents import ChunkLayout
@@ -18,6 +19,7 @@ from keras_regen.video import DEFAULT_FPS, VideoReader
 
 VideoLike: TypeAlias = StrPath | VideoReader | np.ndarray | Iterable[np.ndarray]
 
+# As for `Latents`.
 # A chunk's number, and the range of frames that no chunk before it has.
 Span = collections.namedtuple("Span", "number start stop")
 
@@ -131,27 +133,33 @@ def _source(video):
     if isinstance(video, VideoReader):
         return iter(video), video.fps, video.num_frames, False
     if hasattr(video, "shape"):
-        video = np.asarray(video)
+        video = to_numpy(video)
         if video.ndim != 4 or video.shape[-1] != 3 or 0 in video.shape:
             raise ValueError(
                 "A video must have shape (T, H, W, 3): frames, height, width, RGB. "
                 f"Received: video.shape={video.shape}"
             )
         return iter(video), None, len(video), False
-    try:
-        return iter(video), None, None, True
-    except TypeError as error:
+    is_file = isinstance(video, bytes | bytearray | dict) or hasattr(video, "read")
+    if is_file or not (hasattr(video, "__iter__") or hasattr(video, "__getitem__")):
         raise ValueError(
-            "A video must be a path, an array or an iterable of frames. "
+            "A video must be a path, an array or an iterable of frames; write a file "
+            "that is in memory to a temporary one. "
             f"Received: {type(video).__name__}"
-        ) from error
+        )
+    return iter(video), None, None, True
 
 
 def _checked(frames, on_read):
     """Yields the frames as arrays, or raises ValueError for a frame that is wrong."""
     first = None
     for number, frame in enumerate(frames):
-        frame = np.asarray(frame)
+        if isinstance(frame, str | bytes | os.PathLike | dict):
+            raise ValueError(
+                "A frame must be an array; for images in files, give the path of their "
+                f"directory. Received: frame {number}, {frame!r:.200}"
+            )
+        frame = to_numpy(frame)
         if frame.ndim != 3 or frame.shape[-1] != 3 or 0 in frame.shape:
             raise ValueError(
                 "A frame must have shape (H, W, 3). "

@@ -126,6 +126,7 @@ class Timeline:
             if following is not None and following[0] != number + 1:
                 raise ValueError(
                     f"Pieces must follow each other: chunk {number + 1} is due. "
+                    "Slices must be joined first, with `Latents.join`. "
                     f"Received: chunk {following[0]}"
                 )
             if following is None:

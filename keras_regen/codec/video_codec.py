@@ -30,7 +30,13 @@ from keras_regen.codec.stitcher import decoded_frames
 from keras_regen.codec.stored_noise import check_noise, sampling_of, tile_size_of
 from keras_regen.codec.timeline import LatentsLike, Timeline
 from keras_regen.diffusion import DEFAULT_SCHEDULE, Sampling, ScheduleName
-from keras_regen.latents import ChunkLayout, InvertedNoise, Latents, LatentsWriter
+from keras_regen.latents import (
+    ChunkLayout,
+    InvertedNoise,
+    Latents,
+    LatentsWriter,
+    as_latents,
+)
 from keras_regen.models import ConvAutoencoder, Regen
 from keras_regen.pixels import SPATIAL_COMPRESSION as PATCH
 from keras_regen.pixels import latent_size
@@ -45,6 +51,7 @@ Progress: TypeAlias = Callable[[int, int | None], object]
 # More extrapolated frames hide a seam better, but each further frame is less exact.
 _BLEND_FRAMES = 2
 _MIN_TILE = 4 * PATCH
+_MAX_WHOLE = 2**31
 # As a part of a frame rate. 24 and 23.976 frames/s, which sound cannot follow, differ
 # by twice as much.
 _RATE_TOLERANCE = 5e-4
@@ -105,6 +112,8 @@ class VideoCodec:
                 "A codec is made of a model: `VideoCodec(Regen.from_preset(name))`. "
                 f"Received: model={str(model)!r}"
             )
+        if tile_size is not None:
+            check_whole(1, _MAX_WHOLE, tile_size=tile_size)
         if tile_size is not None and (tile_size < _MIN_TILE or tile_size % PATCH):
             raise ValueError(
                 f"`tile_size` must be a multiple of {PATCH} pixels, at least "
@@ -185,7 +194,7 @@ class VideoCodec:
         the chunks that are encoded together.
 
         Args:
-            video: as for `encode`.
+            video: as for `encode`. A `VideoReader` must stay open while iterating.
             fps: as for `encode`.
 
         Yields:
@@ -243,7 +252,7 @@ class VideoCodec:
     def invert(
         self,
         video: VideoLike,
-        latents: Latents | None = None,
+        latents: Latents | StrPath | None = None,
         output: StrPath | None = None,
         fps: float | None = None,
         num_steps: int = 20,
@@ -261,8 +270,8 @@ class VideoCodec:
 
         Args:
             video: as for `encode`.
-            latents: `Latents` of the video, or None. Defaults to those that are
-                encoded.
+            latents: `Latents` of the video, the path of their file, or None. Defaults
+                to those that are encoded.
             output: as for `encode`.
             fps: as for `encode`.
             num_steps: int. Sampling steps, as many as `decode` will take. Defaults to
@@ -288,6 +297,7 @@ class VideoCodec:
             )
         LatentsWriter.check_dtype(dtype)
         if latents is not None:
+            latents = as_latents(latents)
             self._check_model(dataclasses.replace(latents, noise=None))
             if latents.chunking != self.chunking:
                 raise ValueError(
@@ -564,7 +574,12 @@ class VideoCodec:
     def latent_shape(
         self, num_frames: int, height: int, width: int
     ) -> tuple[int, int, int, int]:
-        """Returns the shape of the latents of a video of this length and size."""
+        """Returns the shape of the latents of a video of this length and size.
+
+        Raises:
+            ValueError: if a number is not whole, or less than 1.
+        """
+        check_whole(1, _MAX_WHOLE, num_frames=num_frames, height=height, width=width)
         return (
             2 * self._layout(self.chunking).count(num_frames),
             *latent_size(height, width),
@@ -585,11 +600,11 @@ class VideoCodec:
 
         `encoder_id` is computed once for it, which else every call does.
         """
-        self._encoder_id = self.encoder_id
+        before, self._encoder_id = self._encoder_id, self.encoder_id
         try:
             yield
         finally:
-            self._encoder_id = None
+            self._encoder_id = before
 
     @property
     def decoder_id(self) -> str:

@@ -1,13 +1,13 @@
 """Deterministic sampling."""
 
 import dataclasses
-import numbers
 from collections.abc import Callable
 
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
+from keras_regen.checks import MAX_STEPS, check_real, check_whole
 from keras_regen.diffusion.noise import MAX_NOISE_PIXEL, CanvasArea, canvas_words
 from keras_regen.diffusion.path import Path
 from keras_regen.diffusion.prediction import Prediction
@@ -37,9 +37,9 @@ class Sampling:
             `sampling_time`. Defaults to `DEFAULT_SCHEDULE`.
 
     Raises:
-        ValueError: if `num_steps` or `seed` is not an int, `num_steps` is less than 1,
-            `noise_scale` is negative or not finite in float32, or there is no such
-            schedule.
+        ValueError: if `num_steps` is not a whole number from 1 to 10,000, or `seed`
+            one from 0 to 2**64 - 1, `noise_scale` is negative or not finite in
+            float32, or there is no such schedule.
     """
 
     num_steps: int = 1
@@ -48,19 +48,9 @@ class Sampling:
     schedule: str = DEFAULT_SCHEDULE
 
     def __post_init__(self) -> None:
-        for name in ("num_steps", "seed"):
-            value = getattr(self, name)
-            if not isinstance(value, numbers.Integral):
-                raise ValueError(f"`{name}` must be an int. Received: {name}={value!r}")
-        if self.num_steps < 1:
-            raise ValueError(
-                f"`num_steps` must be at least 1. Received: num_steps={self.num_steps}"
-            )
-        if not 0 <= self.noise_scale <= _MAX_FLOAT32:
-            raise ValueError(
-                "`noise_scale` must be finite, 0 or more. "
-                f"Received: noise_scale={self.noise_scale}"
-            )
+        check_whole(1, MAX_STEPS, num_steps=self.num_steps)
+        check_whole(0, 2**64 - 1, seed=self.seed)
+        check_real(0, _MAX_FLOAT32, noise_scale=self.noise_scale)
         check_schedule(self.schedule)
 
     def area(self, times: ArrayLike, corners: ArrayLike) -> CanvasArea:

@@ -5,10 +5,13 @@ import dataclasses
 import numpy as np
 
 from keras_regen.checks import check_real
-from keras_regen.latents import InvertedNoise, Latents, LazyArray, slerp
+from keras_regen.latents import InvertedNoise, Latents, LazyArray, as_latents, slerp
+from keras_regen.types import StrPath
 
 
-def interpolate(first: Latents, second: Latents, share: float = 0.5) -> Latents:
+def interpolate(
+    first: Latents | StrPath, second: Latents | StrPath, share: float = 0.5
+) -> Latents:
     """Interpolates between two videos.
 
     Each latent frame, and the noise of each tile of a chunk, is interpolated on the
@@ -16,8 +19,10 @@ def interpolate(first: Latents, second: Latents, share: float = 0.5) -> Latents:
     in a file, those of the result are computed chunk by chunk, when they are used.
 
     Args:
-        first: `Latents`, with noise as `VideoCodec.invert` finds it, or without.
-        second: `Latents` of the same size, k, chunking and kind of noise.
+        first: `Latents`, with noise as `VideoCodec.invert` finds it, or without; or the
+            path of their file.
+        second: `Latents`, or their path, of the same size, k, chunking and kind of
+            noise.
         share: float. Of the second, 0 to 1. Defaults to `0.5`.
 
     Returns:
@@ -38,17 +43,20 @@ def interpolate(first: Latents, second: Latents, share: float = 0.5) -> Latents:
 
 
 def combine(
-    content: Latents, motion: Latents | None = None, noise: Latents | None = None
+    content: Latents | StrPath,
+    motion: Latents | StrPath | None = None,
+    noise: Latents | StrPath | None = None,
 ) -> Latents:
     """Takes the content of one video, the motion of another and the noise of a third.
 
     Values that are in a file stay there until they are used, as with `interpolate`.
 
     Args:
-        content: `Latents`. Their content latents are taken.
-        motion: `Latents` of the same size, k and chunking, or None. Defaults to
-            `content`.
-        noise: `Latents` with noise, or None for random noise. Defaults to None.
+        content: `Latents`, or the path of their file. Their content latents are taken.
+        motion: `Latents`, or their path, of the same size, k and chunking, or None.
+            Defaults to `content`.
+        noise: `Latents` with noise, or their path, or None for random noise. Defaults
+            to None.
 
     Returns:
         `Latents`, as long as the shortest.
@@ -56,10 +64,12 @@ def combine(
     Raises:
         ValueError: if they do not fit, or `noise` has none.
     """
+    content = as_latents(content)
     content, motion = cut_to_shorter(content, content if motion is None else motion)
     array = _made(_in_turns, content.array, motion.array)
     found: InvertedNoise | None = None
     if noise is not None:
+        noise = as_latents(noise)
         if noise.noise is None:
             raise ValueError(
                 "`noise` must be latents with noise, as `VideoCodec.invert` finds it. "
@@ -112,12 +122,15 @@ def _made(function, first, second):
     return LazyArray(make, rows, first.shape[1:], first.dtype)
 
 
-def cut_to_shorter(first: Latents, second: Latents) -> tuple[Latents, Latents]:
-    """Cuts two `Latents` to the shorter one.
+def cut_to_shorter(
+    first: Latents | StrPath, second: Latents | StrPath
+) -> tuple[Latents, Latents]:
+    """Cuts two `Latents`, or those in files, to the shorter one.
 
     Raises:
         ValueError: if they are of another size, model or kind of noise.
     """
+    first, second = as_latents(first), as_latents(second)
     for name in (
         "height",
         "width",

@@ -8,19 +8,21 @@ import numpy as np
 
 from keras_regen.codec import VideoCodec
 from keras_regen.editing.combination import combine, cut_to_shorter
-from keras_regen.latents import Latents
+from keras_regen.latents import Latents, as_latents
 from keras_regen.pixels import to_uint8
+from keras_regen.types import StrPath
 
 
 def compare(
-    codec: VideoCodec, first: Latents, second: Latents
+    codec: VideoCodec, first: Latents | StrPath, second: Latents | StrPath
 ) -> dict[str, np.ndarray]:
     """Decodes two videos, and each from its own latents with the other's noise.
 
     Args:
         codec: a `VideoCodec`.
-        first: `Latents` with noise, as `VideoCodec.invert` finds it.
-        second: `Latents` of the same size and kind of noise.
+        first: `Latents` with noise, as `VideoCodec.invert` finds it, or the path of
+            their file.
+        second: `Latents`, or their path, of the same size and kind of noise.
 
     Returns:
         Dict from a name to a uint8 array of shape `(T, H, W, 3)`: `"first"` and
@@ -35,7 +37,7 @@ def compare(
 
 
 def compare_stream(
-    codec: VideoCodec, first: Latents, second: Latents
+    codec: VideoCodec, first: Latents | StrPath, second: Latents | StrPath
 ) -> Generator[dict[str, np.ndarray], None, None]:
     """Compares two videos frame by frame, in memory that does not grow with them.
 
@@ -67,7 +69,7 @@ def compare_stream(
 
 def spread(
     codec: VideoCodec,
-    latents: Latents,
+    latents: Latents | StrPath,
     seeds: Sequence[int] = (0, 1, 2, 3),
     num_steps: int = 1,
     noise_scale: float = 1.0,
@@ -76,7 +78,7 @@ def spread(
 
     Args:
         codec: a `VideoCodec`.
-        latents: `Latents`. Noise that they have is not used.
+        latents: `Latents`, or the path of their file. Noise that they have is not used.
         seeds: sequence of int, two or more. Defaults to `(0, 1, 2, 3)`.
         num_steps: int. Sampling steps. Defaults to `1`.
         noise_scale: float. As for `VideoCodec.decode`. Defaults to `1`.
@@ -93,7 +95,7 @@ def spread(
 
 def spread_stream(
     codec: VideoCodec,
-    latents: Latents,
+    latents: Latents | StrPath,
     seeds: Sequence[int] = (0, 1, 2, 3),
     num_steps: int = 1,
     noise_scale: float = 1.0,
@@ -117,7 +119,7 @@ def spread_stream(
     """
     if len(seeds) < 2:
         raise ValueError(f"There must be two seeds or more. Received: seeds={seeds}")
-    latents = dataclasses.replace(latents, noise=None, dtype="float32")
+    latents = dataclasses.replace(as_latents(latents), noise=None, dtype="float32")
     for frames in _zip_streams(
         codec.decode_stream(
             latents, num_steps=num_steps, seed=seed, noise_scale=noise_scale

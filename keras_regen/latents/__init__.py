@@ -7,7 +7,7 @@ from keras_regen.latents.dataset_index import TEXT
 from keras_regen.latents.inverted_noise import InvertedNoise, noise_at, slerp
 from keras_regen.latents.latent_dataset import LatentDataset
 from keras_regen.latents.latent_statistics import LatentStatistics
-from keras_regen.latents.latents import Latents
+from keras_regen.latents.latents import Latents, as_latents
 from keras_regen.latents.latents_file import SUFFIXES, LatentsWriter
 from keras_regen.latents.lazy_array import LazyArray
 from keras_regen.latents.ray_encoding import encode_with_ray
@@ -27,6 +27,7 @@ __all__ = [
     "Latents",
     "LatentsWriter",
     "LazyArray",
+    "as_latents",
     "encode_with_ray",
     "noise_at",
     "slerp",

@@ -4,7 +4,10 @@ import dataclasses
 
 import numpy as np
 
+from keras_regen.checks import check_whole
+
 _CHUNKINGS = ("disjoint", "shared")
+_MAX_WHOLE = 2**31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +48,8 @@ class ChunkLayout:
                 f"Received: chunking={self.chunking!r}"
             )
         limit = self.max_blend_frames(self.temporal_compression, self.chunking)
-        if not 0 <= self.blend_frames <= limit:
+        check_whole(0, _MAX_WHOLE, blend_frames=self.blend_frames)
+        if self.blend_frames > limit:
             raise ValueError(
                 f"`blend_frames` must be from 0 to {limit}, with k = "
                 f"{self.temporal_compression} and chunking={self.chunking!r}. "

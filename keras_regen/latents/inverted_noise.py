@@ -10,6 +10,7 @@ import numpy as np
 
 from keras_regen.checks import check_whole, parse_json
 from keras_regen.hdf5_file import check_stored
+from keras_regen.latents.rows import append_rows, join_rows
 
 NOISE = "noise"
 _AXES = 6
@@ -74,8 +75,14 @@ class InvertedNoise:
         return dataclasses.replace(self, array=self.array[first:last])
 
     @classmethod
-    def join(cls, pieces: "list[InvertedNoise | None]") -> "InvertedNoise | None":
+    def join(
+        cls, pieces: "list[InvertedNoise | None]", places: list[int]
+    ) -> "InvertedNoise | None":
         """Joins the noise of consecutive pieces of `Latents`, or returns None.
+
+        Args:
+            pieces: list of `InvertedNoise` or None.
+            places: list of int. The chunk of the result at which each begins.
 
         Raises:
             ValueError: if pieces have none, or another's.
@@ -95,13 +102,18 @@ class InvertedNoise:
                     f"All pieces must have noise of {first.header}. "
                     f"Received: {piece.header}"
                 )
-        array = np.concatenate([np.asarray(piece.array) for piece in found])
+        array = join_rows([piece.array for piece in found], places)
         return dataclasses.replace(first, array=array)
 
     # === In files ===
 
-    def append_to(self, file: h5py.File, dtype: str) -> None:
+    def append_to(self, file: h5py.File, dtype: str, place: int) -> None:
         """Writes the noise behind what the file has.
+
+        Args:
+            file: `h5py.File`.
+            dtype: str. How values are stored.
+            place: int. The chunk at which it begins. The file may have the first ones.
 
         Raises:
             ValueError: if it is not finite in `dtype`, or the file has another's.
@@ -129,8 +141,7 @@ class InvertedNoise:
                 values = np.asarray(self.array[i : i + 1]).astype(dtype)
             if not np.all(np.isfinite(values)):
                 raise ValueError(f"A value of the noise is not finite as {dtype}")
-            dataset.resize(len(dataset) + 1, axis=0)
-            dataset[-1:] = values
+            append_rows(dataset, values, place + i)
 
     @classmethod
     def stored_in(cls, file: h5py.File, wrap: Any) -> "InvertedNoise | None":

@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import math
 import numbers
+import os
 import reprlib
 from collections.abc import Iterable
 from typing import Any, Self
@@ -20,6 +21,7 @@ from keras_regen.latents.latents_file import (
     extended_header,
     read_latents,
 )
+from keras_regen.latents.rows import join_rows
 from keras_regen.pixels import FRAME_DTYPES, latent_size
 from keras_regen.types import LatentsDtype, StrPath
 
@@ -156,6 +158,11 @@ class Latents:
         return len(self.array) // 2
 
     @property
+    def stop_chunk(self) -> int:
+        """The number, in the video, of the chunk after the last one."""
+        return self.first_chunk + self.num_chunks
+
+    @property
     def stop(self) -> int:
         """The number, in the video, of the frame after the last one."""
         return self.start + self.num_frames
@@ -239,10 +246,11 @@ class Latents:
 
     @classmethod
     def join(cls, pieces: Iterable["Latents"]) -> Self:
-        """Joins consecutive pieces, as `VideoCodec.encode_stream` yields them.
+        """Joins consecutive pieces: slices, or what `VideoCodec.encode_stream` yields.
 
         Args:
             pieces: iterable of `Latents`, each starting where the last one ended.
+                Chunks that two of them hold, as slices do, must be equal.
 
         Raises:
             ValueError: if there are none, or one does not follow the one before.
@@ -251,12 +259,15 @@ class Latents:
         if not pieces:
             raise ValueError("At least one piece is needed. Received: no pieces")
         header, times = pieces[0].header, FrameTimes()
+        stop = pieces[0].stop_chunk
         for piece in pieces[1:]:
-            header = extended_header(header, piece)
+            header = extended_header(header, stop, piece)
+            stop = max(stop, piece.stop_chunk)
         for piece in pieces:
             times.append(piece)
-        array = np.concatenate([piece.array for piece in pieces])
-        noise = InvertedNoise.join([piece.noise for piece in pieces])
+        places = [piece.first_chunk - pieces[0].first_chunk for piece in pieces]
+        array = join_rows([piece.array for piece in pieces], [2 * p for p in places])
+        noise = InvertedNoise.join([piece.noise for piece in pieces], places)
         return cls(array, **header, times=times.values, noise=noise)
 
     @property
@@ -304,7 +315,8 @@ class Latents:
         Args:
             path: path of the file.
             lazy: bool. Whether the values stay in the file until they are used, for
-                long videos. Defaults to `False`.
+                long videos. Such latents cannot be pickled: give another process the
+                path. Defaults to `False`.
             max_memory: int, str or None. The most bytes to hold at a time, such as
                 `2e9` or `"2GB"`: the values, or if `lazy` those of one chunk. Defaults
                 to 4 GB.
@@ -314,3 +326,19 @@ class Latents:
                 needs more memory.
         """
         return read_latents(cls, path, lazy, max_memory)
+
+
+def as_latents(latents: Latents | StrPath) -> Latents:
+    """Returns `Latents`; of a path those in the file, where their values stay.
+
+    Raises:
+        ValueError: if they are neither, or the file cannot be read.
+    """
+    if isinstance(latents, str | os.PathLike):
+        return Latents.load(latents, lazy=True)
+    if not isinstance(latents, Latents):
+        raise ValueError(
+            "Give Latents, or the path of their file. "
+            f"Received: {type(latents).__name__}"
+        )
+    return latents

@@ -6,19 +6,18 @@ import hashlib
 import json
 import math
 import numbers
-import pathlib
 from typing import TYPE_CHECKING, Any, Self
 
 import h5py
 import numpy as np
 
 from keras_regen.atomic_output import AtomicOutput, error_reason
-from keras_regen.checks import parse_json
+from keras_regen.checks import check_path, parse_json
 from keras_regen.hdf5_file import Hdf5Writer, check_stored, open_hdf5
-from keras_regen.latents.chunk_layout import ChunkLayout
 from keras_regen.latents.frame_times import FrameTimes
 from keras_regen.latents.inverted_noise import NOISE, InvertedNoise
 from keras_regen.latents.lazy_array import LazyArray
+from keras_regen.latents.rows import append_rows
 from keras_regen.sizes import parse_memory
 from keras_regen.types import LatentsDtype, StrPath
 from keras_regen.video import video_digest
@@ -95,6 +94,8 @@ class LatentsWriter:
     def write(self, piece: "Latents") -> None:
         """Appends `Latents` that start where the last piece ended.
 
+        Chunks that are written already, which slices may hold, must be equal.
+
         Raises:
             ValueError: if they start elsewhere, or hold a value that cannot be stored.
             OutputError: if the file cannot be written.
@@ -103,8 +104,11 @@ class LatentsWriter:
             self._header = piece.header
             self._create(piece.array.shape[1:])
         else:
-            self._header = extended_header(self._header, piece)
+            stop = self._header["first_chunk"] + len(self._dataset) // 2
+            self._header = extended_header(self._header, stop, piece)
         self._times.append(piece)
+        num_chunks = len(self._dataset) // 2
+        place = piece.first_chunk - self._header["first_chunk"]
         for i in range(piece.num_chunks):
             with np.errstate(over="ignore"):
                 values = np.asarray(piece.chunks(i, i + 1)).astype(self._dtype)
@@ -112,11 +116,10 @@ class LatentsWriter:
                 reason = f"a value is not finite as {self._dtype}"
                 # This is about the latents, so not an `OutputError`.
                 raise ValueError(str(self._output.error(reason)))
-            self._dataset.resize(len(self._dataset) + 2, axis=0)
-            self._dataset[-2:] = values
-            self._hash.update(values)
+            if append_rows(self._dataset, values, 2 * (place + i)):
+                self._hash.update(values)
         if piece.noise is not None:
-            self._write_noise(piece.noise)
+            self._write_noise(piece.noise, num_chunks, place)
         elif NOISE in self._hdf5.file:
             raise ValueError(
                 "All pieces must have noise, or none. Received: one without"
@@ -126,12 +129,11 @@ class LatentsWriter:
         except OSError as error:
             raise self._output.error(error_reason(error)) from error
 
-    def _write_noise(self, noise):
-        stored = self._hdf5.file.get(NOISE, ())
-        if len(stored) != len(self._dataset) // 2 - len(noise.array):
+    def _write_noise(self, noise, num_chunks, place):
+        if len(self._hdf5.file.get(NOISE, ())) != num_chunks:
             raise ValueError("All pieces must have noise, or none. Received: one with")
         try:
-            noise.append_to(self._hdf5.file, self._dtype)
+            noise.append_to(self._hdf5.file, self._dtype, place)
         except ValueError as error:
             raise ValueError(str(self._output.error(error))) from error
 
@@ -184,7 +186,7 @@ class LatentsWriter:
 
 def _open_output(path):
     """Returns the `AtomicOutput` of latents, or raises ValueError."""
-    path = pathlib.Path(path)
+    path = check_path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(
             f"Latents are written as HDF5, which ends in {' or '.join(SUFFIXES)}. "
@@ -197,7 +199,7 @@ def read_latents(
     cls: Any, path: StrPath, lazy: bool = False, max_memory: str | float | None = None
 ) -> Any:
     """Reads `Latents`, made by `cls`; see `Latents.load`."""
-    path = pathlib.Path(path)
+    path = check_path(path)
     max_memory = parse_memory(max_memory or _MAX_MEMORY)
     file = open_latents(path)
     try:
@@ -354,20 +356,25 @@ def unreadable(path: StrPath, reason: object) -> ValueError:
     return ValueError(f"Cannot read the latents: {reason}. Received: path={path}")
 
 
-def extended_header(header: dict[str, Any], piece: "Latents") -> dict[str, Any]:
+def extended_header(
+    header: dict[str, Any], stop_chunk: int, piece: "Latents"
+) -> dict[str, Any]:
     """Returns the header of latents together with the piece that follows them.
+
+    Args:
+        header: dict. The header of the latents.
+        stop_chunk: int. The number of the chunk after their last one.
+        piece: `Latents`, which may begin with chunks that they hold.
 
     Raises:
         ValueError: if the piece does not follow them.
     """
-    layout = ChunkLayout(header["temporal_compression"], header["chunking"])
-    stop = header["start"] + header["num_frames"]
     expected = {
         **piece.header,
         **header,
         "num_frames": piece.num_frames,
-        "start": stop,
-        "first_chunk": stop // layout.stride,
+        "start": header["start"] + header["num_frames"],
+        "first_chunk": max(header["first_chunk"], min(stop_chunk, piece.first_chunk)),
     }
     if piece.header != expected:
         name = next(n for n in expected if piece.header.get(n) != expected[n])

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_regen.backend import is_concrete
+from keras_regen.backend import is_concrete, to_numpy
 from keras_regen.checks import check_finite
 from keras_regen.diffusion import MAX_NOISE_TIME
 from keras_regen.pixels import SPATIAL_COMPRESSION
@@ -36,12 +36,7 @@ def chunk_array(value: ArrayLike, name: str) -> np.ndarray:
             "`keras_regen.VideoCodec(model)`, which has the same methods. "
             f"Received: {name}={value!r:.200}"
         )
-    if ops.is_tensor(value):
-        # Unlike NumPy, it takes PyTorch's bfloat16 and tensors with a gradient.
-        value = ops.convert_to_numpy(value)
-    array = np.asarray(value)
-    # NumPy does not count bfloat16 as floating.
-    return array.astype("float32") if array.dtype == "bfloat16" else array
+    return to_numpy(value)
 
 
 def check_chunk(video: Tensor, temporal_compression: int, values: bool = True) -> None:

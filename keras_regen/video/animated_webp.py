@@ -75,6 +75,7 @@ class AnimatedWebpSource(StillSource):
         return composite(rgba, "white", self.note)
 
     def close(self) -> None:
+        super().close()
         self._image.close()
 
 

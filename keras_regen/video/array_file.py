@@ -84,6 +84,7 @@ class ArraySource(StillSource):
         return values.reshape(self._shape)
 
     def close(self) -> None:
+        super().close()
         self._file.close()
 
 

@@ -66,6 +66,7 @@ class ContainerSource(Source):
     def __init__(self, path: pathlib.Path, max_pixels: int) -> None:
         self._path = path
         self._max_pixels = max_pixels
+        self.is_closed = False
         self._container = open_container(path, max_pixels)
         try:
             self._stream = self._video_stream()
@@ -157,6 +158,9 @@ class ContainerSource(Source):
                 if frame.is_corrupt:
                     raise UnreadableError("its data make no picture")
                 yield set_colour_space(frame)
+                # FFmpeg would decode on, from memory that it freed.
+                if self.is_closed:
+                    raise ValueError(f"The reader is closed. Received: {self._path}")
         except av.FFmpegError as error:
             reason = error.strerror
             if not self._stream.width:
@@ -236,6 +240,7 @@ class ContainerSource(Source):
         return max(1, round(self._container.duration / av.time_base * self.fps))
 
     def close(self) -> None:
+        super().close()
         self._container.close()
 
 

@@ -63,9 +63,6 @@ class ImageSource(StillSource):
         except Exception as error:
             raise UnreadableError(f"{image.name}: {error}") from error
 
-    def close(self) -> None:
-        """Does nothing: no file stays open."""
-
 
 def _read_image(path, max_pixels, note):
     check_is_file(path)

@@ -93,4 +93,5 @@ class RawSource(StillSource):
         return set_colour_space(frame)
 
     def close(self) -> None:
+        super().close()
         self._file.close()

@@ -1,12 +1,13 @@
 """The sound of a file, copied into another without encoding it again."""
 
 import logging
-import pathlib
 from collections.abc import Iterator
 
 import av
 
 from keras_regen.atomic_output import error_reason
+from keras_regen.checks import check_path
+from keras_regen.types import StrPath
 from keras_regen.video.container import mean_rate, open_container, video_streams
 from keras_regen.video.source import UnreadableError, check_is_file
 
@@ -32,9 +33,9 @@ class Sound:
     """
 
     def __init__(
-        self, path: pathlib.Path, start: float = 0.0, origin: float | None = None
+        self, path: StrPath, start: float = 0.0, origin: float | None = None
     ) -> None:
-        self.path = path
+        self.path = path = check_path(path)
         try:
             check_is_file(path)
             self._container = open_container(path)
@@ -96,7 +97,9 @@ class Sound:
             return
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file, of which no packets are left then."""
+        # FFmpeg would read on, from memory that it freed.
+        self._packets, self._next = iter(()), None
         self._container.close()
 
 

@@ -69,12 +69,14 @@ class Source(abc.ABC):
         pixel_aspect: fractions.Fraction. Width to height of a pixel, of the upright
             frame once the first one is read.
         notices: list of str. What is lost, added while iterating.
+        is_closed: bool. Whether the file is closed.
     """
 
     fps: float | None = None
     num_frames: int | None = None
     timestamps: Timestamps | None = None
     pixel_aspect = fractions.Fraction(1)
+    is_closed = False
 
     @functools.cached_property
     def notices(self) -> list[str]:
@@ -94,9 +96,9 @@ class Source(abc.ABC):
     def __iter__(self) -> Iterator[np.ndarray]:
         pass
 
-    @abc.abstractmethod
     def close(self) -> None:
         """Closes the file."""
+        self.is_closed = True
 
 
 class StillSource(Source):

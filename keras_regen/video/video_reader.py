@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from keras_regen.atomic_output import error_reason
+from keras_regen.checks import check_path
 from keras_regen.types import StrPath
 from keras_regen.video.animated_webp import (
     WEBP_SUFFIX,
@@ -70,7 +71,7 @@ class VideoReader:
 
     Raises:
         ValueError: at once, if the file is missing or is not a video with at least one
-            frame; while iterating, at a damaged frame.
+            frame; while iterating, at a damaged frame, or if the reader is closed.
 
     Example:
 
@@ -87,7 +88,7 @@ class VideoReader:
         partial: bool = False,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self.path = pathlib.Path(path)
+        self.path = check_path(path)
         self.partial = partial
         self.damage: str | None = None
         if fps is not None:
@@ -117,10 +118,13 @@ class VideoReader:
         self.num_frames = self._source.num_frames
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        if self._first is not None:
+        while True:
+            if self._source.is_closed:
+                raise self._error("the reader is closed")
             frame, self._first = self._first, None
+            if frame is None and (frame := next(self._frames, None)) is None:
+                return
             yield frame
-        yield from self._frames
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
 """Writing videos frame by frame."""
 
 import fractions
-import pathlib
+import warnings
 from collections.abc import Callable
 from typing import Any, Self
 
@@ -9,6 +9,7 @@ import av
 import numpy as np
 
 from keras_regen.atomic_output import AtomicOutput, error_reason
+from keras_regen.checks import check_path
 from keras_regen.pixels import FRAME_DTYPES, to_uint8
 from keras_regen.types import StrPath
 from keras_regen.video.array_file import ArrayEncoder
@@ -36,8 +37,9 @@ SUFFIXES_WITH_SOUND = (".mkv", ".mp4", ".webm")
 class VideoWriter:
     """Writes a video frame by frame, in constant memory.
 
-    The video appears at `path` when the `with` block ends without an error. Until then,
-    and after an error, a file that was there before stays as it was.
+    The video appears at `path` when the `with` block ends without an error, or with
+    `close`. Until then, and after an error, a file that was there before stays as it
+    was.
 
     MP4 and MKV hold H.264 of high quality; where a side is odd, chroma has full
     resolution, which some players do not support. WebM holds VP9. GIF has 256 colours a
@@ -66,6 +68,9 @@ class VideoWriter:
     ...     writer.write(np.zeros((17, 31, 3), "uint8"))
     """
 
+    # Until it is open.
+    _is_closed = True
+
     def __init__(
         self,
         path: StrPath,
@@ -77,17 +82,18 @@ class VideoWriter:
         self.fps = fractions.Fraction(float(fps)).limit_denominator(65535)
         self.pixel_aspect = fractions.Fraction(pixel_aspect).limit_denominator(65535)
         self._sound = sound if sound and sound.streams else None
-        self._output = _open_output(pathlib.Path(path))
+        self._output = _open_output(path)
         self.path = self._output.path
         self._suffix = self.path.suffix.lower()
         self._encoder: Any = None
         self._shape: tuple[int, ...] = ()
         self._dtype: np.dtype | None = None
+        self._is_closed = False
 
     @staticmethod
     def check(path: StrPath) -> None:
         """Raises ValueError unless a video can be written to a path; leaves it."""
-        _open_output(pathlib.Path(path)).discard()
+        _open_output(path).discard()
 
     def write(
         self,
@@ -107,9 +113,11 @@ class VideoWriter:
                 until the time of the next. Defaults to `1 / fps`.
 
         Raises:
-            ValueError: if the shape or dtype of the frame is wrong, or the file cannot
-                be written.
+            ValueError: if the shape or dtype of the frame is wrong, the writer is
+                closed, or the file cannot be written.
         """
+        if self._is_closed:
+            raise self._output.error("the writer is closed")
         frame = np.asarray(frame)
         if frame.dtype not in FRAME_DTYPES or frame.ndim != 3 or frame.shape[-1] != 3:
             raise ValueError(
@@ -155,10 +163,24 @@ class VideoWriter:
     def __exit__(
         self, exception_type: type[BaseException] | None, *exception: Any
     ) -> None:
+        self._close(keep=exception_type is None)
+
+    def close(self) -> None:
+        """Ends the video with the frames written so far, where no `with` block does.
+
+        Raises:
+            ValueError: if no frame was written, or the file cannot be written.
+        """
+        self._close(keep=True)
+
+    def _close(self, keep):
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             if self._encoder is not None:
-                self._encoder.close(flush=exception_type is None)
-            if exception_type is None:
+                self._encoder.close(flush=keep)
+            if keep:
                 if self._encoder is None:
                     raise self._output.error("no frame was written")
                 self._output.commit()
@@ -169,9 +191,15 @@ class VideoWriter:
                 self._sound.close()
             self._output.discard()
 
+    def __del__(self, warn=warnings.warn):
+        # `warnings` may be gone when the interpreter ends, hence the default argument.
+        if not self._is_closed:
+            warn(f"A writer was not closed: {self.path}", ResourceWarning, source=self)
+
 
 def _open_output(path):
     """Returns the `AtomicOutput` of a video, or raises ValueError."""
+    path = check_path(path)
     suffix = path.suffix.lower()
     if suffix and suffix not in SUFFIXES:
         raise ValueError(

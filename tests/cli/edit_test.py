@@ -73,13 +73,16 @@ def test_invert_and_edit(run, preset, inverted, tmp_path):
 def test_errors_leave_nothing(run, preset, inverted, tmp_path):
     assert run("encode", "0.npy", "-o", "plain.h5", "--preset", preset)[0] == 0
     for arguments, message in (
-        (("edit", inverted[0], "--noise", "plain.h5"), "must be latents with noise"),
+        (("edit", inverted[0], "--noise", "plain.h5"), "with --random-noise. Received"),
+        (("edit", "plain.h5"), "with --random-noise. Received: path=plain.h5"),
+        (("compare", inverted[0], "plain.h5"), "Received: path=plain.h5"),
         (("edit", *inverted[:1], "--noise", "0.h5", "--random-noise"), "--noise or"),
         (("interpolate", inverted[0], "none.h5"), "there is no such file"),
         (("invert", "0.npy", "--preset", "none"), "There is no such preset"),
         (("compare", *inverted), "A video is written as"),
     ):
-        suffix = "h5" if arguments[0] in ("invert", "compare") else "npy"
+        # `compare` writes no latents.
+        suffix = "h5" if "A video" in message or arguments[0] == "invert" else "npy"
         output = tmp_path / f"out.{suffix}"
         assert_user_error(run(*arguments, "-o", output), message)
         assert not output.exists()

@@ -289,8 +289,11 @@ class TestEncodeAndDecode:
             (["encode", "in.mp4", "-o", "z.h5", "--input-fps", "1e308"], "fps=1e+308"),
             (["encode", "in.mp4", "-o", "/dev/null"], "in .h5 or .hdf5"),
             (["decode", "in.h5", "-o", "out.avi"], "Received: path=out.avi"),
-            (["decode", "in.h5", "-o", "o.mp4", "--fps", "0"], "Received: fps=0"),
-            (["decode", "in.h5", "-o", "o.mp4", "--speed", "0"], "Received: speed=0"),
+            (["decode", "in.h5", "--preset", "no", "--fps", "0"], "Received: fps=0"),
+            (
+                ["decode", "in.h5", "--preset", "no", "--speed", "0"],
+                "Received: speed=0",
+            ),
             (["decode", "in.h5", "-o", "o.mp4", "--start", "9"], "lasts 0.560 seconds"),
             (["decode", "in.h5", "-o", "o.mp4", "--end", "0"], "end=0"),
             (["decode", "in.h5", "-o", "o.mp4", "--preset", "no"], "Received: 'no'"),

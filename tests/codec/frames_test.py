@@ -1,3 +1,6 @@
+import io
+
+import keras
 import numpy as np
 import pytest
 
@@ -18,6 +21,17 @@ def test_arrays_and_iterators(dtype):
             np.testing.assert_array_equal(list(frames), video(dtype))
     with open_frames(iter(video(dtype)), fps=12) as frames:
         assert frames.fps == 12
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "bfloat16"])
+def test_tensors(dtype):
+    tensor = keras.ops.convert_to_tensor(video("uint8") // 128, dtype)
+    if keras.backend.backend() == "torch" and dtype != "uint8":
+        tensor.requires_grad_()
+    for source in (tensor, iter(tensor)):
+        with open_frames(source) as frames:
+            assert frames.dtype == ("uint8" if dtype == "uint8" else "float32")
+            np.testing.assert_array_equal(list(frames), video("uint8") // 128)
 
 
 def test_files(tmp_path):
@@ -49,6 +63,10 @@ def test_files(tmp_path):
         ([*video(), np.zeros((8, 7, 3), "uint8")], r"frame 5, uint8 of shape \(8, 7"),
         ([*video(), np.zeros((9, 7, 3))], "frame 5, float64 of shape"),
         (7, "Received: int"),
+        (b"video.mp4", "temporary one. Received: bytes"),
+        (io.BytesIO(b"video"), "temporary one. Received: BytesIO"),
+        ({"video": video()}, "temporary one. Received: dict"),
+        (["0.png", "1.png"], "path of their directory. Received: frame 0, '0.png'"),
     ],
 )
 def test_errors(source, message):
@@ -56,7 +74,7 @@ def test_errors(source, message):
         list(frames)
 
 
-@pytest.mark.parametrize("fps", [0, -5, float("inf")])
+@pytest.mark.parametrize("fps", [0, -5, float("inf"), "25", True])
 def test_frame_rate(fps):
-    with pytest.raises(ValueError, match=f"fps={fps}"), open_frames(video(), fps):
+    with pytest.raises(ValueError, match=f"fps={fps!r}"), open_frames(video(), fps):
         pass

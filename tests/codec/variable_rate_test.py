@@ -135,7 +135,7 @@ class TestSound:
 
     def test_at_another_rate(self, codec, source, tmp_path):
         output = codec.decode(
-            codec.encode(source), tmp_path / "o.mkv", fps=60, audio_from=source
+            codec.encode(source), tmp_path / "o.mkv", fps=60, audio_from=str(source)
         )
         assert abs(click_and_flash(output)[0] - UNEVEN[FLASH]) < 2e-3
 

@@ -1,4 +1,5 @@
 import dataclasses
+import io
 import itertools
 from unittest import mock
 
@@ -378,6 +379,10 @@ class TestErrors:
             ({"blend_frames": 9}, "blend_frames=9"),
             ({"tile_size": 24}, "tile_size=24"),
             ({"tile_size": 100}, "tile_size=100"),
+            ({"tile_size": "64"}, "tile_size='64'"),
+            ({"tile_size": 32.0}, "tile_size=32.0"),
+            ({"blend_frames": 1.5}, "blend_frames=1.5"),
+            ({"blend_frames": True}, "blend_frames=True"),
             ({"batch_size": 0}, "batch_size=0"),
             ({"max_memory": "lots"}, "max_memory='lots'"),
         ],
@@ -398,7 +403,9 @@ class TestErrors:
             ({"times": [0, 7]}, "less than 7"),
             ({"times": [np.nan]}, "Received: times="),
             ({"num_steps": 0}, "num_steps=0"),
+            ({"num_steps": True}, "num_steps=True"),
             ({"noise_scale": -1}, "noise_scale=-1"),
+            ({"noise_scale": "1"}, "noise_scale='1'"),
             ({"seed": -1}, "seed=-1"),
         ],
     )
@@ -406,6 +413,11 @@ class TestErrors:
         latents = codec.encode(noise(7, 8, 8))
         with pytest.raises(ValueError, match=message):
             codec.decode(latents, **arguments)
+
+    @pytest.mark.parametrize("shape", [(0, 1, 1), (1.5, 3, 3), (9, True, 3)])
+    def test_of_the_shape(self, codec, shape):
+        with pytest.raises(ValueError, match="must be a whole number from 1"):
+            codec.latent_shape(*shape)
 
     @pytest.mark.parametrize("last", [7, 30])
     def test_times_after_the_end_of_a_stream(self, codec, last):
@@ -427,13 +439,26 @@ class TestErrors:
 
     def test_pieces_that_do_not_follow(self, codec):
         first, _, third = codec.encode_stream(noise(15, 8, 8))
-        with pytest.raises(ValueError, match="chunk 1 is due. Received: chunk 2"):
+        with pytest.raises(ValueError, match="chunk 1 is due. .*Received: chunk 2"):
             list(codec.decode_stream([first, third]))
 
     @pytest.mark.parametrize("latents", [7, None, [], [np.zeros((2, 1, 1, 8))]])
     def test_no_latents(self, codec, latents):
         with pytest.raises(ValueError, match="Received: "):
             codec.decode(latents)
+
+    def test_files_that_are_no_paths(self, codec):
+        file, latents = io.BytesIO(b"file"), codec.encode(noise(5, 8, 8))
+        for call in (
+            lambda: codec.encode(noise(5, 8, 8), file),
+            lambda: codec.decode(latents, file),
+            lambda: Latents.load(file),
+            lambda: VideoReader(file),
+        ):
+            with pytest.raises(ValueError, match="temporary file. Received: BytesIO"):
+                call()
+        with pytest.raises(ValueError, match="path of their file.*Received: BytesIO"):
+            codec.decode(file)
 
     def test_latents_of_another_model(self, codec):
         latents = codec.encode(noise(5, 8, 8))
@@ -464,5 +489,7 @@ class TestErrors:
             codec.fixed_weights(),
             mock.patch.object(type(regen.encoder), "fingerprint"),
         ):
+            with codec.fixed_weights():
+                pass
             assert codec.encode(noise(5, 8, 8)).encoder_id == codec.encoder_id
         assert codec.encoder_id == regen.encoder.fingerprint()

@@ -79,6 +79,8 @@ def test_videos_in_files_are_read_chunk_by_chunk(codec, videos, tmp_path, monkey
         stored = Latents.load(tmp_path / "mixed.h5")
         np.testing.assert_array_equal(stored.array, expected.array)
         np.testing.assert_array_equal(stored.noise.array, expected.noise.array)
+        by_path = mix(str(paths[0]), paths[1])
+        np.testing.assert_array_equal(by_path.array, expected.array)
         reads.clear()
 
 
@@ -124,5 +126,7 @@ def test_what_does_not_fit(codec, videos):
     other = dataclasses.replace(second.noise, num_steps=7)
     with pytest.raises(ValueError, match="noise of the same kind"):
         interpolate(first, dataclasses.replace(second, noise=other))
+    with pytest.raises(ValueError, match="path of their file. Received: list"):
+        compare(codec, [first], second)
     with pytest.raises(ValueError, match="two seeds or more"):
         spread(codec, first, seeds=[0])

@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import itertools
 import json
 
 import h5py
@@ -84,10 +85,49 @@ class TestJoin:
         latents = make(num_frames, chunking)
         assert_equal(Latents.join(pieces(latents)), latents)
 
+    @pytest.mark.parametrize("chunking", ["disjoint", "shared"])
+    @pytest.mark.parametrize("num_frames", [2, 9, 10, 40])
+    def test_slices_make_the_whole(self, tmp_path, chunking, num_frames):
+        whole = make(num_frames, chunking, times=np.arange(num_frames + 1) ** 1.5)
+        array = np.random.default_rng(1).normal(size=(whole.num_chunks, 1, 9, 2, 2, 3))
+        noise = InvertedNoise(array.astype("float32"), 0, 64, 1, "uniform", "")
+        whole = dataclasses.replace(whole, noise=noise)
+        for cut in range(1, num_frames):
+            # One of three may hold no chunk that the others do not.
+            for end in {num_frames, min(cut + 3, num_frames)}:
+                bounds = sorted({0, cut, end, num_frames})
+                parts = [whole[a:b] for a, b in itertools.pairwise(bounds)]
+                joined = Latents.join(parts)
+                assert_equal(joined, whole)
+                np.testing.assert_array_equal(joined.times, whole.times)
+                np.testing.assert_array_equal(joined.noise.array, noise.array)
+            with LatentsWriter(tmp_path / "z.h5", "float32") as writer:
+                for part in parts:
+                    writer.write(part)
+            stored = Latents.load(tmp_path / "z.h5")
+            assert stored.content_hash == whole.content_hash
+            np.testing.assert_array_equal(stored.noise.array, noise.array)
+
+    def test_slices_that_differ(self, tmp_path):
+        first, second = make()[:10], make()[10:]
+        second.array[3] += 1
+        with pytest.raises(ValueError, match="unchanged. Received: a piece with other"):
+            Latents.join([first, second])
+        with (
+            pytest.raises(ValueError, match="unchanged. Received: a piece with other"),
+            LatentsWriter(tmp_path / "z.h5") as writer,
+        ):
+            writer.write(first)
+            writer.write(second)
+
     def test_a_piece_is_missing(self):
-        first, _, third, *_ = pieces(make())
+        first, second, third, *_ = pieces(make())
         with pytest.raises(ValueError, match="start = 9. Received: 18"):
             Latents.join([first, third])
+        # It starts in the right place, with a chunk before the first.
+        second = dataclasses.replace(second, num_frames=1)
+        with pytest.raises(ValueError, match="first_chunk = 1. Received: 0"):
+            Latents.join([second, make()[10:]])
 
     def test_a_piece_of_another_video(self):
         first, second, *_ = pieces(make())
@@ -385,6 +425,7 @@ class TestBadFiles:
 
     def test_missing(self, tmp_path):
         self.assert_refused(tmp_path / "z.h5", "there is no such file")
+        self.assert_refused(tmp_path, "it is a directory")
 
     @pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
     def test_truncated(self, path, share):

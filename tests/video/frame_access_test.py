@@ -115,7 +115,11 @@ def test_no_seek_to_a_keyframe_close_ahead(tmp_path):
     positions = np.arange(5, 30)
     assert len(list(access.frames(positions, index))) == 25
     assert access.num_decoded == 30
+    frames = access.frames([0, 1], index)
+    next(frames)
     access.close()
+    with pytest.raises(ValueError, match="The reader is closed"):
+        next(frames)
 
 
 @pytest.mark.parametrize("name", ["closed.mp4", "counted.avi", "array.npy"])

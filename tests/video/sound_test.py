@@ -110,6 +110,10 @@ class TestCopies:
         click, _ = click_and_flash(output)
         assert abs(click - (UNEVEN[FLASH] - 0.15)) < 2e-3
         assert 0.2 <= av.open(str(output)).duration / av.time_base < 0.25
+        closed = Sound(source)
+        assert list(closed.before(0.1))
+        closed.close()
+        assert not list(closed.before(9.0))
 
     def test_no_sound_is_no_matter(self, tmp_path, caplog):
         source = write(tmp_path / "in.mp4", moving_ramp(5, 32, 48))

@@ -16,6 +16,18 @@ class TestReader:
         assert len(rest) == 59
         assert np.any(first != rest[0])
 
+    @pytest.mark.parametrize("name", ["video.mp4", "video.gif", "video.npy", "images"])
+    def test_closed(self, tmp_path, name):
+        path = write(tmp_path / name, moving_ramp(20, 32, 48))
+        unread = VideoReader(path)
+        with VideoReader(path) as reader:
+            frames = iter(reader)
+            next(frames)
+        unread.close()
+        for rest in (frames, unread):
+            with pytest.raises(ValueError, match="the reader is closed.*path="):
+                next(iter(rest))
+
     def test_missing_file(self, tmp_path):
         with pytest.raises(ValueError, match=r"there is no such file.*nothing\.mp4"):
             VideoReader(tmp_path / "nothing.mp4")

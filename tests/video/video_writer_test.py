@@ -112,6 +112,21 @@ class TestWriter:
             assert not path.exists()
         assert [p.name for p in tmp_path.iterdir()] == ["video.mp4"]
 
+    def test_without_a_with_block(self, tmp_path):
+        frames = moving_ramp(3, 16, 16)
+        writer = VideoWriter(tmp_path / "video.npy", 25)
+        for frame in frames:
+            writer.write(frame)
+        for _ in range(2):
+            writer.close()
+            np.testing.assert_array_equal(read(writer.path), frames)
+        with pytest.raises(ValueError, match="the writer is closed. Received: path="):
+            writer.write(frames[0])
+        writer = VideoWriter(tmp_path / "video.npy", 25)
+        with pytest.warns(ResourceWarning, match="not closed: .*video.npy"):
+            del writer
+            gc.collect()
+
     @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".gif", ".npy"])
     @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
     def test_an_error_leaves_the_destination_alone(self, tmp_path, suffix, error):
