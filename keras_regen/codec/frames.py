@@ -19,7 +19,6 @@ from keras_regen.video import DEFAULT_FPS, VideoReader
 
 VideoLike: TypeAlias = StrPath | VideoReader | np.ndarray | Iterable[np.ndarray]
 
-# As for `Latents`.
 # A chunk's number, and the range of frames that no chunk before it has.
 Span = collections.namedtuple("Span", "number start stop")
 
