@@ -152,11 +152,3 @@ def check_size(height: int, width: int, max_pixels: int) -> None:
             f"its frames have {height}x{width} pixels, and the limit is "
             f"max_pixels={max_pixels}"
         )
-
-
-def check_fps(fps: float) -> None:
-    """Raises a ValueError if a frame rate is not one that videos have."""
-    if not MIN_FPS <= fps <= MAX_FPS:
-        raise ValueError(
-            f"`fps` must be from {MIN_FPS} to {MAX_FPS}. Received: fps={fps}"
-        )

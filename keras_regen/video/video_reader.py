@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from keras_regen.atomic_output import error_reason
-from keras_regen.checks import check_path
+from keras_regen.checks import check_path, check_real
 from keras_regen.types import StrPath
 from keras_regen.video.animated_webp import (
     WEBP_SUFFIX,
@@ -21,9 +21,10 @@ from keras_regen.video.image_directory import ImageSource
 from keras_regen.video.raw_video import RAW_SUFFIX, RawSource
 from keras_regen.video.sound import Sound
 from keras_regen.video.source import (
+    MAX_FPS,
     MAX_PIXELS,
+    MIN_FPS,
     UnreadableError,
-    check_fps,
     check_is_file,
 )
 
@@ -92,7 +93,7 @@ class VideoReader:
         self.partial = partial
         self.damage: str | None = None
         if fps is not None:
-            check_fps(fps)
+            check_real(MIN_FPS, MAX_FPS, fps=fps)
         try:
             self._source = open_source(path, ContainerSource, max_pixels)
         except (UnreadableError, OSError) as error:

@@ -9,13 +9,13 @@ import av
 import numpy as np
 
 from keras_regen.atomic_output import AtomicOutput, error_reason
-from keras_regen.checks import check_path
+from keras_regen.checks import check_path, check_real
 from keras_regen.pixels import FRAME_DTYPES, to_uint8
 from keras_regen.types import StrPath
 from keras_regen.video.array_file import ArrayEncoder
 from keras_regen.video.image_directory import ImageEncoder
 from keras_regen.video.sound import Sound, warn_without_sound
-from keras_regen.video.source import check_fps
+from keras_regen.video.source import MAX_FPS, MIN_FPS
 from keras_regen.video.stream_encoders import (
     GifEncoder,
     H264Encoder,
@@ -78,7 +78,7 @@ class VideoWriter:
         pixel_aspect: fractions.Fraction = fractions.Fraction(1),
         sound: Sound | None = None,
     ) -> None:
-        check_fps(fps)
+        check_real(MIN_FPS, MAX_FPS, fps=fps)
         self.fps = fractions.Fraction(float(fps)).limit_denominator(65535)
         self.pixel_aspect = fractions.Fraction(pixel_aspect).limit_denominator(65535)
         self._sound = sound if sound and sound.streams else None

@@ -263,11 +263,11 @@ def test_names_with_a_colon(tmp_path, monkeypatch, suffix, relative):
     access.close()
 
 
-@pytest.mark.parametrize("fps", [1e300, 1e-9, 1e308, float("nan")])
+@pytest.mark.parametrize("fps", [1e300, 1e-9, 1e308, float("nan"), "25"])
 def test_frame_rates_that_no_container_holds(tmp_path, fps):
-    with pytest.raises(ValueError, match="`fps` must be from 0.01 to 100000"):
+    with pytest.raises(ValueError, match="`fps` must be .*from 0.01 to 100000"):
         write(tmp_path / "v.gif", moving_ramp(2, 8, 8), fps)
     path = write(tmp_path / "v.npy", moving_ramp(2, 8, 8))
-    refused_fps = pytest.raises(ValueError, match="`fps` must be from")
+    refused_fps = pytest.raises(ValueError, match="`fps` must be a finite number")
     with refused_fps:
         VideoReader(path, fps)
