@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from keras_regen.checks import check_real
+from keras_regen.checks import FPS_RANGE, check_real
 from keras_regen.cli.common import (
     add_end,
     load_codec,
@@ -97,7 +97,7 @@ def decode(
     """Decode a file of latents to a video."""
     for name, value in (("fps", fps), ("speed", speed)):
         if value is not None:
-            check_real(1e-6, 1e6, **{name: value})
+            check_real(*FPS_RANGE, **{name: value})
     output = output_for(latents, ".mp4") if output is None else output
     for source in (latents, audio_from):
         check_output(output, source, overwrite)
