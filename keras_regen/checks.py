@@ -13,10 +13,10 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
+from keras_regen.types import StrPath
+
 if TYPE_CHECKING:
     import numpy as np
-
-from keras_regen.types import StrPath
 
 # Far deeper than what this package writes, and far less than Python's own limit, so
 # that functions may walk through what was read.

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_regen.checks import FPS_RANGE, check_real
-from keras_regen.latents import ChunkLayout, Latents
+from keras_regen.latents import ChunkLayout, Latents, as_latents
 from keras_regen.types import StrPath
 
 # A chunk's number, its latents as a float32 array `(2, rows, columns, C)`, its noise as
@@ -76,9 +76,8 @@ class Timeline:
         if fps is not None:
             check_real(*FPS_RANGE, fps=fps)
         check_real(*FPS_RANGE, speed=speed)
-        if isinstance(latents, str | os.PathLike):
-            latents = Latents.load(latents, lazy=True)
-        if isinstance(latents, Latents):
+        if isinstance(latents, Latents | str | os.PathLike):
+            latents = as_latents(latents)
             pieces, stop = iter([latents]), latents.stop
         else:
             pieces = iter(latents if isinstance(latents, Iterable) else ())

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_regen.checks import MAX_STEPS, check_real, check_whole
+from keras_regen.checks import MAX_NOISE_SEED, MAX_STEPS, check_real, check_whole
 from keras_regen.diffusion.noise import MAX_NOISE_PIXEL, CanvasArea, canvas_words
 from keras_regen.diffusion.path import Path
 from keras_regen.diffusion.prediction import Prediction
@@ -49,7 +49,7 @@ class Sampling:
 
     def __post_init__(self) -> None:
         check_whole(1, MAX_STEPS, num_steps=self.num_steps)
-        check_whole(0, 2**64 - 1, seed=self.seed)
+        check_whole(0, MAX_NOISE_SEED, seed=self.seed)
         check_real(0, _MAX_FLOAT32, noise_scale=self.noise_scale)
         check_schedule(self.schedule)
 
